@@ -184,7 +184,7 @@ impl Shared {
             false => Trail::open(&self.dir, options),
         };
         let trail = trail.map_err(NotOpen::Open)?;
-        self.application.attach_index(&trail)?;
+        self.application.attach(&trail)?;
         let origin = trail.origin().into();
         // Nobody else sets it: this is under the lock.
         let room = Arc::new(Room::new(trail.room_wait()));

@@ -226,6 +226,16 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "system_calls"],
     },
     Fault {
+        name: "store_late_events_ignored",
+        what: "a page of the shared store leaves out what was recorded late in another partition",
+        tests: &["-p", "trailseal-postgres", "--lib", "read::windows"],
+    },
+    Fault {
+        name: "store_rows_not_judged",
+        what: "rows of the shared store count as matches without a look at their lines",
+        tests: &["-p", "trailseal-postgres", "--test", "reading"],
+    },
+    Fault {
         name: "store_cursor_moved_apart",
         what: "the cursor in the shared store is moved after the transaction that adds the rows",
         tests: &["-p", "trailseal-postgres", "--test", "kill"],
@@ -508,6 +518,11 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "query_noted_whole",
         what: "a query of any length is recorded whole",
+        tests: &["-p", "trailseal-server", "--lib", "query"],
+    },
+    Fault {
+        name: "part_noted",
+        what: "the part of a name that somebody types is recorded",
         tests: &["-p", "trailseal-server", "--lib", "query"],
     },
 ];

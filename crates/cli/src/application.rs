@@ -111,15 +111,13 @@ impl Application {
         Ok(self.0.server_config()?)
     }
 
-    /// Lets the trail's events go into its index, unless the settings say not to.
+    /// Lets the trail's events go into its index, unless the settings say not to, and into the shared store that they name.
     ///
     /// # Errors
-    /// When no thread can be started. That the index cannot be written is no error: then events are found by a scan.
-    pub fn attach_index(&self, trail: &Trail) -> Result<(), Trouble> {
-        if self.0.uses_index()? {
-            writing::attach_index(trail)?;
-        }
-        Ok(())
+    /// When no thread can be started. That the index cannot be written, or the store cannot be reached, is no error: then events
+    /// are found by a scan, and delivered once it can be.
+    pub fn attach(&self, trail: &Trail) -> Result<(), Trouble> {
+        Ok(writing::attach(&self.0, trail, self.0.own_store()?.as_ref())?)
     }
 
     /// Puts a mode in force for events that match no rule.

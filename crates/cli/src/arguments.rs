@@ -3,6 +3,7 @@
 mod erasure;
 mod filters;
 mod retention;
+mod store;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use erasure::Erase;
 pub(crate) use filters::Filters;
 pub(crate) use retention::{Hold, Retain, Sink, days};
+pub(crate) use store::StoreFlag;
 
 /// An audit log that never slows the request, never loses what it accepted, and detects every rewrite.
 #[derive(Parser)]
@@ -82,7 +84,7 @@ pub(crate) enum Command {
     History(History),
     /// Check that nothing was edited, deleted, inserted or reordered
     #[command(
-        after_help = "Example:\n  trailseal verify\n  trailseal verify --checkpoint kept-elsewhere --public-key example.com/log+1a2b3c4d+AR…\n  trailseal verify --proof event.tlog-proof --public-key example.com/log+1a2b3c4d+AR…"
+        after_help = "Example:\n  trailseal verify\n  trailseal verify --checkpoint kept-elsewhere --public-key example.com/log+1a2b3c4d+AR…\n  trailseal verify --proof event.tlog-proof --public-key example.com/log+1a2b3c4d+AR…\n  trailseal verify --store postgres://auditor@db.example/audit --public-key example.com/log+1a2b3c4d+AR…"
     )]
     Verify(Verify),
     /// Print the newest signed checkpoint
@@ -181,6 +183,15 @@ pub(crate) enum Command {
         after_help = "Example:\n  trailseal erase --subject u-10432 --dry-run\n  trailseal erase --subject - < subject.txt"
     )]
     Erase(Erase),
+    /// Make the tables of a shared store, or print the SQL for separate roles
+    #[cfg(feature = "postgres")]
+    #[command(
+        after_help = "Example:\n  trailseal store migrate --store postgres://audit@db.example/audit\n  trailseal store roles | psql --set ON_ERROR_STOP=1 \"$URL\""
+    )]
+    Store {
+        #[command(subcommand)]
+        command: Store,
+    },
     /// List the sinks that hold back retirement, or forget one that is gone
     #[command(after_help = "Example:\n  trailseal sink list\n  trailseal sink forget old-database")]
     Sink {
@@ -218,6 +229,8 @@ pub(crate) struct Serve {
     /// Require no token; only on loopback
     #[arg(long)]
     pub(crate) open: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
 }
 
 #[derive(Args)]
@@ -311,6 +324,8 @@ pub(crate) struct Record {
     /// Refuse unknown field names and wrong JSON types; a value never refuses an event
     #[arg(long)]
     pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
 }
 
 #[derive(Args)]
@@ -377,6 +392,8 @@ pub(crate) struct Query {
     /// Print only the number of matches
     #[arg(long)]
     pub(crate) count: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
     /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
@@ -408,6 +425,8 @@ pub(crate) struct History {
     /// The resource
     #[arg(value_name = "TYPE/ID")]
     pub(crate) resource: String,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
     /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
@@ -426,6 +445,22 @@ pub(crate) struct Summary {
     /// The width of one histogram bar: 15m, 1h, 1d, … [default: gives up to 48 bars]
     #[arg(long, value_name = "SPAN")]
     pub(crate) bucket: Option<String>,
+}
+
+#[cfg(feature = "postgres")]
+#[derive(Subcommand)]
+pub(crate) enum Store {
+    /// Make the tables, or bring them up to date; whatever delivers does so too
+    Migrate {
+        #[command(flatten)]
+        store: StoreFlag,
+    },
+    /// Print the SQL for a role each to write, read, audit and retire
+    Roles {
+        /// What the names of the roles begin with
+        #[arg(long, default_value = "trailseal", value_name = "NAME")]
+        prefix: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -457,14 +492,16 @@ pub(crate) struct Verify {
     /// A public key kept elsewhere, or its file: only it, and keys it vouches for, may sign
     #[arg(long, value_name = "KEY")]
     pub(crate) public_key: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
     /// Check an inclusion proof, without the trail
-    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint", group = "what")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "store"], group = "what")]
     pub(crate) proof: Option<PathBuf>,
     /// Check a consistency proof, without the trail
-    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint", group = "what")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "store"], group = "what")]
     pub(crate) consistency: Option<PathBuf>,
     /// Check a bundle, without the trail
-    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint", group = "what")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "store"], group = "what")]
     pub(crate) bundle: Option<PathBuf>,
 }
 
@@ -512,6 +549,9 @@ pub(crate) struct Export {
     /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// In CSV, also the columns before, after, changes and details, as JSON
+    #[arg(long)]
+    pub(crate) json_columns: bool,
     /// Show personal values in plain; a bundle has them in a file beside its lines
     #[arg(long)]
     pub(crate) personal: bool,

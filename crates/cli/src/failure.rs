@@ -105,6 +105,9 @@ could_not!(
     trailseal_index::IndexError,
 );
 
+#[cfg(feature = "postgres")]
+could_not!(trailseal_postgres::StoreError, trailseal_postgres::verify::StoreVerifyError);
+
 /// That something is not sealed, signed or contained is an answer, not an error.
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
@@ -168,6 +171,15 @@ impl From<trailseal_index::SearchError> for Failure {
         match error {
             trailseal_index::SearchError::Read(error) => error.into(),
             other => Failure::CouldNot(with_causes(&other)),
+        }
+    }
+}
+
+impl From<trailseal_export::BundleError> for Failure {
+    fn from(error: trailseal_export::BundleError) -> Self {
+        match error {
+            trailseal_export::BundleError::Read(error) => error.into(),
+            trailseal_export::BundleError::Io(error) => error.into(),
         }
     }
 }

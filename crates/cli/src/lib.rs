@@ -12,9 +12,13 @@ mod output;
 mod progress;
 mod server_client;
 mod settings;
+#[cfg_attr(not(feature = "postgres"), path = "store_absent.rs")]
+mod store;
 mod usage;
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use clap::Parser as _;
 use signal_hook::consts::SIGXFSZ;
@@ -31,6 +35,38 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Err(failure) => failure.report(),
     }
 }
+
+/// Every user of a machine sees the arguments of its processes. If a URL in these has a password, the program is begun anew with that
+/// in its environment, which only its own user sees; if it cannot be, the arguments stay as they are.
+pub fn without_passwords(arguments: Vec<OsString>) -> Vec<OsString> {
+    let (mut shown, mut found) = (Vec::with_capacity(arguments.len()), None);
+    let mut is_url = false;
+    for argument in &arguments {
+        let text = argument.to_str().unwrap_or_default();
+        let url = text.strip_prefix("--store=").or_else(|| is_url.then_some(text));
+        is_url = text == "--store";
+        match url.and_then(|url| Some((url, store::without_password(url)?))) {
+            Some((url, (bare, password))) => {
+                found = Some(password);
+                shown.push(text.replace(url, &bare).into());
+            }
+            None => shown.push(argument.clone()),
+        }
+    }
+    let (Some(password), Some((name, rest)), Ok(program)) =
+        (found, shown.split_first(), std::env::current_exe())
+    else {
+        return arguments;
+    };
+    let mut again = Command::new(program);
+    again.arg0(name).args(rest).env(PASSWORD_VARIABLE, password);
+    // Returns only if it failed.
+    let _ = again.exec();
+    arguments
+}
+
+/// The setting `store.password`.
+const PASSWORD_VARIABLE: &str = "TRAILSEAL_STORE__PASSWORD";
 
 /// Makes a write beyond the process's file-size limit (`ulimit -f`) fail like one on a full disk. By default the system
 /// kills the process with SIGXFSZ.

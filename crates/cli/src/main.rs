@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(trailseal_cli::run(std::env::args_os()))
+    let arguments = trailseal_cli::without_passwords(std::env::args_os().collect());
+    ExitCode::from(trailseal_cli::run(arguments))
 }

@@ -33,6 +33,24 @@ pub(crate) struct Writer<W> {
     keys: Option<Arc<dyn PersonalKeys>>,
 }
 
+/// The trails whose events are printed.
+#[derive(Clone, Copy)]
+pub(crate) struct Trails {
+    /// Whether it is a single one; otherwise each event names its own.
+    pub(crate) is_one: bool,
+    /// No index is higher.
+    pub(crate) last: u64,
+}
+
+impl Trails {
+    pub(crate) fn of(search: &Search) -> Trails {
+        Trails {
+            is_one: search.readers().count() == 1,
+            last: search.readers().map(|reader| reader.end().get()).max().unwrap_or(0),
+        }
+    }
+}
+
 /// Standard output for people, coloured only on a terminal.
 pub(crate) fn stdout() -> Stdout {
     io::BufWriter::with_capacity(1 << 16, anstream::AutoStream::auto(io::stdout()))
@@ -68,9 +86,8 @@ pub(crate) fn tell(text: &str) {
 }
 
 impl<W: Write> Writer<W> {
-    pub(crate) fn new(out: W, format: Format, search: &Search, keys: Option<Arc<dyn PersonalKeys>>) -> Self {
-        let last = search.readers().map(|reader| reader.end().get()).max().unwrap_or(0);
-        let is_one = search.readers().count() == 1;
+    pub(crate) fn new(out: W, format: Format, trails: Trails, keys: Option<Arc<dyn PersonalKeys>>) -> Self {
+        let Trails { is_one, last } = trails;
         Writer { out, format, is_one, layout: Layout::new(width(), last), has_header: false, keys }
     }
 
@@ -93,7 +110,7 @@ impl<W: Write> Writer<W> {
             Format::Csv => {
                 let mut text = Vec::new();
                 if let Some(row) = Row::read(&line) {
-                    write_csv_row(&hit.origin, &row, &mut text);
+                    write_csv_row(&hit.origin, &row, false, &mut text);
                 }
                 self.out.write_all(&text)
             }

@@ -6,6 +6,7 @@ mod mask;
 mod personal;
 mod retention;
 mod server;
+mod store;
 mod table;
 mod told;
 
@@ -25,7 +26,7 @@ use crate::failure::{Failure, Outcome};
 
 pub(crate) use given::Settings;
 use given::{a_path, milliseconds, size, unknown};
-use table::{ALSO_READ, KUBERNETES, NOT_SETTINGS, ONLY_IN_A_FILE, PREFIX, SETTINGS};
+use table::{ALSO_READ, DATABASE, KUBERNETES, NOT_SETTINGS, ONLY_IN_A_FILE, PREFIX, SETTINGS, STORAGE};
 pub use told::Told;
 
 const DEFAULT_FILE: &str = "trailseal.toml";
@@ -78,7 +79,9 @@ impl Settings {
         let mut named = BTreeMap::new();
         for (variable, value) in variables {
             let Ok(variable) = variable.into_string() else { continue };
-            let is_ours = variable.starts_with(PREFIX) || ALSO_READ.iter().any(|(name, _)| *name == variable);
+            let is_ours = variable.starts_with(PREFIX)
+                || ALSO_READ.iter().any(|(name, _)| *name == variable)
+                || [STORAGE, DATABASE].contains(&&*variable);
             if is_ours && !NOT_SETTINGS.contains(&variable.as_str()) {
                 let value = value.into_string();
                 let value = value
@@ -89,6 +92,22 @@ impl Settings {
         for (variable, name) in ALSO_READ {
             if let Some(value) = named.remove(variable) {
                 self.give(name, value, variable.to_owned());
+            }
+        }
+        let (storage, database) = (named.remove(STORAGE), named.remove(DATABASE));
+        match (storage.as_deref(), database) {
+            (Some("database"), Some(url)) => self.give("store.url", url, DATABASE.to_owned()),
+            (Some("database"), None) => {
+                return Err(Failure::could_not(format!(
+                    "{STORAGE} is database, so set {DATABASE} to postgres://USER@HOST/DATABASE"
+                )));
+            }
+            // Other programs may use that database for something else.
+            (None | Some("" | "file"), _) => {}
+            (Some(other), _) => {
+                return Err(Failure::could_not(format!(
+                    "{STORAGE} cannot be {other:?}: use file or database"
+                )));
             }
         }
         for (variable, value) in named {
@@ -164,6 +183,7 @@ impl Settings {
         options.witnesses = Some(Arc::new(index_witness));
         options.anchors.clone_from(&self.anchors);
         self.server_config()?;
+        self.own_store()?;
         Ok(options)
     }
 
@@ -249,7 +269,9 @@ impl Settings {
             .iter()
             .filter(|setting| !ONLY_IN_A_FILE.contains(&setting.name))
             .map(|setting| match self.given.get(setting.name) {
-                Some(given) => (setting.name.to_owned(), given.value.clone(), given.source.clone()),
+                Some(given) => {
+                    (setting.name.to_owned(), store::shown(setting.name, &given.value), given.source.clone())
+                }
                 None => (setting.name.to_owned(), setting.default.to_owned(), "default".to_owned()),
             })
             .collect();
@@ -345,7 +367,8 @@ mod tests {
             ("# é\nsegment = { compress = 3.5 }", "t.toml:2:24: `segment.compress` cannot be \"float\""),
             ("origin = \"two words\"", "t.toml:1:10: `origin` cannot be \"two words\": use a name such as"),
             ("dir = \"\"", "t.toml:1:7: `dir` cannot be \"\": use a folder"),
-            ("[store]\nurl = 1", "t.toml:1:2: there is no setting `store`: use one of origin"),
+            ("[shop]\nurl = 1", "t.toml:1:2: there is no setting `shop`"),
+            ("[store]\nurl = 1", "t.toml:2:7: the store's URL cannot be used: write postgres://"),
             ("[handof]\nsize = 1", "t.toml:1:2: there is no setting `handof`: did you mean `handoff`?"),
             (
                 "disk_reserv = 1",

@@ -60,7 +60,8 @@ fn a_line_is_one_event_or_none_beside_a_server_as_without_one() {
     };
     let check_all = || {
         check(&input, &[1, 3, 5, 7, 9], 4);
-        bad.iter().for_each(|line| check(line, &[1], 0));
+        // An array alone is several events, which are recorded as one: see arrays.rs.
+        bad.iter().filter(|line| !line.starts_with('[')).for_each(|line| check(line, &[1], 0));
     };
     check_all();
     let _server = Running::start(&place);

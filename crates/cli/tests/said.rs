@@ -1,6 +1,6 @@
 //! What the program says to people: help, manual pages, the true cause of an error, and what `doctor` and `stats` tell.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod support;
 

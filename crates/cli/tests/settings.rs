@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use support::{Place, finish};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "demo",
     "record",
     "import",
@@ -28,6 +28,7 @@ const COMMANDS: [&str; 19] = [
     "key",
     "key show",
     "key rotate",
+    "man",
     "completions",
 ];
 

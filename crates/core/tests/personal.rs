@@ -180,6 +180,33 @@ fn whatever_way_it_takes_a_personal_value_is_sealed() {
 }
 
 #[test]
+fn the_trails_own_events_hold_no_personal_value_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let trail = open(dir.path());
+    let by = |event: Event| Event { actor: event_of("p1").actor, ..event };
+    let details = trailseal_event::Object::from_iter([("mail", "kept for the trail")]);
+    trail.record_own("read", by(Event { details, ..Event::default() })).unwrap();
+    // A step of a review is told apart by who took it.
+    let token =
+        Actor { id: Some("token".into()), email: Some("token@example.com".into()), ..Actor::default() };
+    trail.record_own("review_requested", Event { actor: Some(token), ..Event::default() }).unwrap();
+    trail.flush(SOON).unwrap();
+    nowhere(dir.path(), SECRET.as_bytes());
+    let keys = trail.personal_keys();
+    let shown = |keys: Option<&dyn PersonalKeys>| {
+        let line = own_event(dir.path(), "trail.read").to_string();
+        String::from_utf8(reveal(line.as_bytes(), keys).into_owned()).unwrap()
+    };
+    assert!(shown(keys.as_deref()).contains(SECRET));
+    assert!(shown(None).contains(r#""email":"erasable""#) && shown(None).contains("kept for the trail"));
+    assert!(own_event(dir.path(), "trail.review_requested").to_string().contains("token@example.com"));
+    trail.erase("p1").unwrap();
+    assert!(shown(keys.as_deref()).contains(r#""email":"erased""#));
+    trail.close(SOON).unwrap();
+    assert!(verdict(dir.path()).ok);
+}
+
+#[test]
 fn nothing_is_sealed_or_made_without_a_rule() {
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), sealing_at_once()).unwrap();

@@ -9,7 +9,7 @@
 //! 3. [`policy`]: what happens to it
 //! 4. [`mask`]: hides secrets
 //! 5. [`mod@line`]: the one line; [`personal`]: the values in it that can be erased
-//! 6. [`filter`]: what readers ask for; [`fields`]: what stores search by, from a line's bytes
+//! 6. [`filter`]: what readers ask for; [`Hit`]: what they get; [`fields`]: what stores search by, from a line's bytes
 
 pub mod client_address;
 pub mod complete;
@@ -18,6 +18,7 @@ mod event_text;
 pub mod fields;
 pub mod filter;
 pub mod fork;
+mod hit;
 mod index;
 pub mod line;
 pub mod mask;
@@ -33,6 +34,7 @@ pub use event::{
     Severity, TEXT_BYTES_MAX, Truncation, Value, WARNINGS_MAX, Warning, Warnings, held_id, held_identifier,
 };
 pub use event_text::EventText;
+pub use hit::{By, First, Hit, Order};
 pub use index::Index;
 pub use rewrite::{Ends, Rewritten, rewrite, rewrite_text};
 pub use timestamp::{TIMESTAMP_BYTES, Timestamp};

@@ -24,7 +24,7 @@ mod same;
 pub use fields::{recorded_by_field, sample_rate_field};
 pub use front::{FRONT_BYTES_MAX, Front, RunningFront, front_len, parse_front, write_front};
 pub use fronts::Fronts;
-pub use masked::{masked, masked_own, rewrite_clean, rewrite_clean_text, write_masked};
+pub use masked::{is_step, masked, masked_own, rewrite_clean, rewrite_clean_text, write_masked};
 pub use same::{Compared, same_content};
 
 /// The maximum size of a line: the limit of an entry in C2SP tlog-tiles.

@@ -6,12 +6,19 @@ use crate::row::{Cell, Row};
 pub const CSV_HEADER: &str = "origin,index,id,recorded,time,tenant,category,action,severity,outcome,\
     actor_id,actor_name,on_behalf_of,resource_type,resource_id,ip,request_id,correlation_id,description,error";
 
+/// What the header goes on with if the JSON of an event is asked for, too.
+pub const CSV_JSON_HEADER: &str = ",before,after,changes,details";
+
 /// Their positions in [`columns`].
+const JSON_PLACES: [usize; 4] = [31, 32, 33, 34];
+
+/// The positions of the usual ones.
 const PLACES: [usize; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 14, 16, 18, 19, 21, 23, 24, 11, 10];
 
-/// Appends the event's row, with the line end.
-pub fn write_csv_row(origin: &str, row: &Row<'_>, out: &mut Vec<u8>) {
-    for place in PLACES {
+/// Appends the event's row, with the line end; with its JSON if the header has that.
+pub fn write_csv_row(origin: &str, row: &Row<'_>, has_json: bool, out: &mut Vec<u8>) {
+    let more = if has_json { &JSON_PLACES[..] } else { &[] };
+    for &place in PLACES.iter().chain(more) {
         if place > 0 {
             out.push(b',');
         }
@@ -81,5 +88,8 @@ mod tests {
     fn the_header_names_the_columns_that_are_written() {
         let names: Vec<&str> = PLACES.iter().map(|&place| columns()[place].name()).collect();
         assert_eq!(names.join(",").replace("on_behalf_of_id", "on_behalf_of"), CSV_HEADER);
+        let names: String =
+            JSON_PLACES.iter().map(|&place| format!(",{}", columns()[place].name())).collect();
+        assert_eq!(names, CSV_JSON_HEADER);
     }
 }

@@ -22,8 +22,10 @@ mod sqlite;
 #[cfg(feature = "archive")]
 pub use archive::archive;
 #[cfg(feature = "archive")]
-pub use bundle::{BUNDLE_FORMAT, BundleWriter, Member, WHAT_A_BUNDLE_PROVES};
-pub use csv::{CSV_HEADER, write_csv_row};
+pub use bundle::{
+    BUNDLE_FORMAT, BundleError, BundleWriter, Bundled, LineWanted, Member, UntilItFails, WHAT_A_BUNDLE_PROVES,
+};
+pub use csv::{CSV_HEADER, CSV_JSON_HEADER, write_csv_row};
 #[cfg(feature = "tables")]
 pub use parquet::ParquetWriter;
 pub use row::{Cell, Column, Kind, Row, columns};

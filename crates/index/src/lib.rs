@@ -29,7 +29,9 @@ pub use compare::{CompareError, compare};
 pub use error::IndexError;
 pub use indexer::{BATCH_EVENTS_MAX, IndexOptions, Indexer};
 pub use known_ids::IndexedIds;
-pub use search::{Cursor, CursorError, Hit, Lag, PAGE_BYTES_MAX, Page, Search, SearchError, TellTrouble};
+pub use search::{
+    Cursor, CursorError, FacetValue, Hit, Lag, PAGE_BYTES_MAX, Page, Search, SearchError, TellTrouble,
+};
 pub use store::remove;
 pub use summary::Summary;
 pub use view::{

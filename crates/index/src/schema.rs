@@ -4,7 +4,7 @@ use trailseal_event::{NO_OUTCOME, Outcome, Severity};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The format that this code reads and writes.
-pub(crate) const FORMAT: i64 = 4;
+pub(crate) const FORMAT: i64 = 5;
 /// The most rows a range can have.
 pub(crate) const RANGE_ROWS_MAX: usize = 1 << 18;
 /// The most keys a range should have; it is closed early at this many.

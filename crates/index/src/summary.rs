@@ -1,25 +1,16 @@
 //! A summary: how many events there are of each kind, and when.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use trailseal_event::filter::Filter;
 use trailseal_event::{Event, Object, Recorded, Timestamp, Value};
 
-use crate::search::value_of;
-use crate::{FacetField, Order, Search, SearchError};
-
-/// The fields that are counted, by the names that users know.
-const FIELDS: [(&str, FacetField); 7] = [
-    ("action", FacetField::Action),
-    ("actor", FacetField::Actor),
-    ("category", FacetField::Category),
-    ("outcome", FacetField::Outcome),
-    ("severity", FacetField::Severity),
-    ("tenant", FacetField::Tenant),
-    ("resource_type", FacetField::ResourceType),
-];
+use crate::search::{name_of, value_of};
+use crate::view::ByValue;
+use crate::{FacetField, FacetValue, Order, Search, SearchError};
 
 /// Common time spans, from a second to a year.
 const SPANS: [u64; 13] =
@@ -33,7 +24,7 @@ pub struct Summary {
     /// All that match.
     pub total: u64,
     /// For each field its most frequent values with their counts.
-    pub facets: Vec<(&'static str, Vec<(String, u64)>)>,
+    pub facets: Vec<(&'static str, Vec<FacetValue>)>,
     /// The width of a histogram bar.
     pub bucket: Duration,
     /// When each bar begins and how many events it has; empty bars are left out.
@@ -46,13 +37,8 @@ impl Summary {
         let mut answer = Object::default();
         answer.insert("total", self.total);
         for (name, values) in &self.facets {
-            let one = |(value, count): &(String, u64)| {
-                let mut one = Object::default();
-                one.insert("value", value.as_str());
-                one.insert("count", *count);
-                Value::from(one)
-            };
-            answer.insert(format!("by_{name}"), Value::Array(values.iter().map(one).collect()));
+            let values = values.iter().map(FacetValue::to_json).collect();
+            answer.insert(format!("by_{name}"), Value::Array(values));
         }
         answer.insert("bucket_seconds", self.bucket.as_secs());
         let bar = |(start, count): &(Timestamp, u64)| {
@@ -82,9 +68,9 @@ impl Search {
             return self.summary_of_text(filter, top, bucket);
         }
         let total = self.count(filter)?;
-        let mut facets = Vec::with_capacity(FIELDS.len());
-        for (name, field) in FIELDS {
-            facets.push((name, self.facets(filter, field, top)?));
+        let mut facets = Vec::with_capacity(FacetField::NAMED.len());
+        for (name, field) in FacetField::NAMED {
+            facets.push((name, self.values(filter, field, "", top)?));
         }
         let bucket = bucket.unwrap_or_else(|| self.fitting_span(filter));
         let histogram = self.histogram(filter, bucket)?;
@@ -98,28 +84,22 @@ impl Search {
         top: usize,
         bucket: Option<Duration>,
     ) -> Result<Summary, SearchError> {
-        let (mut counts, mut times) = (FIELDS.map(|_| HashMap::<String, u64>::new()), Vec::new());
+        let (mut counts, mut times) = (FacetField::NAMED.map(|_| ByValue::default()), Vec::new());
         self.each(filter, Order::OLDEST_RECORDED, None, &mut |hit| {
             let Ok(Recorded { event, .. }) = Event::from_line(hit.exact_line()) else {
                 return ControlFlow::Continue(());
             };
             times.push(hit.time.as_micros());
-            for ((_, field), counts) in FIELDS.iter().zip(&mut counts) {
+            for ((_, field), counts) in FacetField::NAMED.iter().zip(&mut counts) {
                 let Some(value) = value_of(&event, *field) else { continue };
-                match counts.get_mut(&*value) {
-                    Some(count) => *count += 1,
-                    None => drop(counts.insert(value.into_owned(), 1)),
-                }
+                counts.add(value.into_owned(), name_of(&event, *field).map(Cow::into_owned), 1);
             }
             ControlFlow::Continue(())
         })?;
-        let facets = FIELDS.iter().zip(counts).map(|((name, _), counts)| {
-            let mut values: Vec<_> = counts.into_iter().collect();
-            values.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
-            values.truncate(top);
-            (*name, values)
-        });
-        let facets = facets.collect();
+        let most = |((name, _), counts): (&(&'static str, FacetField), ByValue)| {
+            (*name, FacetValue::most_frequent(counts, top))
+        };
+        let facets = FacetField::NAMED.iter().zip(counts).map(most).collect();
         let bars = |bucket: Duration| {
             let width = i64::try_from(bucket.as_micros()).unwrap_or(i64::MAX).max(1);
             let mut bars = BTreeMap::new();

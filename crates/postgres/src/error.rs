@@ -116,11 +116,25 @@ impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.told().as_db_error() {
             Some(refused) => format!("{} (SQLSTATE {})", refused.message(), refused.code().code()),
-            None => self.told().to_string(),
+            None => with_causes(self.told()),
         };
         // The reasons of several addresses, or of a server, may be many lines.
         out.write_str(&text.lines().map(str::trim).collect::<Vec<_>>().join("; "))
     }
+}
+
+fn with_causes(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
 }
 
 impl fmt::Debug for Refusal {

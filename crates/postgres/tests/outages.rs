@@ -32,6 +32,8 @@ fn a_commit_whose_answer_is_lost_is_asked_for_and_not_repeated() {
         record(&trail, round * 10..(round + 1) * 10);
         trail.flush(SOON).unwrap();
         wait_until("a commit's answer is lost", || proxy.swallowed() == round + 1);
+        // Otherwise the pauses grow.
+        wait_until("it goes on", || delivery(&trail).state == DeliveryState::Running);
     }
     wait_stored(&trail);
     assert!(delivery(&trail).failures >= 10, "each loss is a failure");

@@ -52,6 +52,17 @@ fn a_partition_is_made_once_by_many_and_takes_its_month_in_utc() {
         ["events_2026_11", "FOR VALUES FROM ('2026-11-01 00:00:00+00') TO ('2026-12-01 00:00:00+00')"],
     ];
     assert_eq!(server.rows(bounds), wanted);
+    // Also where one statement makes several, and so finds what was made while it waited.
+    let make = || {
+        server.rows(
+            "SELECT trailseal.make_partition('2027-01-01Z'::timestamptz + months * interval '1 month') \
+        FROM generate_series(0, 11) AS months",
+        )
+    };
+    std::thread::scope(|scope| {
+        let makes: Vec<_> = (0..6).map(|_| scope.spawn(make)).collect();
+        makes.into_iter().for_each(|make| assert_eq!(make.join().unwrap().len(), 12));
+    });
     // Every index of the whole is there, and belongs to it.
     let indexes =
         |table| format!("SELECT count(*) FROM pg_index WHERE indrelid = 'trailseal.{table}'::regclass");

@@ -10,6 +10,10 @@ use trailseal_index::{By, Cursor, First, Order};
 use crate::access::Caller;
 use crate::problem::Problem;
 
+/// The parameter that has a part of a value. It is what somebody is still typing, perhaps of a person's name, and is not
+/// recorded.
+pub(crate) const PART: &str = "part";
+
 /// Events per page, by default and at most.
 pub(crate) const LIMIT: usize = 50;
 pub(crate) const LIMIT_MAX: usize = 1_000;
@@ -81,6 +85,16 @@ impl Query {
         Ok(filter)
     }
 
+    /// The values of these names, each as `shown` returns it.
+    pub(crate) fn told<'a>(
+        &'a self,
+        names: &[&str],
+        shown: impl Fn(&str, &'a str) -> Cow<'a, str>,
+    ) -> Vec<(String, String)> {
+        let pairs = self.pairs.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        pairs.map(|(name, value)| (name.clone(), shown(name, value).into_owned())).collect()
+    }
+
     pub(crate) fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.one(name)? {
             None | Some("false") => Ok(false),
@@ -143,12 +157,21 @@ impl Query {
             return None;
         }
         let pairs: Vec<(&str, Cow<'a, str>)> =
-            self.pairs.iter().map(|(name, value)| (name.as_str(), shown(name, value))).collect();
+            self.pairs.iter().map(|(name, value)| (name.as_str(), noted(name, value, &shown))).collect();
         let length = pairs.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>() - 1;
         let is_whole = length <= NOTED_BYTES_MAX || cfg!(trailseal_fault = "query_noted_whole");
         let each = if is_whole { usize::MAX } else { NOTED_BYTES_MAX / self.pairs.len() };
         let pairs: Vec<String> = pairs.iter().map(|(name, value)| shortened(name, value, each)).collect();
         Some((pairs.join("&"), (!is_whole).then_some(length)))
+    }
+}
+
+/// A value as it is recorded.
+fn noted<'a>(name: &str, value: &'a str, shown: &impl Fn(&str, &'a str) -> Cow<'a, str>) -> Cow<'a, str> {
+    if name == PART && !cfg!(trailseal_fault = "part_noted") {
+        Cow::Borrowed("…")
+    } else {
+        shown(name, value)
     }
 }
 
@@ -181,6 +204,7 @@ mod tests {
     #[test]
     fn a_long_query_is_noted_in_part_and_hides_nothing() {
         assert_eq!(noted("actor=u1&limit=5"), ("actor=u1&limit=5".into(), None));
+        assert_eq!(noted("field=actor&part=chen"), ("field=actor&part=…".into(), None));
         let long = "x".repeat(59_000);
         let (text, length) = noted(&format!("action={long}&actor=victim"));
         assert_eq!(length, Some(59_000 + "action=&actor=victim".len()));

@@ -73,3 +73,27 @@ test("texts of many lines differ line by line", () => {
   ]);
   assert.deepEqual(lineDifferences("", "a"), [{ text: "a", kind: "added" }]);
 });
+
+test("a change of a personal value is shown to whoever does not see it", () => {
+  const states = (word) => ({
+    before: { mail: word, plan: "a", same: word },
+    after: { mail: word, plan: "b", same: word },
+    changes: { mail: { before: word, after: word }, plan: { before: "a", after: "b" } },
+  });
+  for (const word of ["erasable", "erased", "unreadable"]) {
+    const rows = changesOf(states(word));
+    assert.deepEqual(
+      rows.map(({ path, kind }) => [path.join("."), kind]),
+      [
+        ["plan", "changed"],
+        ["mail", "changed"],
+      ],
+    );
+    const all = changesOf(states(word), true).map(({ path, kind }) => `${path.join(".")} ${kind}`);
+    assert.deepEqual(all.sort(), ["mail changed", "plan changed", "same same"]);
+  }
+  assert.deepEqual(
+    changesOf(states("word")).map(({ path }) => path.join(".")),
+    ["plan"],
+  );
+});

@@ -21,20 +21,20 @@ function inPlainWords(status, body, retryAfter) {
   const sentence = said ? ` ${said.charAt(0).toUpperCase()}${said.slice(1)}${/[.!?]$/.test(said) ? "" : "."}` : "";
   switch (status) {
     case 0:
-      return "The server does not respond. Is it running, and are you online?";
+      return "The server does not respond. Check that it is running and that you are online.";
     case 400:
     case 422:
-      return `The server did not understand this.${sentence}`;
+      return `The request is not valid.${sentence}`;
     case 401:
-      return "Sign in with a token that may read.";
+      return "Sign in with a token that has the scope read.";
     case 403:
-      return `This token may not do that.${sentence}`;
+      return `This token does not allow that.${sentence}`;
     case 404:
       return `It does not exist, or this token may not see it.${sentence}`;
     case 408:
       return `That took too long.${again}`;
     case 409:
-      return sentence.trim() || "Somebody else was faster, or it is not ready yet.";
+      return sentence.trim() || "It was changed meanwhile, or is not ready yet. Reload the page.";
     case 429:
       return `Too many requests.${again}`;
     case 503:

@@ -6,14 +6,16 @@
 //            #sign-out #skip
 // Sign-in    #sign-in (form) #token-input #token-show #sign-in-button #sign-in-error
 // Search     #search-form #search-input #span-select #filters-button #live-button #export-button #refresh-button
-//            #system-toggle #order-select #clear-filters #total #chips; chip (data-name, data-value) with chip-remove
+//            #system-toggle #order-select #clear-filters #total #chips
+//            #suggestions; suggestion (data-value) #search-hint #search-hint-use #density-toggle
+//            #range-picker #range-since #range-until #range-apply #range-cancel; chip (data-name, data-value) with chip-remove
 //            #filter-panel; #filter-NAME for each filter, #filter-since, #filter-until, #filter-apply;
 //            #facets; facet (data-name, data-value, aria-pressed)
 // Histogram  #histogram (drag, or arrow keys and Enter) #zoom-out; bar (data-start, data-count)
-// List       #list; row (data-key ORIGIN#INDEX, data-index, aria-selected) #more #list-status #new-events
+// List       #list; day (data-day); row (data-key ORIGIN#INDEX, data-index, aria-selected) #more #list-status #new-events
 //            #empty #empty-command #empty-copy #empty-clear #error-retry #problem #search-stop
 // Live       #live-state (data-state: connecting, live, waiting, off)
-// Export     #export-menu #export-csv #export-ndjson #export-stop #export-state #export-command #export-command-copy
+// Export     #export-menu #export-count #export-bundle #export-csv #export-json-columns #export-ndjson #export-parquet #export-stop #export-state #export-command #export-command-copy
 // Event      #drawer #event-title #event-close #event-next #event-previous #event-link #event-flag
 //            #proof (data-state: checking, proven, failed, no_key, unchecked, waiting, off) #proof-check
 //            #proof-download #proof-steps; proof-step (data-step: form, path, shown, signature; list, asked where
@@ -37,6 +39,7 @@ import { applyTheme, isDark, setTheme, setTimeZone, timeZone, zoneName } from ".
 import { closeDrawer, isDrawerOpen } from "./event.js";
 import { openHelp } from "./help.js";
 import { openSignIn } from "./signin.js";
+import { forgetValues } from "./forgive.js";
 import { openSearch } from "./search.js";
 import { openActor, openHistory } from "./history.js";
 import { openSeal } from "./seal.js";
@@ -135,6 +138,7 @@ function signOut() {
 
 function askForToken(message) {
   if (signIn) return;
+  forgetValues();
   page?.close();
   page = null;
   closeDrawer();

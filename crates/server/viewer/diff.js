@@ -76,10 +76,26 @@ function textDifferences(before, after, token) {
   return parts;
 }
 
+/** What stands in the place of a personal value that the reader does not see. */
+const HIDDEN = new Set(["erasable", "erased", "unreadable"]);
+
+/** Whether a value is such a word: nobody can search for what it stands for. */
+export const isHidden = (json) => HIDDEN.has(json);
+
+/** What changed where both states show the same word. */
+function hiddenChanges(event) {
+  return Object.entries(isContainer(event.changes) ? event.changes : {})
+    .filter(([, change]) => isContainer(change) && isHidden(change.before) && change.before === change.after)
+    .map(([path, { before, after }]) => ({ path: [path], kind: "changed", before, after }));
+}
+
 /** What an event changed, from its states or else from its `changes`; null if it has neither. */
 export function changesOf(event, all = false) {
   if (event.before !== undefined || event.after !== undefined) {
-    return differences(event.before ?? undefined, event.after ?? undefined, { all });
+    const hidden = hiddenChanges(event);
+    const isTold = ({ path, kind }) => kind === "same" && hidden.some((row) => row.path[0] === path.join("."));
+    const shown = differences(event.before ?? undefined, event.after ?? undefined, { all });
+    return [...shown.filter((row) => !isTold(row)), ...hidden];
   }
   if (!isContainer(event.changes)) return null;
   return Object.entries(event.changes).map(([path, change]) => {
@@ -113,7 +129,12 @@ export function linesDiff(before, after, attributes = {}) {
 /** The rows as a table: path, before, after. */
 export function diffTable(rows, attributes = {}) {
   if (rows.length === 0) return h("p", { class: "quiet", ...attributes }, "Before and after are the same.");
-  return h("div", { class: "diff", role: "table", "aria-label": "What changed", ...attributes }, rows.map(diffRow));
+  const head = h(
+    "div",
+    { class: "diff-row head", role: "row" },
+    ["Field", "Before", "After"].map((name) => h("span", { role: "columnheader" }, name)),
+  );
+  return h("div", { class: "diff", role: "table", "aria-label": "What changed", ...attributes }, head, rows.map(diffRow));
 }
 
 function diffRow({ path, kind, before, after }) {

@@ -1,7 +1,7 @@
 // The parts of one event's page: title, notes, facts, what changed, related ids, the raw line.
 
 import { button, copyButton, fill, h, icon, value } from "./dom.js";
-import { changesOf, diffTable } from "./diff.js";
+import { changesOf, diffTable, isHidden } from "./diff.js";
 import { indented, stringify } from "./json.js";
 import { lineOf } from "./proof.js";
 import { nameOf, outcomeChip, resourceOf, severityMark, timeTag, timing } from "./row.js";
@@ -136,7 +136,9 @@ export function facts(event) {
     fact(
       "Address",
       event.context?.ip &&
-        h("a", { class: "mono", href: `?${new URLSearchParams({ ip: event.context.ip })}` }, value(event.context.ip)),
+        (isHidden(event.context.ip)
+          ? value(event.context.ip)
+          : h("a", { class: "mono", href: `?${new URLSearchParams({ ip: event.context.ip })}` }, value(event.context.ip))),
     ),
     fact(
       "Trail",

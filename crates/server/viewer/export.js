@@ -1,10 +1,18 @@
 // Export of what is shown, as a file: streamed from the server, with a count and a way to stop.
 
 import { button, copyButton, fill, h, toast, visible } from "./dom.js";
-import { ask } from "./api.js";
-import { bytes } from "./prefs.js";
+import { ask, askJson } from "./api.js";
+import { VIEW } from "./filters.js";
+import { bytes, day, number } from "./prefs.js";
 
 const KINDS = {
+  bundle: {
+    accept: "application/zip",
+    type: "zip",
+    ending: "zip",
+    name: "Evidence",
+    hint: "A bundle for somebody who does not trust this server: the exact lines with their proofs and the signed checkpoint. Events of the last second may not be sealed yet and are left out.",
+  },
   csv: {
     accept: "text/csv",
     name: "CSV",
@@ -14,6 +22,11 @@ const KINDS = {
     accept: "application/x-ndjson",
     name: "NDJSON",
     hint: "For programs: one JSON object per line, with every field.",
+  },
+  parquet: {
+    accept: "application/vnd.apache.parquet",
+    name: "Parquet",
+    hint: "For your own SQL: DuckDB, pandas, Spark.",
   },
 };
 // The parts of a long download are passed to the browser, which keeps them on disk.
@@ -34,18 +47,32 @@ export function openExport(filters) {
       },
     },
   });
+  const found = h("p", { id: "export-count", class: "quiet" }, "Counting the events that match.");
+  const json = h("input", { id: "export-json-columns", type: "checkbox" });
+  let count = null;
+  const counted = async () => {
+    try {
+      ({ count } = await askJson("v1/events", { query: [...filters.asked(VIEW), ["count", "true"]], signal: stop.signal }));
+      fill(found, h("strong", {}, number(count)), count === 1 ? " event matches the filters." : " events match the filters, not only those loaded so far.");
+    } catch (problem) {
+      if (problem.name !== "AbortError") fill(found, "All events that match the filters, not only those loaded so far.");
+    }
+  };
   const start = async (kind) => {
     stop.abort();
     stop = new AbortController();
     const stopButton = button({ id: "export-stop", kind: "small", text: "Stop", on: { click: () => stop.abort() } });
     try {
       fill(state, h("span", { class: "spinner" }), " Asking the server ", stopButton);
-      const blob = await download(kind, filters, stop.signal, (size) => {
+      const more = kind === "csv" && json.checked ? [["json_columns", "true"]] : [];
+      const blob = await download(kind, filters, more, stop.signal, (size) => {
         state.childNodes[1].textContent = ` ${bytes(size)} so far `;
       });
-      offer(blob, `trailseal-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.${kind}`);
+      const name = fileName(filters, KINDS[kind].ending ?? kind);
+      offer(blob, name);
       dialog.close();
-      toast(`Saved ${bytes(blob.size)} as ${KINDS[kind].name}.`);
+      const events = count === null ? "" : `${number(count)} ${count === 1 ? "event" : "events"}, `;
+      toast(`Saved ${events}${bytes(blob.size)}, as ${name}.`);
     } catch (problem) {
       fill(
         state,
@@ -63,15 +90,16 @@ export function openExport(filters) {
       h("h2", { id: "export-title" }, "Export what is shown"),
       button({ kind: "plain", icon: "close", label: "Close", on: { click: () => dialog.close() } }),
     ),
-    h("p", { class: "quiet" }, "All events that match the filters, not only those loaded so far."),
-    Object.entries(KINDS).map(([kind, { name, hint }]) =>
+    found,
+    Object.entries(KINDS).map(([kind, { name, hint }]) => [
       h(
         "button",
         { type: "button", id: `export-${kind}`, class: "choice", on: { click: () => start(kind) } },
         h("b", {}, name),
         h("span", { class: "quiet" }, hint),
       ),
-    ),
+      kind === "csv" && h("label", { class: "switch quiet" }, json, "CSV also has before, after, changes and details, as JSON"),
+    ]),
     state,
     h(
       "details",
@@ -87,19 +115,33 @@ export function openExport(filters) {
     h(
       "p",
       { class: "quiet" },
-      "For evidence that anyone can check, use ",
-      h("code", {}, "trailseal export --format bundle"),
+      "Whoever gets the evidence checks it with ",
+      h("a", { href: "assets/check.html", target: "_blank", rel: "noopener" }, "the page that checks files"),
+      ", in the browser alone, or with ",
+      h("code", {}, "trailseal verify --bundle"),
       ".",
     ),
   );
   document.body.append(dialog);
   dialog.showModal();
+  counted();
+}
+
+/** A name that says what the file has: the filters, and the day. */
+export function fileName(filters, ending, now = new Date()) {
+  const parts = filters.query(VIEW).flatMap(([name, text]) => (name === "system" ? ["system"] : [name, text]));
+  const slug = parts
+    .join("-")
+    .replaceAll(/[^A-Za-z0-9._]+/g, "-")
+    .slice(0, 80)
+    .replaceAll(/^[-.]+|[-.]+$/g, "");
+  return `${["trailseal", slug, day(now)].filter(Boolean).join("-")}.${ending}`;
 }
 
 /** The search as `trailseal query` takes it, safe to paste into a shell. */
 export function commandOf(filters) {
   const flags = filters
-    .query()
+    .asked()
     .map(([name, text]) => (name === "system" ? "--system" : `--${name.replaceAll("_", "-")}=${quoted(text)}`));
   return ["trailseal query", ...flags, "--format jsonl"].join(" ");
 }
@@ -108,10 +150,10 @@ function quoted(text) {
   return /^[\w.:/@%+,][\w.:/@%+,=-]*$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-async function download(kind, filters, signal, progress) {
-  const response = await ask("v1/events", { query: filters.query(), accept: KINDS[kind].accept, signal });
+async function download(kind, filters, more, signal, progress) {
+  const response = await ask("v1/events", { query: [...filters.asked(), ...more], accept: KINDS[kind].accept, signal });
   const type = response.headers.get("Content-Type") ?? "";
-  if (!type.includes(kind)) throw new Error(`The server sent ${type || "something else"} instead of ${KINDS[kind].name}.`);
+  if (!type.includes(KINDS[kind].type ?? kind)) throw new Error(`The server sent ${type || "something else"} instead of ${KINDS[kind].name}.`);
   const reader = response.body.getReader();
   const parts = [];
   let chunks = [];

@@ -11,6 +11,7 @@ const GROUPS = [
   ["actor", "Actor", "actor"],
   ["resource_type", "Resource", "resource"],
   ["tenant", "Tenant", "tenant"],
+  ["ip", "Address", "ip"],
 ];
 const SHOWN = 6;
 
@@ -26,7 +27,8 @@ function group(label, name, values, total, filters, change) {
   const chosen = filters.all(name).filter((text) => !values.some((each) => each.value === text) && name !== "resource");
   const all = [...chosen.map((text) => ({ value: text, count: 0 })), ...values];
   if (all.length === 0) return null;
-  const item = (each) => row(name, each, total, filters, change);
+  const labels = labelsOf(all);
+  const item = (each) => row(name, each, labels.get(each.value), total, filters, change);
   const rest = all.slice(SHOWN);
   return h(
     "section",
@@ -38,7 +40,16 @@ function group(label, name, values, total, filters, change) {
   );
 }
 
-function row(name, { value: text, count }, total, filters, change) {
+/** How values are shown: by their names, with the value behind it where several have one name. */
+export function labelsOf(values) {
+  const times = new Map();
+  for (const { name } of values) if (name) times.set(name, (times.get(name) ?? 0) + 1);
+  return new Map(
+    values.map(({ value, name }) => [value, name && name !== value ? { name, value: times.get(name) > 1 ? value : "" } : { name: value, value: "" }]),
+  );
+}
+
+function row(name, { value: text, count }, label, total, filters, change) {
   const isOn = filters.has(name, text);
   // These have no outcome.
   const isNone = name === "outcome" && text === "none";
@@ -52,7 +63,7 @@ function row(name, { value: text, count }, total, filters, change) {
       "data-value": text,
       "aria-pressed": String(isOn),
       "aria-label": isNone && `No outcome, ${number(count)}`,
-      title: `${isNone ? "No outcome" : visible(text, 300)} · ${number(count)}`,
+      title: `${isNone ? "No outcome" : visible(label.name === text ? text : `${label.name} (${text})`, 300)} · ${number(count)}`,
       on: { click: () => change(filters.toggled(name, text)) },
     },
     h(
@@ -64,7 +75,12 @@ function row(name, { value: text, count }, total, filters, change) {
     ),
     isNone
       ? h("span", { class: "facet-name none" }, "—")
-      : h("bdi", { class: "facet-name" }, visible(text, 90)),
+      : h(
+          "span",
+          { class: "facet-name" },
+          h("bdi", {}, visible(label.name, 90)),
+          label.value && [" ", h("bdi", { class: "facet-id mono" }, visible(label.value, 90))],
+        ),
     h("span", { class: "facet-count" }, compact(count)),
   );
   face.style.setProperty("--share", `${total > 0 ? Math.max(1, (count / total) * 100) : 0}%`);

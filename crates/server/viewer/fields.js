@@ -1,5 +1,6 @@
 // All fields of an event as a tree, to read, copy and search by.
 
+import { isHidden } from "./diff.js";
 import { copyButton, h, value } from "./dom.js";
 import { Filters } from "./filters.js";
 import { dayAndClock, fraction } from "./prefs.js";
@@ -65,7 +66,7 @@ function node(key, json, path, marks, depth) {
   }
   const text = typeof json === "string" ? json : String(json);
   const filter = SEARCHABLE.get(path);
-  const search = filter && filterAddress(filter, text);
+  const search = filter && !isHidden(json) && filterAddress(filter, text);
   const isTime = typeof json === "string" && TIME.test(text);
   return h(
     "div",

@@ -1,15 +1,16 @@
 // The panel with a field for every filter, and the chips that say which are set.
 
 import { byId, button, fill, h, icon, visible } from "./dom.js";
-import { FIELDS, VIEW, labelOf, typedTime } from "./filters.js";
+import { FIELDS, TIMES, VIEW, labelOf } from "./filters.js";
 import { dayAndClock, timeZone } from "./prefs.js";
-
-const TIMES = ["since", "until", "recorded_since", "recorded_until"];
+import { typedTime } from "./times.js";
 
 export class FilterPanel {
   /** `change` receives the new filters; `reload` searches again with the same ones. */
   constructor({ change, reload }) {
     Object.assign(this, { change, reload });
+    // Of actors, by id, as far as they are known.
+    this.names = new Map();
     this.element = h("form", {
       id: "filter-panel",
       class: "filter-panel",
@@ -49,19 +50,22 @@ export class FilterPanel {
   /** Offers the values found so far. */
   suggest(summary) {
     this.summary = summary;
+    for (const { value: id, name } of summary.by_actor ?? []) if (name) this.names.set(id, name);
     for (const { name, facet, options } of FIELDS) {
       const known = byId(`known-${name}`);
       if (!known || !facet || options) continue;
       fill(
         known,
-        (summary[`by_${facet}`] ?? []).map(({ value: text }) => h("option", { value: text })),
+        (summary[`by_${facet}`] ?? []).map(({ value: text, name: own }) => h("option", { value: text }, own)),
       );
     }
   }
 
   /** A filter that is set, with a button to remove it. */
   chip(name, text) {
-    const shown = name === "system" ? [] : [": ", h("bdi", { class: "mono" }, visible(shownAs(name, text), 80))];
+    const own = name === "actor" ? this.names.get(text) : undefined;
+    const face = own ? h("bdi", {}, visible(own, 80)) : h("bdi", { class: "mono" }, visible(shownAs(name, text), 80));
+    const shown = name === "system" ? [] : [": ", face];
     const remove = h(
       "button",
       {
@@ -74,7 +78,7 @@ export class FilterPanel {
     );
     return h(
       "span",
-      { class: "filter-chip", "data-testid": "chip", "data-name": name, "data-value": text },
+      { class: "filter-chip", title: own ? visible(text, 300) : null, "data-testid": "chip", "data-name": name, "data-value": text },
       h("span", {}, h("b", {}, labelOf(name)), shown),
       remove,
     );
@@ -88,7 +92,7 @@ export class FilterPanel {
         "div",
         { class: "fields" },
         FIELDS.map((field) => this.#field(field)),
-        this.#field({ name: "since", label: "Since", hint: `24h or 2026-11-21 04:00${zone}` }),
+        this.#field({ name: "since", label: "Since", hint: `24h, yesterday, 2026-11${zone}` }),
         this.#field({ name: "until", label: "Until", hint: "not included" }),
         this.#field({ name: "recorded_since", label: "Recorded since", hint: "whatever time it claims" }),
         this.#field({ name: "recorded_until", label: "Recorded until", hint: "not included" }),

@@ -1,5 +1,7 @@
 // The filters of a search: their names, and how they are stored in the address.
 
+import { askedTime, typedTime } from "./times.js";
+
 /** Every filter of the API, in the order in which the panel shows them. */
 export const FIELDS = [
   { name: "actor", label: "Actor", hint: "id or name", facet: "actor" },
@@ -37,7 +39,7 @@ export const FIELDS = [
     options: ["debug", "info", "notice", "warning", "error", "critical"],
   },
   { name: "on_behalf_of", label: "On behalf of", hint: "id" },
-  { name: "ip", label: "IP address" },
+  { name: "ip", label: "Address", facet: "ip" },
   { name: "id", label: "Event id or index" },
   { name: "request_id", label: "Request id" },
   { name: "correlation_id", label: "Correlation id" },
@@ -68,14 +70,23 @@ export const NAMES = [...LABELS.keys()];
 
 export const labelOf = (name) => LABELS.get(name) ?? name;
 
-/** The time spans that are one click away. */
+/** Those that are times. */
+export const TIMES = ["since", "until", "recorded_since", "recorded_until"];
+
+/** The time spans that are one click away: from when, until when, and their names. */
 export const SPANS = [
-  ["15m", "15 minutes"],
-  ["1h", "1 hour"],
-  ["24h", "24 hours"],
-  ["7d", "7 days"],
-  ["30d", "30 days"],
-  ["", "All time"],
+  ["15m", "", "Last 15 minutes"],
+  ["1h", "", "Last hour"],
+  ["24h", "", "Last 24 hours"],
+  ["7d", "", "Last 7 days"],
+  ["30d", "", "Last 30 days"],
+  ["today", "", "Today"],
+  ["yesterday", "today", "Yesterday"],
+  ["this week", "", "This week"],
+  ["last week", "this week", "Last week"],
+  ["this month", "", "This month"],
+  ["last month", "this month", "Last month"],
+  ["", "", "All time"],
 ];
 
 /** A search: an immutable set of `[name, value]`. */
@@ -136,38 +147,28 @@ export class Filters {
     return this.has(name, value) ? this.without(name, value) : this.with(name, value);
   }
 
-  between(since, until) {
+  between(since, until = "") {
     return this.without("since").without("until").with("since", since).with("until", until);
   }
 
-  /** The query for the API; `except` leaves names out. */
+  /** The pairs, without those of the names in `except`. */
   query(except = []) {
     return this.pairs.filter(([name]) => !except.includes(name));
+  }
+
+  /** The query for the API, whose times do not depend on the zone shown; `except` leaves names out. */
+  asked(except = []) {
+    return this.query(except).map(([name, text]) => [name, TIMES.includes(name) ? askedTime(text) : text]);
+  }
+
+  /** Whether what they find depends on the zone shown. */
+  get dependOnZone() {
+    return this.pairs.some(([name, text]) => TIMES.includes(name) && askedTime(text) !== text);
   }
 
   toString() {
     return new URLSearchParams(this.pairs).toString();
   }
-}
-
-const AGE = /^(\d+)([smhdw])$/;
-const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
-
-/** The time of `since` or `until`, in milliseconds; null if it is not set or cannot be parsed. */
-export function instant(text, now = Date.now()) {
-  const age = AGE.exec(text);
-  if (age) return now - Number(age[1]) * SECONDS[age[2]] * 1000;
-  const time = Date.parse(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text);
-  return Number.isNaN(time) ? null : time;
-}
-
-/** Converts a typed time for the API. A time without a zone is in the displayed zone. */
-export function typedTime(text, zone) {
-  const typed = text.trim();
-  const match = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)$/.exec(typed);
-  if (!match) return typed;
-  const date = new Date(`${match[1]}T${match[2]}${zone === "utc" ? "Z" : ""}`);
-  return Number.isNaN(date.getTime()) ? typed : date.toISOString();
 }
 
 /** Parses the search field: `name:value` and `name:"a value"` are filters, the rest is text. */
@@ -176,8 +177,10 @@ export function typedSearch(typed, filters) {
   const rest = typed
     .replace(/(?:^|\s)([a-z_]+):(?:"([^"]*)"|(\S+))/g, (whole, name, quoted, plain) => {
       const value = quoted ?? plain;
-      if (!LABELS.has(name) || name === "text" || value === "") return whole;
-      next = next.with(name, value);
+      // `system:anonymous` is what many actors are called.
+      const isText = name === "text" || (name === "system" && !["true", "false"].includes(value));
+      if (!LABELS.has(name) || isText || value === "") return whole;
+      next = next.with(name, TIMES.includes(name) ? typedTime(value) : value);
       return "";
     })
     .trim();

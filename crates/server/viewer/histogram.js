@@ -1,8 +1,9 @@
 // Events over time: drag (or arrow keys and Enter) to zoom in, and back out.
 
 import { button, fill, h, svg } from "./dom.js";
-import { VIEW, instant } from "./filters.js";
+import { VIEW } from "./filters.js";
 import { clock, day, number, timeZone } from "./prefs.js";
+import { instant } from "./times.js";
 
 const HEIGHT = 84;
 const FLOOR = 64;
@@ -23,7 +24,7 @@ export function summaryQuery(filters) {
   const [since, until] = [instant(filters.get("since")), instant(filters.get("until"))];
   const span = since === null ? null : (until ?? Date.now()) - since;
   const step = span > 0 && STEPS.find((each) => span / each <= BARS_ASKED);
-  return [...filters.query(VIEW), ...(step ? [["bucket", `${step / 1000}s`]] : [])];
+  return [...filters.asked(VIEW), ...(step ? [["bucket", `${step / 1000}s`]] : [])];
 }
 
 export class Histogram {
@@ -102,17 +103,17 @@ export class Histogram {
     const since = filters && instant(filters.get("since"));
     const until = filters && instant(filters.get("until"));
     const last = this.bars.at(-1);
-    const open = Boolean(filters?.get("since")) && !filters.get("until");
+    // From the first event to now, if no time is chosen.
     this.start = since ?? this.bars[0]?.start ?? 0;
-    this.end = until ?? (open ? Date.now() : last ? last.start + this.width : 0);
+    this.end = until ?? (since !== null || last ? Date.now() : 0);
     if (last) {
-      // A bar that begins before the span, or ends after it, is shown completely.
+      // A bar that begins before the span, or ends after its end, is shown completely; nothing is after now.
       this.start = Math.min(this.start, this.bars[0].start);
-      this.end = Math.max(this.end, last.start + this.width);
+      this.end = Math.max(this.end, until === null ? last.start : last.start + this.width);
     }
     // Otherwise a few bars would be as wide as the page.
     const spare = BARS_MIN * this.width - (this.end - this.start);
-    if (last && spare > 0) [this.start, this.end] = [this.start - spare / 2, this.end + spare / 2];
+    if (last && spare > 0) this.start -= spare;
   }
 
   draw() {

@@ -239,7 +239,7 @@ class ActorPage {
   }
 
   async #load(cursor, limit) {
-    const query = [...this.filters.query(), ["limit", String(limit)], ...(cursor ? [["cursor", cursor]] : [])];
+    const query = [...this.filters.asked(), ["limit", String(limit)], ...(cursor ? [["cursor", cursor]] : [])];
     const answer = await askJson("v1/events", { query, signal: this.asking.signal });
     return { events: answer.events, next: answer.next ?? null, scanned: answer.scanned_to };
   }
@@ -247,7 +247,7 @@ class ActorPage {
   async #summarise() {
     const { signal } = this.asking;
     try {
-      const query = this.filters.query(VIEW);
+      const query = this.filters.asked(VIEW);
       const [summary, oldest, newest] = await Promise.all([
         askJson("v1/summary", { query: summaryQuery(this.filters), signal }),
         ...["asc", "desc"].map((order) =>
@@ -282,8 +282,8 @@ class ActorPage {
         h(
           "div",
           { class: "cards two" },
-          this.#top("Mostly did", "action", summary.by_action),
-          this.#top("Mostly to", "resource", summary.by_resource_type),
+          this.#top("Most frequent actions", "action", summary.by_action),
+          this.#top("Most frequent resource types", "resource", summary.by_resource_type),
         ),
       );
     } catch (problem) {

@@ -3,7 +3,7 @@
 
 import { button, fill, h, icon } from "./dom.js";
 import { number } from "./prefs.js";
-import { headOf, keyOf, rowOf } from "./row.js";
+import { dayHead, dayOf, headOf, keyOf, rowOf } from "./row.js";
 
 const PAGE = 50;
 // Beyond this many in memory, the oldest pages are dropped; they can be loaded again.
@@ -12,8 +12,8 @@ const MARGIN = "1500px 0px";
 
 /** One list; `load(cursor)` returns `{events, next, scanned}`. */
 export class EventList {
-  constructor({ root, load, onOpen, onEmpty, onProblem }) {
-    Object.assign(this, { load, onOpen, onEmpty, onProblem });
+  constructor({ root, load, onOpen, onEmpty, onProblem, isByTime = () => true }) {
+    Object.assign(this, { load, onOpen, onEmpty, onProblem, isByTime });
     this.pages = [];
     this.keys = new Set();
     this.next = null;
@@ -26,7 +26,12 @@ export class EventList {
       id: "new-events",
       kind: "primary pill",
       text: " ",
-      on: { click: () => this.showWaiting(true) },
+      on: {
+        click: () => {
+          this.showWaiting(true);
+          scrollTo({ top: 0 });
+        },
+      },
     });
     this.fresh.hidden = true;
     this.status = h("div", { id: "list-status", class: "list-status", role: "status" });
@@ -64,6 +69,7 @@ export class EventList {
     });
     this.scanned = 0;
     this.rows.classList.add("stale");
+    this.rows.classList.toggle("by-recording", !this.isByTime());
     await this.#fetch(null, true);
   }
 
@@ -175,7 +181,6 @@ export class EventList {
     }
     this.fresh.hidden = this.waiting.length === 0;
     this.fresh.lastElementChild.textContent = `${number(this.waiting.length)} new ${this.waiting.length === 1 ? "event" : "events"}`;
-    if (now && this.fresh.matches(":focus")) scrollTo({ top: 0 });
   }
 
   #drop(page, at) {
@@ -201,9 +206,16 @@ export class EventList {
     if (!page || page.mounted === isNear) return;
     page.mounted = isNear;
     if (isNear) {
+      // The day stands above its first row, and on top of each page, where it stays while the page is scrolled. In the
+      // order of recording, days may take turns: there, rows of another day than that on top have their own.
+      page.rows = page.events.map((event) => this.#row(event, page.fresh?.has(keyOf(event))));
+      const days = page.events.map(dayOf);
+      const isHead = (day, at) => day && (at === 0 || (this.isByTime() && day !== days[at - 1]));
+      const isOther = (day, at) => at > 0 && !this.isByTime() && day !== days[0];
+      days.forEach((day, at) => page.rows[at].classList.toggle("other-day", isOther(day, at)));
       fill(
         page.element,
-        page.events.map((event) => this.#row(event, page.fresh?.has(keyOf(event)))),
+        page.rows.map((row, at) => [isHead(days[at], at) && dayHead(days[at]), row]),
       );
       page.fresh = null;
       page.element.style.height = "";
@@ -327,7 +339,7 @@ export class EventList {
     const found = key && this.find(key);
     if (!found) return null;
     this.#mount(found.page, true);
-    const row = found.page.element.children[found.within];
+    const row = found.page.rows[found.within];
     for (const other of this.rows.querySelectorAll("[tabindex='0']")) other.tabIndex = -1;
     row.setAttribute("aria-selected", "true");
     row.tabIndex = 0;

@@ -50,6 +50,9 @@ export function applyTheme() {
 export const checksByItself = () => read("check", "yes") === "yes";
 export const setChecksByItself = (yes) => write("check", yes ? "yes" : "no");
 
+export const isDense = () => read("density", "") === "dense";
+export const setDense = (yes) => write("density", yes ? "dense" : "");
+
 // ---- times ---------------------------------------------------------------------------------------------
 
 const two = (number) => String(number).padStart(2, "0");

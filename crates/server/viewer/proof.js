@@ -213,11 +213,12 @@ async function verifyEd25519(key, signature, message) {
  * Checks one event from beginning to end.
  *
  * `shown` is what the page got from elsewhere and displays: `{origin, index, line}` with the line's text, each
- * compared where given. Returns `{state, steps, line, checkpoint, key}`; `state` is `proven`, `failed`,
+ * compared where given. Returns `{state, steps, line, personal, checkpoint, key}`; `personal` counts the personal values that
+ * are sealed as cipher text, and shown as something else; `state` is `proven`, `failed`,
  * `no_key` (everything holds, but no public key is known) or `unchecked` (the browser cannot). Never throws.
  */
 export async function checkProof(proofText, shown, pinned) {
-  const result = { state: "failed", steps: [], line: null, checkpoint: null, key: null };
+  const result = { state: "failed", steps: [], line: null, personal: 0, checkpoint: null, key: null };
   const step = async (name, work) => {
     try {
       result.steps.push({ name, ok: true, message: await work() });
@@ -272,7 +273,8 @@ async function checkPath(proof, checkpoint) {
   return `The line’s SHA-256 and ${proof.hashes.length} hashes of the path give the signed root.`;
 }
 
-function checkShown(proof, { line, checkpoint }, shown) {
+function checkShown(proof, result, shown) {
+  const { line, checkpoint } = result;
   if (shown.origin !== undefined && shown.origin !== checkpoint.origin) {
     throw new ProofError(
       "origin_mismatch",
@@ -290,6 +292,7 @@ function checkShown(proof, { line, checkpoint }, shown) {
     throw new ProofError("index_mismatch", `The proven line does not have the index ${proof.index}.`);
   }
   const { at, from, personal } = compareWithSealed(shown.line ?? line, line);
+  result.personal = personal;
   if (at !== null) {
     throw new ProofError(
       "line_differs",

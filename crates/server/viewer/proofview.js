@@ -156,11 +156,12 @@ function showResult(element, result, { text, origin, index, again }) {
       h("a", { href: "?view=seal" }, "Compare it"),
       ".",
     );
+  const sealed = result.personal > 0 ? "Sealed as shown, but for the personal values" : "Sealed exactly as shown";
   const faces = {
     proven: [
       "check",
       "Proven in this browser",
-      [`Sealed exactly as shown, in a tree of ${number(result.checkpoint?.size ?? 0)} events.`],
+      [`${sealed}, in a tree of ${number(result.checkpoint?.size ?? 0)} events.`],
     ],
     no_key: [
       "warning",

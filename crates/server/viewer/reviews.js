@@ -2,7 +2,7 @@
 
 import { announce, button, fill, h, icon, showProblem, toast, value } from "./dom.js";
 import { ask, askJson, eventPath } from "./api.js";
-import { linesDiff } from "./diff.js";
+import { changesOf, diffTable, linesDiff } from "./diff.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { nameOf, outcomeChip, resourceOf, timeTag } from "./row.js";
 import { number } from "./prefs.js";
@@ -257,13 +257,14 @@ class ReviewsPage {
       value(String(review.event), {}, 120),
     );
     const about = h("p", { class: "quiet" }, `Event ${number(review.index)}`);
-    card.about = { review, title, about };
+    const change = h("div", { class: "review-change" });
+    card.about = { review, title, about, change };
     this.near.observe(card);
-    return [title, about];
+    return [title, [about, change]];
   }
 
   // The event is fetched when its card comes into view.
-  async #tell({ review, title, about }) {
+  async #tell({ review, title, about, change }) {
     try {
       const { path, query } = eventPath(review);
       const event = await askJson(path, { query, signal: this.asking.signal });
@@ -277,6 +278,8 @@ class ReviewsPage {
         " ",
         outcomeChip(event.outcome),
       );
+      const rows = changesOf(event);
+      if (rows) fill(change, diffTable(rows, { "data-testid": "review-change" }));
     } catch {
       /* The card is useful without it. */
     }

@@ -36,6 +36,7 @@ export function timeTag(text, attributes = {}) {
 }
 
 const LATE_AFTER = 3_600_000;
+const WEEKDAY = new Intl.DateTimeFormat("en", { weekday: "long", timeZone: "UTC" });
 
 /** The event's effective time, and in words how far it is from its recording; else null. */
 export function timing(event) {
@@ -56,12 +57,25 @@ function timingMark({ mark, says }) {
 
 /** The names of the columns. */
 export function headOf() {
-  const names = ["Time", "Actor", "Action", "Resource", "Tenant", "Outcome"];
+  const names = ["Time", "Actor", "Action", "Resource", "Address", "Tenant", "Outcome"];
   return h(
     "div",
     { class: "row head", "aria-hidden": "true" },
     names.map((name) => h("span", { class: `cell ${name.toLowerCase()}` }, name)),
   );
+}
+
+/** The day of an event, which stands above the first row of each day. */
+export function dayOf(event) {
+  const date = new Date(timing(event).text);
+  return Number.isNaN(date.getTime()) ? "" : day(date);
+}
+
+/** The line above the first row of a day. */
+export function dayHead(text) {
+  const date = new Date(`${text}T12:00:00Z`);
+  const weekday = Number.isNaN(date.getTime()) ? "" : WEEKDAY.format(date);
+  return h("div", { class: "day-head", role: "presentation", "data-testid": "day", "data-day": text }, h("b", {}, text), " ", weekday);
 }
 
 /** A row: a link, so that it can also be opened in another tab. */
@@ -97,6 +111,7 @@ export function rowOf(event, { isFresh, isSelected }) {
       severityMark(event.severity),
     ),
     h("span", { class: "cell resource" }, value(resource || "—", { class: resource ? "mono" : "none" }, 200)),
+    h("span", { class: "cell address" }, event.context?.ip && value(event.context.ip, { class: "mono" }, 80)),
     h("span", { class: "cell tenant" }, event.tenant && value(event.tenant, {}, 80)),
     h("span", { class: "cell outcome" }, outcomeChip(event.outcome)),
   );

@@ -1,21 +1,30 @@
 // The events page: the search bar, results over time and by kind, the list, live tail.
 
-import { announce, button, copyButton, fill, h, icon } from "./dom.js";
-import { address, askJson, token } from "./api.js";
+import { announce, button, fill, h, icon } from "./dom.js";
+import { askJson } from "./api.js";
+import { noEvents, nothingMatches } from "./emptystate.js";
 import { FilterPanel } from "./filterpanel.js";
 import { Filters, SPANS, VIEW, typedSearch } from "./filters.js";
 import { EventList } from "./list.js";
 import { Histogram, summaryQuery } from "./histogram.js";
 import { facets } from "./facets.js";
+import { forgiven } from "./forgive.js";
 import { summaryOf } from "./summary.js";
 import { Tail } from "./tail.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { openExport } from "./export.js";
+import { RangePicker } from "./rangepicker.js";
+import { Suggestions } from "./suggest.js";
+import { densityToggle } from "./density.js";
+import { UnknownHint } from "./hint.js";
 import { number } from "./prefs.js";
 import { go, route } from "./route.js";
 
 const COUNT_EVERY_MS = 2500;
 const COUNTING_AFTER_MS = 700;
+
+// A span as the value of an option.
+const spanValue = (since, until) => (until ? `${since}..${until}` : since);
 
 export function openSearch(root, first) {
   const page = new SearchPage(root);
@@ -33,11 +42,12 @@ class SearchPage {
     this.overview = h(
       "section",
       { class: "overview" },
-      h("div", { class: "overview-head" }, this.total, this.histogram.zoomOut),
+      h("div", { class: "overview-head" }, this.total, h("span", { class: "grow" }), this.histogram.zoomOut, densityToggle()),
       this.histogram.element,
     );
     this.chips = h("div", { id: "chips", class: "chips" });
-    this.panel = new FilterPanel({ change: (filters) => this.#change(filters), reload: () => this.#reload() });
+    this.panel = new FilterPanel({ change: (filters) => this.#changeForgiving(filters), reload: () => this.#reload() });
+    this.range = new RangePicker((since, until) => this.#change(this.filters.between(since, until)));
     const listRoot = h("section", { class: "list", "aria-label": "Events" });
     fill(
       root,
@@ -46,6 +56,8 @@ class SearchPage {
         { class: "search" },
         h("h1", { class: "offscreen" }, "Events"),
         this.#bar(),
+        this.hint.element,
+        this.range.element,
         this.panel.element,
         this.chips,
         this.overview,
@@ -57,6 +69,7 @@ class SearchPage {
       load: (cursor, limit) => this.#load(cursor, limit),
       onOpen: (event) => go(route().withEvent(event), { replace: isDrawerOpen() }),
       onEmpty: (place) => this.#empty(place),
+      isByTime: () => !this.filters.isByRecording,
     });
     this.tail = new Tail({
       onEvents: (events) => {
@@ -80,6 +93,8 @@ class SearchPage {
       spellcheck: "false",
       enterkeyhint: "search",
     });
+    this.suggestions = new Suggestions(this.input);
+    this.hint = new UnknownHint((typed) => this.#changeForgiving(typedSearch(typed, this.filters.without("text"))));
     this.span = h("select", { id: "span-select", "aria-label": "Time span", on: { change: () => this.#chooseSpan() } });
     this.liveButton = button({
       id: "live-button",
@@ -92,7 +107,14 @@ class SearchPage {
     return h(
       "form",
       { id: "search-form", class: "search-bar", role: "search", on: { submit: (event) => this.#submit(event) } },
-      h("div", { class: "search-box" }, icon("search", 17), this.input, h("kbd", { "aria-hidden": "true" }, "/")),
+      h(
+        "div",
+        { class: "search-box" },
+        icon("search", 17),
+        this.input,
+        h("kbd", { "aria-hidden": "true" }, "/"),
+        this.suggestions.element,
+      ),
       h(
         "div",
         { class: "search-tools" },
@@ -133,6 +155,8 @@ class SearchPage {
   close() {
     this.root.classList.remove("is-empty");
     this.asking?.abort();
+    this.meaning?.abort();
+    this.suggestions.close();
     clearTimeout(this.soon);
     this.tail.stop(true);
     this.list.close();
@@ -143,6 +167,8 @@ class SearchPage {
     this.list.redraw();
     this.histogram.draw();
     this.#showFilters();
+    this.range.close();
+    if (this.filters.dependOnZone) this.#reload();
     if (isDrawerOpen()) this.update(route());
   }
 
@@ -162,7 +188,7 @@ class SearchPage {
   }
 
   async #load(cursor, limit) {
-    const query = [...this.filters.query(), ["limit", String(limit)]];
+    const query = [...this.filters.asked(), ["limit", String(limit)]];
     if (cursor) query.push(["cursor", cursor]);
     const answer = await askJson("v1/events", { query, signal: this.asking.signal });
     return { events: answer.events, next: answer.next ?? null, scanned: answer.scanned_to };
@@ -190,15 +216,18 @@ class SearchPage {
         facets(summary, this.filters, (filters) => this.#change(filters)),
       );
       this.panel.suggest(summary);
+      this.#showChips();
+      // With nothing to narrow, what is said about that stands in the middle of the page.
+      this.root.classList.toggle("is-empty", summary.total === 0);
     } catch (problem) {
       clearTimeout(slow);
       if (problem.name === "AbortError") return;
-      fill(this.total, "Not counted");
+      fill(this.total, "The number of events could not be loaded");
       this.total.title = problem.message;
       this.histogram.show(null, this.filters);
       fill(this.facets);
+      this.root.classList.add("is-empty");
     }
-    this.root.classList.toggle("is-empty", this.facets.childElementCount === 0);
     this.facets.classList.remove("stale");
     this.total.classList.remove("stale");
   }
@@ -224,16 +253,21 @@ class SearchPage {
 
   #showFilters() {
     this.input.value = this.filters.get("text");
-    const since = this.filters.get("since");
-    const until = this.filters.get("until");
-    const known = SPANS.some(([span]) => span === since) && !until;
+    const chosen = spanValue(this.filters.get("since"), this.filters.get("until"));
+    const known = SPANS.some(([since, until]) => spanValue(since, until) === chosen);
     fill(
       this.span,
-      SPANS.map(([span, name]) => h("option", { value: span }, span ? `Last ${name}` : name)),
-      !known && h("option", { value: "custom" }, "Chosen span"),
+      SPANS.map(([since, until, name]) => h("option", { value: spanValue(since, until) }, name)),
+      !known && h("option", { value: "custom" }, "Chosen range"),
+      h("option", { value: "choose" }, "Choose a range…"),
     );
-    this.span.value = known ? since : "custom";
+    this.span.value = known ? chosen : "custom";
+    this.shownSpan = this.span.value;
     this.panel.show(this.filters);
+    this.#showChips();
+  }
+
+  #showChips() {
     const shown = this.filters.query(["text", ...VIEW]);
     fill(
       this.chips,
@@ -254,13 +288,38 @@ class SearchPage {
     this.#change(new Filters(this.filters.pairs.filter(([name]) => VIEW.includes(name))));
   }
 
-  #submit(event) {
+  async #submit(event) {
     event.preventDefault();
-    this.#change(typedSearch(this.input.value, this.filters));
+    this.suggestions.close();
+    const typed = this.input.value;
+    const before = this.filters;
+    await this.#changeForgiving(typedSearch(typed, before));
+    this.hint.tell(typed);
+  }
+
+  // A part of a name finds it; what was meant is looked up first.
+  async #changeForgiving(filters) {
+    const before = this.filters;
+    this.meaning?.abort();
+    this.meaning = new AbortController();
+    const { signal } = this.meaning;
+    try {
+      const next = await forgiven(filters, before, signal);
+      if (!signal.aborted) this.#change(next);
+    } catch {
+      /* Another search was begun, or the page was left. */
+    }
   }
 
   #chooseSpan() {
-    if (this.span.value !== "custom") this.#change(this.filters.between(this.span.value, ""));
+    if (this.span.value === "choose") {
+      // The choice is what applies, until another range does.
+      this.span.value = this.shownSpan;
+      this.range.open(this.filters, this.span);
+      return;
+    }
+    this.range.close();
+    if (this.span.value !== "custom") this.#change(this.filters.between(...this.span.value.split("..")));
   }
 
   // ---- live ----------------------------------------------------------------------------------------------
@@ -339,43 +398,11 @@ class SearchPage {
 
   #empty(place) {
     if (!this.filters.query(VIEW).every(([name]) => name === "system")) {
-      fill(
-        place,
-        h(
-          "div",
-          { id: "empty", class: "empty" },
-          icon("search", 28),
-          h("h2", {}, "Nothing matches"),
-          h("p", {}, "No event matches all of these filters."),
-          h(
-            "div",
-            { class: "actions" },
-            this.filters.get("since") &&
-              button({ text: "Search all time", on: { click: () => this.#change(this.filters.between("", "")) } }),
-            button({ id: "empty-clear", text: "Clear all filters", on: { click: () => this.#clear() } }),
-          ),
-        ),
-      );
+      const anyTime = this.filters.get("since") && (() => this.#change(this.filters.between("", "")));
+      fill(place, nothingMatches({ clear: () => this.#clear(), anyTime }));
       return;
     }
-    const command = `curl ${address("v1/events")} \\\n${token() ? "  -H 'Authorization: Bearer YOUR_WRITE_TOKEN' \\\n" : ""}  -d '{"action":"invoice.create","actor":{"id":"ana"},"resource":{"type":"invoice","id":"2026-0042"}}'`;
-    fill(
-      place,
-      h(
-        "div",
-        { id: "empty", class: "empty" },
-        icon("seal", 36),
-        h("h2", {}, "The trail is empty"),
-        h("p", {}, "Record the first event. It appears here at once and is sealed about a second later."),
-        h(
-          "div",
-          { class: "command-box" },
-          h("pre", { id: "empty-command", class: "command" }, command),
-          copyButton(() => command, { id: "empty-copy", label: "Copy the command" }),
-        ),
-        h("p", { class: "quiet" }, "This page is waiting for it."),
-      ),
-    );
+    fill(place, noEvents());
     if (!this.tail.isOn) this.tail.start(this.filters, () => {});
   }
 }

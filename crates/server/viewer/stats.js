@@ -7,9 +7,9 @@ import { bytes, clock, number, span } from "./prefs.js";
 const EVERY_MS = 30_000;
 
 const WORDS = {
-  good: ["check", "All is well", "Everything sent is recorded and delivered in time."],
-  warning: ["warning", "Worth a look", "Something lags or failed, but within the configured limits."],
-  critical: ["cross", "Needs attention now", "Events failed, or are waiting longer than they should."],
+  good: ["check", "Healthy", "Everything sent is recorded and delivered in time."],
+  warning: ["warning", "Warning", "Something lags or failed, but within the configured limits."],
+  critical: ["cross", "Critical", "Events failed, or are waiting longer than they should."],
   unknown: ["pulse", "Unknown", "The server did not say."],
 };
 
@@ -155,7 +155,10 @@ class HealthPage {
           h(
             "div",
             { class: "cards" },
-            Object.entries(counters.body).map(([key, each]) => stat(key, each)),
+            Object.entries(counters.body).map(([key, each]) =>
+              // Of nothing there is no rate.
+              stat(key, key === "success_rate" && counters.body.submitted === 0 ? "–" : each),
+            ),
           ),
         ),
       !stats.problem &&

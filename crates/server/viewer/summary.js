@@ -9,6 +9,7 @@ const FIELDS = {
   severity: (event) => event.severity,
   tenant: (event) => event.tenant,
   resource_type: (event) => event.resource?.type,
+  ip: (event) => event.context?.ip,
 };
 
 /** The summary of these events in the API's format; its bars are a second wide. */
@@ -16,12 +17,23 @@ export function summaryOf(events) {
   const summary = { total: events.length, bucket_seconds: 1, histogram: [] };
   for (const [name, read] of Object.entries(FIELDS)) {
     const counts = [...counted(events.map(read))].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-    summary[`by_${name}`] = counts.slice(0, TOP).map(([value, count]) => ({ value, count }));
+    const names = name === "actor" ? namesOf(events) : new Map();
+    summary[`by_${name}`] = counts.slice(0, TOP).map(([value, count]) => {
+      const own = names.get(value);
+      return own === undefined ? { value, count } : { value, name: own, count };
+    });
   }
   const seconds = counted(events.map((event) => Math.floor(Date.parse(event.time ?? event.recorded) / 1000)));
   const bars = [...seconds].filter(([second]) => Number.isFinite(second)).sort((a, b) => a[0] - b[0]);
   summary.histogram = bars.map(([second, count]) => ({ start: new Date(second * 1000).toISOString(), count }));
   return summary;
+}
+
+// The name of each actor's id: the newest, since the newest event comes first.
+function namesOf(events) {
+  const names = new Map();
+  for (const { actor } of events) if (actor?.id !== undefined && actor.name && !names.has(actor.id)) names.set(actor.id, actor.name);
+  return names;
 }
 
 function counted(values) {

@@ -32,6 +32,7 @@
 //! | `derive` | `#[derive(AuditEvent)]`: turns your structs into events |
 //! | `archive` | an archive for retired events: bundles in a folder |
 //! | `object-store` | the same in object stores such as S3 |
+//! | `postgres` | a shared store on PostgreSQL, into which many trails are delivered |
 //! | `serve` | the server and its viewer inside the application; implies `index` |
 //!
 //! If you come from `llm-orchestrator-audit`: [`AuditLogger`], [`struct@AuditEvent`], [`AuditStorage`].
@@ -44,6 +45,8 @@ mod erasure;
 #[cfg(feature = "index")]
 mod index;
 mod into_event;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod query;
 mod recording;
 mod retention;

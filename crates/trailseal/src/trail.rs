@@ -406,6 +406,18 @@ impl Trail {
         self.core.deliver_to(sink)
     }
 
+    /// Delivers every event to a shared store, each once, on a separate thread until the trail is closed. From then on
+    /// [`Ack::Store`](crate::Ack::Store) waits for it. A store that cannot be reached is tried again and again:
+    /// [`stats`](Trail::stats) says why, and so does `on_notice` of the [`Options`].
+    ///
+    /// # Errors
+    /// When the trail is closed, or no thread can be started.
+    #[cfg(feature = "postgres")]
+    pub fn deliver_to_store(&self, url: &crate::postgres::StoreUrl) -> std::io::Result<()> {
+        let sink = trailseal_postgres::StoreSink::new(url.clone(), self.origin());
+        self.core.deliver_to_store(Box::new(sink))
+    }
+
     /// Why no event would be accepted now; `None` if it would.
     pub fn why_shut(&self) -> Option<RecordError> {
         self.core.why_shut()

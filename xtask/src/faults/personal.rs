@@ -9,6 +9,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-event", "--lib", "personal::rule"],
     },
     Fault {
+        name: "own_events_unsealed",
+        what: "the trail's own events hold personal values in plain text",
+        tests: &["-p", "trailseal-core", "--test", "personal", "own_events"],
+    },
+    Fault {
         name: "personal_cut_plain",
         what: "a text that stands for a part that was cut is not sealed",
         tests: &["-p", "trailseal-event", "--lib", "personal::tests"],

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use trailseal_event::policy::Mode;
 use trailseal_event::{Event, Warning, Warnings};
 
-use super::input;
+use super::input::{self, LINE_BYTES_MAX};
 use super::record::refused::Refused;
-use super::record::{LINE_BYTES_MAX, Told, array, lines_of, read_line};
+use super::record::{Told, array, lines_of, read_line};
 use super::text::write_text;
 use crate::arguments::{Ack, Policy, Record};
 use crate::failure::{Failure, Outcome};
@@ -22,6 +22,11 @@ use post::{Lines, Post};
 
 /// `record`, done by the server.
 pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> Outcome {
+    if arguments.store.url.is_some() {
+        return Err(Failure::could_not(
+            "--store: the server that holds this trail delivers to the store that it was given",
+        ));
+    }
     let mut input = match input::of_events(arguments.file.as_deref())? {
         Some(file) => lines_of(file),
         None => lines_of(std::io::stdin()),

@@ -124,7 +124,7 @@ fn query(dir: &Path) -> Outcome {
     let mut search = Search::open(dir, Arc::new(StdFiles))?;
     let denied =
         Filter { outcome: vec![Some(trailseal_event::Outcome::Denied)], ..filter(&Filters::default())? };
-    let mut writer = Writer::new(output::stdout(), Format::Table, &search, None);
+    let mut writer = Writer::new(output::stdout(), Format::Table, output::Trails::of(&search), None);
     let mut count = 0;
     every(&mut search, &denied, Order::NEWEST, &mut |hit| {
         count += 1;

@@ -1,5 +1,8 @@
 //! `trailseal doctor`: reports what is wrong with this set-up and how to fix it.
 
+mod delivery;
+#[cfg(feature = "postgres")]
+mod guard;
 mod personal;
 mod policy;
 
@@ -27,13 +30,13 @@ struct Finding {
 }
 
 /// Codes of findings that are only advice and do not count as problems.
-const ADVICE: [&str; 4] = ["no_anchor", "mask_patterns", "inode_numbers", "personal_master"];
+const ADVICE: [&str; 5] = ["no_anchor", "mask_patterns", "inode_numbers", "personal_master", "store_roles"];
 
 /// An ordinary event as it appears in a line.
 const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"2026-11-21T08:58:52.003315Z","tenant":"acme","category":"data_change","action":"invoice.update","severity":"info","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example"},"resource":{"type":"invoice","id":"inv-2026-0042"},"before":{"status":"open","amount":129900},"after":{"status":"paid","amount":129900},"changes":{"status":{"before":"open","after":"paid"}},"details":{"reason":"monthly run","batch":17},"context":{"ip":"203.0.113.9","user_agent":"Mozilla/5.0 (X11; Linux x86_64)","request_id":"req-7f3a9c2e11d04b55","correlation_id":"corr-51c0ffee0042"}}"#;
 
 /// Every code that a finding can have, the worst first.
-const CODES: [&str; 19] = [
+const CODES: [&str; 25] = [
     "damaged",
     "checkpoint",
     "kept_missing",
@@ -51,6 +54,12 @@ const CODES: [&str; 19] = [
     "index",
     "no_anchor",
     "personal_master",
+    "store",
+    "store_append_only",
+    "store_tenants",
+    "store_roles",
+    "store_partitions",
+    "store_durability",
     "inode_numbers",
     "mask_patterns",
 ];
@@ -116,12 +125,18 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
     let dir = settings.dir();
     let mut add =
         |code, what: String, mend: &str| findings.push(Finding { code, what, mend: mend.to_owned() });
+    #[cfg(feature = "postgres")]
+    if let Ok(Some(store)) = settings.own_store() {
+        for (code, gap) in guard::look(store.url()) {
+            add(code, gap.what, &gap.mend);
+        }
+    }
     // If there is no trail, the finding names the given folder.
     let folders = trails_in(&dir, &StdFiles).unwrap_or_default();
     let folders = if folders.is_empty() { vec![dir.clone()] } else { folders };
     for folder in &folders {
         match Reader::open(folder, Arc::new(StdFiles)) {
-            Ok(reader) => {
+            Ok(mut reader) => {
                 check_key(&reader, options, &mut add);
                 check_seal(&reader, &mut add);
                 check_index(&reader, settings, &mut add);
@@ -129,6 +144,9 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
                 check_personal(&reader, options, &dir, &mut add);
                 if let Some((what, mend)) = policy::replaced(&reader) {
                     add("policy", what, mend);
+                }
+                if let Some(trouble) = delivery::look(&mut reader, settings) {
+                    add("store", trouble.what, trouble.mend);
                 }
             }
             Err(ReadError::NoTrail { path }) if *folder != dir => {
@@ -377,10 +395,10 @@ mod tests {
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 19);
-        let source = include_str!("doctor.rs");
+        assert_eq!(CODES.len(), 25);
+        let sources = [include_str!("doctor.rs"), include_str!("doctor/guard.rs")].concat();
         for code in CODES {
-            assert!(source.matches(&format!("\"{code}\"")).count() >= 2, "{code} is never found");
+            assert!(sources.matches(&format!("\"{code}\"")).count() >= 2, "{code} is never found");
         }
     }
 }

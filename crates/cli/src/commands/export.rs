@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trailseal_event::filter::Filter;
 use trailseal_event::personal::PersonalKeys;
-use trailseal_export::{CSV_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_row};
+use trailseal_export::{CSV_HEADER, CSV_JSON_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_row};
 use trailseal_index::{Hit, Order, Search};
 
 use super::query::keep_going;
@@ -50,8 +50,8 @@ pub(crate) fn write(
 ) -> Outcome<u64> {
     let filter = filter(&export.filters)?;
     let out = export.out.as_deref();
-    refuse_unfit(export.format, out)?;
-    let mut search = search(settings)?;
+    refuse_unfit(export, out)?;
+    let (mut search, has_json) = (search(settings)?, export.json_columns);
     match (export.format, out) {
         (ExportFormat::Bundle, _) => {
             // The recipient of the bundle need not learn a value that its events do not contain.
@@ -60,18 +60,23 @@ pub(crate) fn write(
             bundle::write(&mut search, &filter, &told, keys.as_deref(), out)
         }
         (format, Some(path)) => {
-            to_file(&mut Rows { search: &mut search, filter: &filter, keys }, format, path)
+            to_file(&mut Rows { search: &mut search, filter: &filter, keys, has_json }, format, path)
         }
         (format, None) => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            to_stream(&mut Rows { search: &mut search, filter: &filter, keys }, format, stdout)
+            to_stream(&mut Rows { search: &mut search, filter: &filter, keys, has_json }, format, stdout)
         }
     }
 }
 
 /// Refuses formats that standard output cannot take, before anything else is done.
-fn refuse_unfit(format: ExportFormat, out: Option<&Path>) -> Outcome {
-    match (format, out) {
+fn refuse_unfit(export: &Export, out: Option<&Path>) -> Outcome {
+    if export.json_columns && export.format != ExportFormat::Csv {
+        return Err(Failure::could_not(
+            "--json-columns is for --format csv: the other formats have the whole event",
+        ));
+    }
+    match (export.format, out) {
         (ExportFormat::Sqlite, None) => {
             Err(Failure::could_not("SQLite needs a seekable file: name one with --out FILE"))
         }
@@ -112,11 +117,12 @@ fn to_stream(rows: &mut Rows<'_>, format: ExportFormat, mut out: impl Write + Se
             count
         }
         ExportFormat::Csv => {
-            writeln!(out, "{CSV_HEADER}")?;
+            let has_json = rows.has_json;
+            writeln!(out, "{CSV_HEADER}{}", if has_json { CSV_JSON_HEADER } else { "" })?;
             let mut text = Vec::new();
             rows.each_row(&mut |origin, row| {
                 text.clear();
-                write_csv_row(origin, row, &mut text);
+                write_csv_row(origin, row, has_json, &mut text);
                 out.write_all(&text)
             })?
         }
@@ -144,6 +150,8 @@ struct Rows<'a> {
     filter: &'a Filter,
     /// Opens personal values; without, each is shown as `erasable`.
     keys: Option<Arc<dyn PersonalKeys>>,
+    /// Whether a row of CSV has the event's JSON.
+    has_json: bool,
 }
 
 /// Called with a trail's origin, and one of its lines as it is shown.

@@ -1,11 +1,11 @@
 //! `trailseal history`: the history of one resource, with what changed each time.
 
-use trailseal_event::Value;
 use trailseal_event::filter::{Filter, ResourceFilter};
-use trailseal_index::Order;
+use trailseal_event::{Hit, Order, Value};
 
-use super::query::every;
-use super::reading::{keys_if, search};
+use super::query::keep_going;
+use super::reading::keys_if;
+use super::source::open;
 use crate::arguments::{Format, History};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Writer, stdout_for, tell};
@@ -20,12 +20,12 @@ pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome
         )));
     }
     let filter = Filter { resource: vec![resource], ..Filter::default() };
-    let mut search = search(settings)?;
+    let mut source = open(settings, &history.store)?;
     let format = history.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
     let keys = keys_if(settings, history.personal)?;
-    let mut writer = Writer::new(stdout_for(format), format, &search, keys.clone());
+    let mut writer = Writer::new(stdout_for(format), format, source.trails()?, keys.clone());
     let mut found = 0u64;
-    every(&mut search, &filter, Order::OLDEST, &mut |hit| {
+    let mut show = |hit: &Hit| {
         found += 1;
         writer.event(hit)?;
         if format == Format::Table
@@ -37,7 +37,10 @@ pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome
             }
         }
         Ok(())
-    })?;
+    };
+    let mut failed: Option<std::io::Error> = None;
+    source.some(&filter, Order::OLDEST, None, usize::MAX, &mut |hit| keep_going(show(hit), &mut failed))?;
+    failed.map_or(Ok(()), |error| Err(Failure::from(error)))?;
     writer.finish()?;
     if found == 0 && format == Format::Table {
         tell(&format!("no event is about {}", history.resource));

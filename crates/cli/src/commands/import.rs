@@ -9,7 +9,7 @@ use std::cell::OnceCell;
 use trailseal_core::{AnyEvent, RecordError, RecordOptions, Status, Trail};
 
 use super::record::refused::is_by_trail;
-use super::writing::{close_trail, open_trail};
+use super::writing::{close_trail, open_trail_with};
 use crate::arguments::Import;
 use crate::failure::Outcome;
 use crate::settings::Settings;
@@ -25,6 +25,7 @@ pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcom
     if arguments.dry_run {
         return dry_run::run(settings, source, json);
     }
+    let store = settings.own_store()?;
     // Opened with the first event: an input that is not understood leaves no trail behind.
     let opened = OnceCell::new();
     let mut is_unopenable = false;
@@ -33,7 +34,8 @@ pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcom
         let trail = match opened.get() {
             Some(trail) => trail,
             None => {
-                let trail = open_trail(settings).inspect_err(|_| is_unopenable = true)?;
+                let opening = open_trail_with(settings, settings.one_shot_options()?, store.as_ref());
+                let trail = opening.inspect_err(|_| is_unopenable = true)?;
                 opened.get_or_init(|| trail)
             }
         };

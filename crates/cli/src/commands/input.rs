@@ -13,6 +13,9 @@ use trailseal_core::{RecordError, Trail};
 
 use crate::failure::{Failure, Outcome};
 
+/// Longer lines are not read into memory.
+pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
+
 /// How often to check that the trail is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 

@@ -25,7 +25,12 @@ mod reindex;
 mod retain;
 mod serve;
 mod sink;
+mod source;
 mod stats;
+#[cfg(feature = "postgres")]
+mod store;
+#[cfg(feature = "postgres")]
+mod stored;
 mod succeed;
 mod summary;
 mod tail;
@@ -126,6 +131,8 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Retain(retain) => retain::run(&settings, &retain, json),
         Command::Hold { command } => hold::run(&settings, &command, json),
         Command::Sink { command } => sink::run(&settings, &command, json),
+        #[cfg(feature = "postgres")]
+        Command::Store { command } => store::run(&settings, &command, json),
         Command::Erase(erase) => erase::run(&settings, &erase, json),
         Command::Man(_) | Command::Completions { .. } => Ok(()),
     }

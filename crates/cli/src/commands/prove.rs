@@ -4,8 +4,7 @@ use trailseal_event::Index;
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Order, Search};
 
-use super::query::retired;
-use super::reading::search;
+use super::reading::{retired, search};
 use super::text::write_text;
 use crate::arguments::Prove;
 use crate::failure::{Failure, Outcome};

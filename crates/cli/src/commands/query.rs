@@ -3,13 +3,14 @@
 use std::io::Write as _;
 use std::ops::ControlFlow;
 
-use trailseal_core::{ReadError, RetiredEvent};
-use trailseal_event::filter::{Filter, IdFilter};
-use trailseal_index::{By, Cursor, First, Hit, Search};
+use trailseal_event::filter::Filter;
+use trailseal_event::{By, First, Hit};
+use trailseal_index::Search;
 
-use super::reading::{filter, keys_if, search};
+use super::reading::{filter, keys_if};
+use super::source::{Source, open, tell_lacking_key};
 use crate::arguments::{Format, Order, OrderBy, Query};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::{Writer, stdout_for, tell};
 use crate::progress;
 use crate::settings::Settings;
@@ -19,18 +20,17 @@ const TABLE_LIMIT: usize = 50;
 
 pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     let filter = filter(&query.filters)?;
-    let mut search = search(settings)?;
-    let cursor = cursor(query, &search)?;
+    let mut source = open(settings, &query.store)?;
     if query.count {
-        return count(&mut search, &filter, json);
+        return count(&mut *source, &filter, json);
     }
     let format = query.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
     let limit = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let limit = limit.or((format == Format::Table).then_some(TABLE_LIMIT)).unwrap_or(usize::MAX);
     let keys = keys_if(settings, query.personal)?;
-    let mut writer = Writer::new(stdout_for(format), format, &search, keys);
+    let mut writer = Writer::new(stdout_for(format), format, source.trails()?, keys);
     let (mut shown, mut failed) = (0, None);
-    let next = search.some(&filter, order(query), cursor.as_ref(), limit, &mut |hit| {
+    let next = source.some(&filter, order(query), query.cursor.as_deref(), limit, &mut |hit| {
         shown += 1;
         keep_going(writer.event(hit), &mut failed)
     })?;
@@ -42,52 +42,20 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
         tell("no event matches");
     }
     if shown == 0 {
-        tell_lacking_key(&search, &filter);
-        if let Some(gone) = retired(&mut search, &filter)? {
+        tell_lacking_key(&*source, &filter);
+        if let Some(gone) = source.retired(&filter)? {
             return Err(gone);
         }
     }
     Ok(())
 }
 
-/// Whether an event that was asked for by its id or index is gone.
-pub(super) fn retired(search: &mut Search, filter: &Filter) -> Outcome<Option<Failure>> {
-    if filter.id.is_empty() {
-        return Ok(None);
-    }
-    let origins: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
-    let tenant = filter.tenant.first().map(String::as_str);
-    for origin in origins.iter().filter(|name| filter.origin.is_empty() || filter.origin.contains(name)) {
-        let Some(reader) = search.reader_of(origin) else { continue };
-        for id in &filter.id {
-            let found = match id {
-                IdFilter::Index(index) => reader.retired_at(*index)?,
-                IdFilter::Id(id) => reader.retired_by_id(id, tenant)?.into_iter().next(),
-            };
-            if let Some(RetiredEvent { index, by }) = found {
-                return Ok(Some(ReadError::Retired { index, by }.into()));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// If nothing was found, says that it may be there under another name.
-fn tell_lacking_key(search: &Search, filter: &Filter) {
-    if search.lacks_key(filter) {
-        tell(
-            "the masking key is missing or unreadable: a masked value is found only by its hash, which `trailseal \
-             mask hash` prints where the key is",
-        );
-    }
-}
-
-fn count(search: &mut Search, filter: &Filter, json: bool) -> Outcome {
+fn count(source: &mut dyn Source, filter: &Filter, json: bool) -> Outcome {
     let spinner = progress::spinner("counting");
-    let count = search.count(filter)?;
+    let count = source.count(filter)?;
     spinner.finish_and_clear();
     if count == 0 {
-        tell_lacking_key(search, filter);
+        tell_lacking_key(source, filter);
     }
     let mut out = std::io::stdout();
     if json {
@@ -121,23 +89,8 @@ pub(super) fn keep_going<E>(result: Result<(), E>, failed: &mut Option<E>) -> Co
     }
 }
 
-fn cursor(query: &Query, search: &Search) -> Outcome<Option<Cursor>> {
-    let Some(text) = &query.cursor else { return Ok(None) };
-    let cursor = text.parse().ok().filter(|cursor: &Cursor| search.knows(cursor));
-    let cursor = cursor.ok_or_else(|| Failure::could_not("--cursor is not a cursor of this program"))?;
-    if cursor.order() != order(query) {
-        let trailseal_index::Order { by, first } = cursor.order();
-        let by = if by == By::Time { "time" } else { "recorded" };
-        let first = if first == First::Oldest { "asc" } else { "desc" };
-        return Err(Failure::could_not(format!(
-            "--cursor belongs to a query in another order: add --order {first} --order-by {by}, as in that query"
-        )));
-    }
-    Ok(Some(cursor))
-}
-
-fn order(query: &Query) -> trailseal_index::Order {
+fn order(query: &Query) -> trailseal_event::Order {
     let by = if query.order_by == OrderBy::Time { By::Time } else { By::Recorded };
     let first = if query.order == Order::Asc { First::Oldest } else { First::Newest };
-    trailseal_index::Order { by, first }
+    trailseal_event::Order { by, first }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{PersonalKeysIn, ReadError, Reader, trails_in};
-use trailseal_event::filter::Filter;
+use trailseal_core::{PersonalKeysIn, ReadError, Reader, RetiredEvent, trails_in};
+use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_event::personal::PersonalKeys;
 use trailseal_index::Search;
 
@@ -34,6 +34,28 @@ pub(super) fn search(settings: &Settings) -> Outcome<Search> {
     let mut search = Search::open(&settings.dir(), Arc::new(StdFiles))?;
     search.tell_trouble(Arc::new(|error| tell(&format!("notice: the index is not used: {error}"))));
     Ok(search)
+}
+
+/// Whether an event that was asked for by its id or index is gone.
+pub(super) fn retired(search: &mut Search, filter: &Filter) -> Outcome<Option<Failure>> {
+    if filter.id.is_empty() {
+        return Ok(None);
+    }
+    let origins: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
+    let tenant = filter.tenant.first().map(String::as_str);
+    for origin in origins.iter().filter(|name| filter.origin.is_empty() || filter.origin.contains(name)) {
+        let Some(reader) = search.reader_of(origin) else { continue };
+        for id in &filter.id {
+            let found = match id {
+                IdFilter::Index(index) => reader.retired_at(*index)?,
+                IdFilter::Id(id) => reader.retired_by_id(id, tenant)?.into_iter().next(),
+            };
+            if let Some(RetiredEvent { index, by }) = found {
+                return Ok(Some(ReadError::Retired { index, by }.into()));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The filter that the flags describe.

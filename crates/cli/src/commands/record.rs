@@ -16,12 +16,13 @@ use trailseal_core::{
 use trailseal_event::policy::OnFailure;
 use trailseal_event::{Index, Warnings};
 
-use super::input::{self, InputFor};
+use super::input::{self, InputFor, LINE_BYTES_MAX};
 use super::writing::{close_trail, open_trail_with};
 use crate::arguments::{Ack, Record};
 use crate::failure::{Failure, Outcome, with_causes};
 use crate::output::{tell, thousands};
 use crate::settings::Settings;
+use crate::store::Store;
 
 /// Many are recorded before anybody waits for the disk.
 const ONCE: RecordOptions = RecordOptions::new().once().linger();
@@ -32,12 +33,12 @@ const PENDING_MAX: usize = 1_000;
 const WAIT_MIN: Duration = Duration::from_secs(30);
 /// How long a close may take if the folder has been moved.
 const CLOSE_MOVED_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer lines are not read into memory.
-pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
-
 pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcome {
-    if arguments.ack == Some(Ack::Store) && !settings.uses_index()? {
-        return Err(Failure::could_not("there is no store: set index.enabled = true, or use --ack durable"));
+    let store = settings.store(&arguments.store)?;
+    if arguments.ack == Some(Ack::Store) && store.is_none() && !settings.uses_index()? {
+        return Err(Failure::could_not(
+            "there is no store: name one with --store, set index.enabled = true, or use --ack durable",
+        ));
     }
     let mut file = input::of_events(arguments.file.as_deref())?.map(lines_of);
     let mut options = settings.one_shot_options()?;
@@ -48,7 +49,7 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
         let texts = array::texts_of(array)?;
         make_room(settings, &mut options, &texts);
     }
-    let trail = open_trail_with(settings, options.clone())?;
+    let trail = open_trail_with(settings, options.clone(), store.as_ref())?;
     let level = level(arguments.ack);
     let mut session = Session {
         level,
@@ -57,6 +58,7 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
         is_hung_up: hang_ups()?,
         trail: trail.clone(),
         opening: options,
+        store: store.as_ref(),
         out: json.then(|| BufWriter::with_capacity(1 << 16, std::io::stdout())),
         pending: Vec::new(),
         counts: Counts::default(),
@@ -244,6 +246,8 @@ struct Session<'a> {
     trail: Trail,
     /// How it was opened.
     opening: Options,
+    /// The shared store that it delivers to.
+    store: Option<&'a Store>,
     level: Level,
     options: RecordOptions,
     settings: &'a Settings,
@@ -355,7 +359,7 @@ impl Session<'_> {
         make_room(self.settings, &mut options, texts);
         if options.handoff.size_bytes > self.opening.handoff.size_bytes {
             close_trail(&self.trail)?;
-            self.trail = open_trail_with(self.settings, options.clone())?;
+            self.trail = open_trail_with(self.settings, options.clone(), self.store)?;
             self.opening = options;
         }
         Ok(())

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use trailseal_core::{Notice, Trail};
 use trailseal_server::{Server, ServerError, raise_limit_of_files};
 
-use super::writing::{CLOSE_TIMEOUT, all_sealed, attach_index};
+use super::writing::{CLOSE_TIMEOUT, all_sealed, attach};
 use crate::arguments::Serve;
 use crate::failure::{Failure, Outcome};
 use crate::log;
@@ -23,15 +23,14 @@ pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
     let mut config = settings.server_config()?;
     config.listen = arguments.listen.unwrap_or(config.listen);
     config.open = arguments.open;
+    let store = settings.store(&arguments.store)?;
     let mut options = settings.options()?;
     options.on_notice = Some(Arc::new(|notice: &Notice| tracing::warn!("{notice}")));
     let trail = match settings.uses_slots()? {
         true => Trail::open_slot(settings.dir(), options)?,
         false => Trail::open(settings.dir(), options)?,
     };
-    if settings.uses_index()? {
-        attach_index(&trail)?;
-    }
+    attach(&settings, &trail, store.as_ref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::could_not(format!("could not start threads: {error}")))?;
     let served = runtime.block_on(serve(&settings, trail.clone(), config));

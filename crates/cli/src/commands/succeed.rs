@@ -8,7 +8,7 @@ use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Folder, Notice, Succeeded, Trail};
 use trailseal_tlog::Origin;
 
-use super::writing::{attach_index, close_trail};
+use super::writing::{attach, close_trail};
 use crate::arguments::Succeed;
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
@@ -40,9 +40,7 @@ pub(super) fn run(settings: &Settings, arguments: &Succeed, is_dir_given: bool, 
     options.succeeds = Some(succeeded.clone());
     options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
     let trail = Trail::open(&new, options)?;
-    if settings.uses_index()? {
-        attach_index(&trail)?;
-    }
+    attach(settings, &trail, None)?;
     close_trail(&trail)?;
     let good = succeeded.good.as_ref();
     if json {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use trailseal_event::NO_OUTCOME;
 use trailseal_event::filter::parse_span;
+use trailseal_index::FacetValue;
 
 use super::reading::{filter, search};
 use crate::arguments::Summary;
@@ -31,10 +32,14 @@ fn as_text(summary: &trailseal_index::Summary) -> Outcome {
     writeln!(out, "{} events", thousands(summary.total))?;
     for (field, values) in summary.facets.iter().filter(|(_, values)| !values.is_empty()) {
         writeln!(out, "\nby {}", field.replace('_', " "))?;
-        for (value, count) in values {
+        for FacetValue { value, name, count } in values {
             // Events without an outcome have an empty name, as in tables.
-            let shown = if *field == "outcome" && value == NO_OUTCOME { "" } else { value.as_str() };
-            let shown = cut(&printable(shown), room);
+            let shown = match name {
+                _ if *field == "outcome" && value == NO_OUTCOME => String::new(),
+                Some(name) => format!("{value} ({name})"),
+                None => value.clone(),
+            };
+            let shown = cut(&printable(&shown), room);
             writeln!(out, "{}", format!("{:>COUNT_WIDTH$}  {shown}", thousands(*count)).trim_end())?;
         }
     }

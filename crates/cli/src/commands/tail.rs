@@ -6,7 +6,7 @@ use super::query::keep_going;
 use super::reading::{filter, keys_if, search};
 use crate::arguments::{Format, Tail};
 use crate::failure::Outcome;
-use crate::output::{Writer, is_reader_gone, stdout_for};
+use crate::output::{Trails, Writer, is_reader_gone, stdout_for};
 use crate::settings::Settings;
 
 /// How often a follower polls.
@@ -17,7 +17,7 @@ pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
     let mut search = search(settings)?;
     let format = tail.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
     let keys = keys_if(settings, tail.personal)?;
-    let mut writer = Writer::new(stdout_for(format), format, &search, keys);
+    let mut writer = Writer::new(stdout_for(format), format, Trails::of(&search), keys);
     let mut seen = search.end();
     let lines = usize::try_from(tail.lines).unwrap_or(usize::MAX);
     let newest = search.page(&filter, trailseal_index::Order::NEWEST_RECORDED, None, lines, None)?;

@@ -2,6 +2,8 @@
 
 mod one;
 mod slots;
+#[cfg(feature = "postgres")]
+mod store;
 
 use std::path::Path;
 
@@ -43,7 +45,18 @@ fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> 
     }
     let checkpoints: Vec<String> =
         arguments.checkpoint.iter().map(|path| read_text(path)).collect::<Outcome<_>>()?;
-    let verdicts = Verdicts::on(&settings.dir(), keys, &checkpoints)?;
+    if arguments.store.url.is_some()
+        && let Some(store) = settings.store(&arguments.store)?
+    {
+        #[cfg(feature = "postgres")]
+        return answer(&Verdicts::Store(store::verified(settings, &store, keys, checkpoints)?), json);
+        #[cfg(not(feature = "postgres"))]
+        match store {}
+    }
+    answer(&Verdicts::on(&settings.dir(), keys, &checkpoints)?, json)
+}
+
+fn answer(verdicts: &Verdicts, json: bool) -> Outcome {
     let text = if json { verdicts.to_json()? } else { verdicts.to_text() };
     write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;
     if verdicts.are_good() { Ok(()) } else { Err(Failure::No(None)) }
@@ -54,6 +67,9 @@ pub(crate) enum Verdicts {
     One(Box<Verdict>),
     /// All must be there and as they were signed.
     Slots(Vec<Verdict>),
+    /// Those in a shared store.
+    #[cfg(feature = "postgres")]
+    Store(Vec<Verdict>),
 }
 
 impl Verdicts {
@@ -67,35 +83,44 @@ impl Verdicts {
         Ok(Verdicts::Slots(slots::verify(&slots, &Kept { keys: &keys, checkpoints })?))
     }
 
-    fn are_good(&self) -> bool {
+    fn all(&self) -> &[Verdict] {
         match self {
-            Verdicts::One(verdict) => verdict.ok,
-            Verdicts::Slots(verdicts) => verdicts.iter().all(|verdict| verdict.ok),
+            Verdicts::One(verdict) => std::slice::from_ref(verdict),
+            Verdicts::Slots(verdicts) => verdicts,
+            #[cfg(feature = "postgres")]
+            Verdicts::Store(verdicts) => verdicts,
         }
+    }
+
+    fn are_good(&self) -> bool {
+        self.all().iter().all(|verdict| verdict.ok)
     }
 
     pub(crate) fn to_json(&self) -> Outcome<String> {
-        match self {
-            Verdicts::One(verdict) => serde_json::to_string(verdict).map_err(Failure::could_not),
-            Verdicts::Slots(verdicts) => Ok(serde_json::json!({
-                "ok": self.are_good(), "trails": verdicts,
-                "without_public_key": without_key(verdicts),
-                "without_checkpoint": without_checkpoint(verdicts),
-            })
-            .to_string()),
+        if let Verdicts::One(verdict) = self {
+            return serde_json::to_string(verdict).map_err(Failure::could_not);
         }
+        let verdicts = self.all();
+        Ok(serde_json::json!({
+            "ok": self.are_good(), "trails": verdicts,
+            "without_public_key": without_key(verdicts),
+            "without_checkpoint": without_checkpoint(verdicts),
+        })
+        .to_string())
     }
 
     fn to_text(&self) -> String {
-        let verdicts = match self {
-            Verdicts::One(verdict) => return verdict.to_string(),
-            Verdicts::Slots(verdicts) => verdicts,
-        };
+        if let Verdicts::One(verdict) = self {
+            return verdict.to_string();
+        }
+        let verdicts = self.all();
         // Problems come first.
         let mut sorted: Vec<&Verdict> = verdicts.iter().collect();
         sorted.sort_by_key(|verdict| verdict.ok);
-        let mut texts: Vec<String> =
-            sorted.iter().map(|verdict| format!("{}\ntrail:    {}", verdict, verdict.origin)).collect();
+        let mut texts: Vec<String> = sorted
+            .iter()
+            .map(|verdict| format!("{}\ntrail:    {}", self.text_of(verdict), verdict.origin))
+            .collect();
         for (what, origins) in
             [("public key", without_key(verdicts)), ("checkpoint", without_checkpoint(verdicts))]
         {
@@ -104,6 +129,16 @@ impl Verdicts {
             }
         }
         texts.join("\n\n")
+    }
+}
+
+impl Verdicts {
+    fn text_of(&self, verdict: &Verdict) -> String {
+        match self {
+            #[cfg(feature = "postgres")]
+            Verdicts::Store(_) => trailseal_postgres::verify::StoreText(verdict).to_string(),
+            _ => verdict.to_string(),
+        }
     }
 }
 

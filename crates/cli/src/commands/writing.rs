@@ -10,24 +10,29 @@ use trailseal_index::{IndexOptions, IndexedIds, Indexer};
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
 use crate::settings::Settings;
+use crate::store::Store;
 
 /// How long a command waits for the disk before it gives up.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The trail for commands that write; created if there is none. Its events also go into the index.
+/// The trail for commands that write; created if there is none. Its events also go into the index, and into the shared store
+/// at the next start of what delivers to it.
 pub(super) fn open_trail(settings: &Settings) -> Outcome<Trail> {
-    open_trail_with(settings, settings.one_shot_options()?)
+    open_trail_with(settings, settings.one_shot_options()?, None)
 }
 
-pub(super) fn open_trail_with(settings: &Settings, mut options: Options) -> Outcome<Trail> {
+/// The same; its events also go into this shared store.
+pub(super) fn open_trail_with(
+    settings: &Settings,
+    mut options: Options,
+    store: Option<&Store>,
+) -> Outcome<Trail> {
     options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
     let trail = match settings.uses_slots()? {
         true => Trail::open_slot(settings.dir(), options)?,
         false => Trail::open(settings.dir(), options)?,
     };
-    if settings.uses_index()? {
-        attach_index(&trail)?;
-    }
+    attach(settings, &trail, store)?;
     Ok(trail)
 }
 
@@ -39,9 +44,7 @@ pub(super) fn open_trail_in(settings: &Settings, folder: &Path) -> Outcome<Trail
         options = options.of_slot(folder);
     }
     let trail = Trail::open(folder, options)?;
-    if settings.uses_index()? {
-        attach_index(&trail)?;
-    }
+    attach(settings, &trail, None)?;
     Ok(trail)
 }
 
@@ -52,8 +55,17 @@ pub(super) fn tell_slot(settings: &Settings, folder: &Path, own: &str) {
     }
 }
 
+/// Lets events go into the index, unless the settings say not to, and into the shared store if there is one. Level store
+/// waits for that rather than for the index.
+pub(crate) fn attach(settings: &Settings, trail: &Trail, store: Option<&Store>) -> Outcome {
+    if settings.uses_index()? {
+        attach_index(trail)?;
+    }
+    store.map_or(Ok(()), |store| store.attach(trail))
+}
+
 /// The index is derived: a failure to write it is reported and stops nothing.
-pub(crate) fn attach_index(trail: &Trail) -> Outcome {
+fn attach_index(trail: &Trail) -> Outcome {
     let folder = trail.folder().root().join(trailseal_index::FOLDER);
     let options = IndexOptions::new(trail.origin());
     match Indexer::open(&folder, options.clone()) {
@@ -71,7 +83,11 @@ pub(crate) fn attach_index(trail: &Trail) -> Outcome {
 }
 
 pub(super) fn close_trail(trail: &Trail) -> Outcome {
-    all_sealed(&trail.close(CLOSE_TIMEOUT)?)
+    let closed = trail.close(CLOSE_TIMEOUT)?;
+    if let Some(behind) = Store::behind(&closed) {
+        tell(&format!("notice: {behind}"));
+    }
+    all_sealed(&closed)
 }
 
 /// A close that could not seal loses nothing, but scripts that check the exit code must know.

@@ -10,7 +10,7 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
-pub(super) const SETTINGS: [Setting; 58] = [
+pub(super) const SETTINGS: [Setting; 60] = [
     Setting {
         name: "origin",
         default: "",
@@ -150,6 +150,21 @@ pub(super) const SETTINGS: [Setting; 58] = [
         allowed: "true or false",
         about: "Whether commands that write maintain the embedded index. Without one, searches scan the segments and \
             give the same answers.",
+    },
+    Setting {
+        name: "store.url",
+        default: "",
+        allowed: "a URL such as postgres://USER@HOST/DATABASE",
+        about: "The shared store on PostgreSQL: `serve`, `record` and `import` deliver every event to it, exactly once, and \
+            level `store` waits for it rather than for the index. With `--store` another one can be named. See \
+            [store.md](store.md).",
+    },
+    Setting {
+        name: "store.password",
+        default: "",
+        allowed: "a text",
+        about: "The password for the shared store, if its URL has none. It is shown nowhere. In the environment it can come \
+            from a place of its own, such as a secret of Kubernetes.",
     },
     Setting {
         name: "mask.enabled",
@@ -402,6 +417,10 @@ pub(super) const PREFIX: &str = "TRAILSEAL_";
 /// Variables with names of their own.
 pub(super) const ALSO_READ: [(&str, &str); 3] =
     [("AUDIT_LOG_PATH", "dir"), ("AUDIT_MODE", "mode"), ("AUDIT_SAMPLE_RATE", "rate")];
+
+/// Whether events also go to a database, and which: `store.url`, if the first says `database`.
+pub(super) const STORAGE: &str = "AUDIT_STORAGE";
+pub(super) const DATABASE: &str = "AUDIT_DATABASE_URL";
 
 /// Variables of ours that are read as flags.
 pub(super) const NOT_SETTINGS: [&str; 1] = ["TRAILSEAL_TOKEN"];

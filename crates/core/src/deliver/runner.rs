@@ -302,6 +302,7 @@ impl Runner {
             self.sink.idle().map_err(failed)?;
             if !is_held_back && !cfg!(trailseal_fault = "idle_sink_fails_for_ever") {
                 self.works();
+                *backoff = BACKOFF_MIN;
             }
             std::thread::park_timeout(idle);
             idle = (idle * 2).min(POLL_IDLE);

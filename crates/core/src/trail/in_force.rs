@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use trailseal_event::personal::Personal;
+use trailseal_event::personal::{Personal, PersonalRule};
 use trailseal_event::policy::{Decision, Facts, Keep, Policy, Sampler};
 
 /// How often a rule decided since the policy came into force.
@@ -25,6 +25,8 @@ pub(crate) struct InForce {
     pub(crate) policy: Policy,
     /// Its rules for personal values, if it has any.
     pub(super) personal: Option<Personal>,
+    /// What of them applies to the trail's own events.
+    pub(super) personal_of_own: Option<Personal>,
     sampler: Arc<Sampler>,
     /// One per rule, and the last for events that matched none.
     counts: Vec<Counts>,
@@ -44,7 +46,10 @@ impl InForce {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let counts = (0..=policy.rules.len()).map(|_| Counts::default()).collect();
         let personal = Personal::new(&policy.personal);
-        InForce { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), policy, personal, sampler, counts }
+        let of_own: Vec<_> = policy.personal.iter().map(PersonalRule::for_own_events).collect();
+        let personal_of_own = Personal::new(&of_own);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        InForce { id, policy, personal, personal_of_own, sampler, counts }
     }
 
     pub(crate) fn sampler(&self) -> &Arc<Sampler> {

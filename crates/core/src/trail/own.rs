@@ -12,7 +12,12 @@ use crate::log::Log;
 pub(super) fn push_system(log: &Log, event: &Event) -> Result<u64, RecordError> {
     let now = log.clock.now();
     let rest = rest_of(event, now)?;
-    put(log, Frame { bytes: &rest, ends: &[rest.len()], now }, log.room_wait)
+    push_rest(log, &rest, now)
+}
+
+/// Records one of the trail's own events of which the rest of the line is written, with its newline.
+pub(super) fn push_rest(log: &Log, rest: &[u8], now: Timestamp) -> Result<u64, RecordError> {
+    put(log, Frame { bytes: rest, ends: &[rest.len()], now }, log.room_wait)
 }
 
 /// Records the trail's last event, after which nothing comes, and closes the handoff: threads that were let in before
@@ -25,8 +30,13 @@ pub(super) fn push_closing(log: &Log, event: &Event) -> u64 {
     log.handoff.close_with(&rests, log.room_wait, || log.wake_writer())
 }
 
+/// What the trail fills in of an event of its own.
+pub(super) fn own_stamp(event: &Event, now: Timestamp) -> Stamp {
+    Stamp { system: true, ..complete(event, now) }
+}
+
 fn rest_of(event: &Event, now: Timestamp) -> Result<Vec<u8>, NoAction> {
-    let stamp = Stamp { system: true, ..complete(event, now) };
+    let stamp = own_stamp(event, now);
     let mut rest = Vec::new();
     line::write_rest(event, &stamp, &mut rest)?;
     rest.push(b'\n');

@@ -1,10 +1,12 @@
 //! The trail's own events.
 
-use trailseal_event::{Category, Event, Index, Object, Outcome, line};
+use trailseal_event::complete::Stamp;
+use trailseal_event::{Category, Event, Index, NoAction, Object, Outcome, Timestamp, line};
 
 use super::error::RecordError;
-use super::inner::Trail;
-use super::own::push_system;
+use super::inner::{Inner, Trail};
+use super::own::{own_stamp, push_rest, push_system};
+use super::ready::{Secrets, Sent};
 
 impl Trail {
     /// Records one of the trail's own events, for programs that give others access to the trail: that it was read, that
@@ -19,9 +21,11 @@ impl Trail {
         let outcome = event.outcome.or(Some(Outcome::Success));
         let event = Event { action: format!("trail.{what}"), category: Category::System, outcome, ..event };
         let masked = line::masked_own(&self.inner.masker, &event);
-        let written = masked.as_ref().map_or(&event, |(masked, _)| masked);
-        let index = push_system(&self.inner.log, written)?;
-        self.inner.count_masked(masked.is_some_and(|(_, paths)| !paths.is_empty()).into());
+        let (written, paths) = masked.unwrap_or((event, Vec::new()));
+        let is_masked = !paths.is_empty();
+        let (rest, now) = self.inner.rest_of_own(&written, paths)?;
+        let index = push_rest(&self.inner.log, &rest, now)?;
+        self.inner.count_masked(is_masked.into());
         Ok(Index::new(index))
     }
 
@@ -42,5 +46,26 @@ impl Trail {
             ..Event::default()
         };
         push_system(&self.inner.log, &event)
+    }
+}
+
+impl Inner {
+    /// The rest of the line of an event of which these paths were masked, with its personal values sealed and its newline.
+    fn rest_of_own(&self, event: &Event, masked: Vec<String>) -> Result<(Vec<u8>, Timestamp), NoAction> {
+        let now = self.log.clock.now();
+        let mut stamp = Stamp { masked, ..own_stamp(event, now) };
+        let mut rest = Vec::new();
+        line::write_rest(event, &stamp, &mut rest)?;
+        self.policy.with(|policy| match &policy.personal_of_own {
+            // Names of tokens, by which whoever decides is told from whoever asked.
+            _ if line::is_step(event) => Ok(()),
+            Some(personal) if !cfg!(trailseal_fault = "own_events_unsealed") => {
+                let sent = Sent { event, secrets: Secrets::None };
+                self.seal(personal, sent, &mut stamp, (&mut rest, 0))
+            }
+            _ => Ok(()),
+        })?;
+        rest.push(b'\n');
+        Ok((rest, now))
     }
 }

@@ -5,9 +5,11 @@ use crate::event::held_identifier;
 use crate::mask::MaskKey;
 
 impl Filter {
-    /// The filter that also finds events in which a wanted value was replaced: by its hash with `key`, from masking, or
-    /// by the shortened form of a value that was too long. Without the key, only events that keep the value unchanged.
-    pub fn as_stored(&self, key: Option<&MaskKey>) -> Filter {
+    /// The filter that also finds events in which a wanted value was replaced: by its hash with one of the `keys`, from
+    /// masking, or by the shortened form of a value that was too long. Without a key, only events that keep the value
+    /// unchanged.
+    pub fn as_stored<'k>(&self, keys: impl IntoIterator<Item = &'k MaskKey>) -> Filter {
+        let keys: Vec<&MaskKey> = keys.into_iter().collect();
         let mut filter = self.clone();
         let texts = [
             &mut filter.tenant,
@@ -20,18 +22,21 @@ impl Filter {
             &mut filter.trace_id,
         ];
         for texts in texts {
-            let others: Vec<String> = texts.iter().flat_map(|text| others(text, key)).collect();
+            let others: Vec<String> = texts.iter().flat_map(|text| others(text, &keys)).collect();
             texts.extend(others);
         }
         let readings = self.resource.iter().flat_map(ResourceFilter::readings);
         filter.resource.extend(readings.filter_map(|(kind, id)| Some((kind, id?))).flat_map(|(kind, id)| {
-            others(&id, key).map(|id| ResourceFilter { kind: kind.clone(), id: Some(id) }).collect::<Vec<_>>()
+            others(&id, &keys)
+                .into_iter()
+                .map(|id| ResourceFilter { kind: kind.clone(), id: Some(id) })
+                .collect::<Vec<_>>()
         }));
         let ids = self.id.iter().filter_map(|wanted| match wanted {
-            IdFilter::Id(id) => Some(IdFilter::Id(key?.hash(id))),
+            IdFilter::Id(id) => Some(id),
             IdFilter::Index(_) => None,
         });
-        filter.id.extend(ids);
+        filter.id.extend(ids.flat_map(|id| keys.iter().map(|key| IdFilter::Id(key.hash(id)))));
         filter
     }
 
@@ -53,14 +58,16 @@ impl Filter {
 }
 
 /// What may represent this text in a line.
-fn others<'a>(text: &'a str, key: Option<&'a MaskKey>) -> impl Iterator<Item = String> + use<'a> {
+fn others(text: &str, keys: &[&MaskKey]) -> Vec<String> {
     let held = match held_identifier(text) {
         std::borrow::Cow::Owned(held) => Some(held),
         std::borrow::Cow::Borrowed(_) => None,
     };
-    let key = key.filter(|_| !cfg!(trailseal_fault = "filters_not_hashed"));
-    // A personal value is shortened before it is hashed.
-    let hash_of_held = held.as_deref().and_then(|held| Some(key?.hash(held)));
-    let hash = key.map(|key| key.hash(text));
-    held.into_iter().chain(hash).chain(hash_of_held)
+    let mut others: Vec<String> = held.iter().cloned().collect();
+    for key in keys.iter().filter(|_| !cfg!(trailseal_fault = "filters_not_hashed")) {
+        others.push(key.hash(text));
+        // A personal value is shortened before it is hashed.
+        others.extend(held.as_deref().map(|held| key.hash(held)));
+    }
+    others
 }

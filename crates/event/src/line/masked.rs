@@ -87,7 +87,7 @@ const STEP_DETAILS: [&str; 7] = ["review", "change", "event", "origin", "index",
 /// in `recorded_by`.
 pub fn masked_own(masker: &Masker, event: &Event) -> Option<(Event, Vec<String>)> {
     let (mut written, mut paths) = masked(masker, event)?;
-    if event.action.starts_with("trail.review_") || event.action.starts_with("trail.policy_") {
+    if is_step(event) {
         written.actor.clone_from(&event.actor);
         for name in STEP_DETAILS {
             if let Some(value) = event.details.get(name) {
@@ -101,6 +101,11 @@ pub fn masked_own(masker: &Masker, event: &Event) -> Option<(Event, Vec<String>)
         });
     }
     Some((written, paths))
+}
+
+/// Whether one of the trail's own events is a step of a review: by its actor and some of its details steps are told apart.
+pub fn is_step(event: &Event) -> bool {
+    event.action.starts_with("trail.review_") || event.action.starts_with("trail.policy_")
 }
 
 /// The event with every secret masked, and the paths of what was; `None` if nothing needs masking.

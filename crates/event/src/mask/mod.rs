@@ -406,8 +406,11 @@ impl Masker {
     }
 
     /// Whether a whole value was replaced: what stands there says nothing but that.
-    pub(crate) fn is_replaced(&self, text: &str) -> bool {
-        text == self.fixed || text == FIXED || self.key.is_hash(text)
+    pub(crate) fn is_replaced(&self, text: &[u8]) -> bool {
+        text == self.fixed.as_bytes()
+            || text == FIXED.as_bytes()
+            || text.starts_with(b"hmac:")
+                && std::str::from_utf8(text).is_ok_and(|text| self.key.is_hash(text))
     }
 
     /// Whether a value is a masking replacement.

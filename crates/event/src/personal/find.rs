@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use memchr::memmem;
 
 use super::json::{self, DEPTH_MAX, Pointer};
-use super::paths::{Followed, Paths, is_kind, is_side, stays_container};
+use super::paths::{FlatMember, Followed, Paths, is_kind, is_side, stays_container};
 use super::token;
 use crate::event::INVALID;
 use crate::timestamp::TIMESTAMP_BYTES;
@@ -153,10 +153,12 @@ impl<'a> Finder<'a> {
 
     /// The id and the tenant; returns where the text goes on after the time.
     fn head(&mut self) -> Option<usize> {
+        const OWN: &[u8] = b"\"system\":true,";
         const ID: &[u8] = b"\"id\":";
         const TIME: &[u8] = b",\"time\":\"";
         const TENANT: &[u8] = b",\"tenant\":";
-        let at = self.text.starts_with(ID).then_some(ID.len())?;
+        let at = if self.text.starts_with(OWN) { OWN.len() } else { 0 };
+        let at = self.text[at..].starts_with(ID).then_some(at + ID.len())?;
         let end = json::string_end(self.text, at)?;
         self.found.id = at..end;
         let after = end + TIME.len() + TIMESTAMP_BYTES + 1;
@@ -198,7 +200,7 @@ impl<'a> Finder<'a> {
     /// The event's own members, from the one at `at` on. Ends after the brace, or before the first that is beyond
     /// `reach`.
     fn top_members(&mut self, mut at: usize, reach: Option<Reach>) -> Option<usize> {
-        let paths = self.paths;
+        let begin = self.paths.begin();
         loop {
             let member = self.member(at)?;
             let is_far = match reach {
@@ -214,11 +216,61 @@ impl<'a> Finder<'a> {
                 self.found.actor = Some(member.value);
             }
             let may_have_more = matches!(member.raw, b"changes" | b"details" | b"truncated");
-            let end = match may_have_more || !self.is_passed(&member, paths.begin()) {
-                true => self.top_member(&member)?,
+            let end = match may_have_more || !self.is_passed(&member, &begin) {
+                true => match self.flat(&member) {
+                    Some(end) => end,
+                    None => self.top_member(&member)?,
+                },
                 false => json::value_end(self.text, member.value)?,
             };
             match *self.text.get(end)? {
+                b',' => at = end + 1,
+                b'}' => return Some(end + 1),
+                _ => return None,
+            }
+        }
+    }
+
+    /// One of the event's own objects whose named members are texts and numbers. `None` if it is something else; then
+    /// nothing of it counts as found.
+    fn flat(&mut self, member: &Member<'_>) -> Option<usize> {
+        let paths = self.paths;
+        let flat = paths.flat.iter().find(|flat| flat.key.as_bytes() == member.raw)?;
+        let Found { values, pointers, grows, .. } = &*self.found;
+        let before = (values.len(), pointers.len(), *grows);
+        let end = self.flat_members(member.value, &flat.members);
+        if end.is_none() {
+            self.found.values.truncate(before.0);
+            self.found.pointers.truncate(before.1);
+            self.found.grows = before.2;
+        }
+        end
+    }
+
+    fn flat_members(&mut self, at: usize, named: &[FlatMember]) -> Option<usize> {
+        let text = self.text;
+        if *text.get(at)? != b'{' {
+            return None;
+        }
+        let mut at = at + 1;
+        loop {
+            let member = self.member(at)?;
+            if !member.is_plain || member.raw == CUT.as_bytes() || member.raw == INVALID.as_bytes() {
+                return None;
+            }
+            let is_it = |named: &&FlatMember| {
+                named.key.len() == member.raw.len() && named.key.bytes().eq(member.raw.iter().copied())
+            };
+            let end = match named.iter().find(is_it) {
+                None => json::value_end(text, member.value)?,
+                Some(_) if matches!(*text.get(member.value)?, b'{' | b'[') => return None,
+                Some(named) => {
+                    let start = self.found.pointers.len();
+                    self.found.pointers.push_str(&named.pointer);
+                    self.add(member.value, named.field, start)?
+                }
+            };
+            match *text.get(end)? {
                 b',' => at = end + 1,
                 b'}' => return Some(end + 1),
                 _ => return None,
@@ -239,7 +291,7 @@ impl<'a> Finder<'a> {
     }
 
     /// The member that begins at `at`.
-    #[inline]
+    #[inline(always)]
     fn member(&self, at: usize) -> Option<Member<'a>> {
         let text = self.text;
         if *text.get(at)? != b'"' {
@@ -257,10 +309,9 @@ impl<'a> Finder<'a> {
     /// Whether no field names anything in this member of what was followed so far. That can be said of most, without more
     /// than a look at the key.
     #[inline]
-    fn is_passed(&self, member: &Member<'_>, followed: Followed) -> bool {
-        let is_over = Paths::is_over(self.paths.one_step(followed, member.raw));
-        member.is_plain
-            && (is_over || cfg!(trailseal_fault = "personal_passed_over") && member.raw == b"related")
+    fn is_passed(&self, member: &Member<'_>, followed: &Followed) -> bool {
+        let is_wrong = cfg!(trailseal_fault = "personal_passed_over") && member.raw == b"related";
+        member.is_plain && (self.paths.end_before(followed, member.raw) || is_wrong)
     }
 
     /// Walks a value; `forced` is the field that names all of it.
@@ -311,7 +362,7 @@ impl<'a> Finder<'a> {
                 let member = self.member(at)?;
                 let is_of_trail =
                     member.raw == CUT.as_bytes() || is_details && member.raw == INVALID.as_bytes();
-                match forced.is_none() && !is_of_trail && self.is_passed(&member, followed) {
+                match forced.is_none() && !is_of_trail && self.is_passed(&member, &followed) {
                     true => json::value_end(self.text, member.value)?,
                     false => self.inner_member(&member, followed, forced, depth)?,
                 }
@@ -429,13 +480,19 @@ impl<'a> Finder<'a> {
     }
 
     fn personal(&mut self, from: usize, field: usize) -> Option<usize> {
+        let start = self.found.pointers.len();
+        self.found.pointers.push_str(self.pointer.text());
+        self.add(from, field, start)
+    }
+
+    /// The value at `from`, whose pointer was added at `start`.
+    fn add(&mut self, from: usize, field: usize, start: usize) -> Option<usize> {
         let to = json::value_end(self.text, from)?;
         // It says nothing.
         if self.text.get(from..to) == Some(b"null") {
+            self.found.pointers.truncate(start);
             return Some(to);
         }
-        let start = self.found.pointers.len();
-        self.found.pointers.push_str(self.pointer.text());
         let pointer = start..self.found.pointers.len();
         self.found.values.push(Value { from, to, field, pointer });
         let is_searchable = self.paths.fields[field].is_searchable;

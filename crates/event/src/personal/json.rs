@@ -7,9 +7,46 @@ use crate::event::parse::unescape;
 /// Deeper values are passed over: no line has them, and the stack is bounded.
 pub(super) const DEPTH_MAX: usize = 160;
 
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+
+/// The high bit of each byte of the word that is this one. The lowest is right; above it there may be more than there are.
+#[inline(always)]
+fn bytes_like(word: u64, byte: u8) -> u64 {
+    let same = word ^ (ONES * u64::from(byte));
+    same.wrapping_sub(ONES) & !same & (ONES << 7)
+}
+
+#[inline(always)]
+fn word(text: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*text.get(at..)?.first_chunk()?))
+}
+
+/// How many words are looked at before a search for long texts begins.
+const WORDS_MAX: usize = 4;
+
 /// Where the string that begins with the quote at `at` ends: after its closing quote.
+#[inline]
 pub(super) fn string_end(text: &[u8], at: usize) -> Option<usize> {
     let mut end = at + 1;
+    // Most are short.
+    for _ in 0..WORDS_MAX {
+        let Some(word) = word(text, end) else { break };
+        let found = bytes_like(word, b'"') | bytes_like(word, b'\\');
+        if found != 0 {
+            end += found.trailing_zeros() as usize / 8;
+            break;
+        }
+        end += 8;
+    }
+    match *text.get(end)? {
+        b'"' => Some(end + 1),
+        _ => long_string_end(text, end),
+    }
+}
+
+/// The same, where nothing before `end` ends it.
+#[inline(never)]
+fn long_string_end(text: &[u8], mut end: usize) -> Option<usize> {
     loop {
         end += memchr::memchr2(b'"', b'\\', text.get(end..)?)?;
         if text[end] == b'"' {
@@ -21,18 +58,12 @@ pub(super) fn string_end(text: &[u8], at: usize) -> Option<usize> {
 
 /// Where the key that begins with the quote at `at` ends: after its closing quote. `None` if it has an escape or a dot, or
 /// stands so close to the end of the text that it must be looked at byte by byte.
-#[inline]
+#[inline(always)]
 pub(super) fn plain_key_end(text: &[u8], at: usize) -> Option<usize> {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    // The lowest bit that is set is that of the first such byte; higher ones may be wrong.
-    let has = |word: u64, byte: u8| {
-        let same = word ^ (ONES * u64::from(byte));
-        same.wrapping_sub(ONES) & !same & (ONES << 7)
-    };
     let mut end = at + 1;
     loop {
-        let word = u64::from_le_bytes(*text.get(end..)?.first_chunk()?);
-        let found = has(word, b'"') | has(word, b'\\') | has(word, b'.');
+        let word = word(text, end)?;
+        let found = bytes_like(word, b'"') | bytes_like(word, b'\\') | bytes_like(word, b'.');
         if found != 0 {
             end += found.trailing_zeros() as usize / 8;
             return (text[end] == b'"').then_some(end + 1);
@@ -132,6 +163,18 @@ mod tests {
         }
         for torn in ["", "\"a", "{\"a\":", "[1", "\"\\"] {
             assert_eq!(value_end(torn.as_bytes(), 0), None, "{torn}");
+        }
+    }
+
+    #[test]
+    fn a_string_ends_at_its_first_quote_without_a_backslash() {
+        for len in 0..80 {
+            for (odd, is_end) in [("\"", true), ("\\\"", false), ("\\\\\"", true)] {
+                let text = format!("\"{}{odd}{}\",\"next\":1}}", "a".repeat(len), "\u{e4}".repeat(12));
+                let quote = if is_end { 1 + len + odd.len() } else { text.find("\",").unwrap() + 1 };
+                assert_eq!(string_end(text.as_bytes(), 0), Some(quote), "{text}");
+                assert_eq!(string_end(&text.as_bytes()[..quote - 1], 0), None, "{text}");
+            }
         }
     }
 

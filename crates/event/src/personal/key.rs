@@ -56,12 +56,20 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// The additional data of the cipher: id, tenant and pointer, each ended by a zero byte but the last.
-    fn write(&self, bytes: &mut Vec<u8>) {
-        for text in [self.id, self.tenant] {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.id.len() + self.tenant.len() + self.pointer.len() + 2);
+        Place::begin(self.id, self.tenant, &mut bytes);
+        bytes.extend_from_slice(self.pointer.as_bytes());
+        bytes
+    }
+
+    /// What all places of an event have in common; returns how long that is.
+    pub(super) fn begin(id: impl AsRef<str>, tenant: impl AsRef<str>, bytes: &mut Vec<u8>) -> usize {
+        for text in [id.as_ref(), tenant.as_ref()] {
             bytes.extend_from_slice(text.as_bytes());
             bytes.push(0);
         }
-        bytes.extend_from_slice(self.pointer.as_bytes());
+        bytes.len()
     }
 }
 
@@ -95,24 +103,21 @@ impl SubjectKey {
         &self.label
     }
 
-    /// Appends nonce, cipher text and tag of a value's JSON text. `nonce` must never be used twice with a key. `None` if
+    /// Appends nonce, cipher text and tag of a value's JSON text. `place` is what [`Place`] writes. `nonce` must never be used twice with a key. `None` if
     /// the text is too long for the cipher, which no line's is; then nothing was appended.
     pub(super) fn seal(
         &self,
         nonce: [u8; NONCE_BYTES],
-        place: &Place<'_>,
+        place: &[u8],
         plain: &[u8],
-        buffer: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Option<()> {
-        buffer.clear();
-        place.write(buffer);
         let start = out.len();
         out.extend_from_slice(&nonce);
         out.extend_from_slice(plain);
         let nonce = Nonce::assume_unique_for_key(nonce);
         let text = &mut out[start + NONCE_BYTES..];
-        match self.key.seal_in_place_separate_tag(nonce, Aad::from(&*buffer), text) {
+        match self.key.seal_in_place_separate_tag(nonce, Aad::from(place), text) {
             Ok(tag) => {
                 out.extend_from_slice(tag.as_ref());
                 Some(())
@@ -127,8 +132,7 @@ impl SubjectKey {
     /// The value's JSON text; `None` if this was not sealed with this key, for this place.
     pub(super) fn open<'s>(&self, place: &Place<'_>, sealed: &'s mut [u8]) -> Option<&'s [u8]> {
         let (nonce, sealed) = sealed.split_first_chunk_mut::<NONCE_BYTES>()?;
-        let mut bytes = Vec::with_capacity(place.id.len() + place.tenant.len() + place.pointer.len() + 2);
-        place.write(&mut bytes);
+        let bytes = place.to_bytes();
         let nonce = Nonce::assume_unique_for_key(*nonce);
         self.key.open_in_place(nonce, Aad::from(&*bytes), sealed).ok().map(|plain| &*plain)
     }
@@ -186,7 +190,7 @@ mod tests {
     fn a_value_opens_with_its_key_at_its_place() {
         let key = SubjectKey::new(NAME, &[7; 32]).unwrap();
         let mut sealed = Vec::new();
-        key.seal([1; 12], &PLACE, b"\"bob\"", &mut Vec::new(), &mut sealed).unwrap();
+        key.seal([1; 12], &PLACE.to_bytes(), b"\"bob\"", &mut sealed).unwrap();
         assert_eq!(sealed.len(), NONCE_BYTES + 5 + TAG_BYTES);
         let opened =
             |key: &SubjectKey, place: &Place<'_>| key.open(place, &mut sealed.clone()).map(<[u8]>::to_vec);

@@ -4,11 +4,15 @@
 //! value that a field names is found also where it does not stand in its own place: in `changes`, among the rejected
 //! values, and in a text that represents a part which was cut.
 
+use super::json::Pointer;
 use super::rule::PersonalRule;
 use crate::event::INVALID;
 
 /// Members of an entry of changes: they hold the value of the key above them.
 const SIDES: [&str; 9] = ["before", "after", "from", "to", "old", "new", "previous", "current", "value"];
+
+/// The event's own objects, but for `changes`, whose keys are paths.
+const OBJECTS: [&str; 7] = ["actor", "on_behalf_of", "resource", "before", "after", "details", "context"];
 
 /// The fields of all rules.
 pub(super) struct Paths {
@@ -19,6 +23,22 @@ pub(super) struct Paths {
     ending: Vec<u128>,
     /// Those of `before` and `after`.
     of_states: u128,
+    /// The event's own objects in which fields name nothing but members, each by its key.
+    pub(super) flat: Vec<Flat>,
+}
+
+/// One of the event's own objects, and the members of it that are named.
+pub(super) struct Flat {
+    pub(super) key: &'static str,
+    pub(super) members: Vec<FlatMember>,
+}
+
+pub(super) struct FlatMember {
+    pub(super) key: String,
+    /// Its place as a JSON Pointer.
+    pub(super) pointer: String,
+    /// The first field that names it.
+    pub(super) field: usize,
 }
 
 /// One field of a rule.
@@ -85,7 +105,8 @@ impl Paths {
                 of_states |= bit;
             }
         }
-        Paths { fields, levels, ending, of_states }
+        let flat = OBJECTS.iter().filter_map(|key| Flat::new(key, &fields)).collect();
+        Paths { fields, levels, ending, of_states, flat }
     }
 
     /// Nothing is followed yet.
@@ -109,7 +130,7 @@ impl Paths {
 
     /// The same for a key without dots. Whoever is at the event's own members must not ask for `changes`.
     #[inline]
-    pub(super) fn one_step(&self, from: Followed, part: &[u8]) -> Followed {
+    fn one_step(&self, from: Followed, part: &[u8]) -> Followed {
         let mut without_side = 0;
         if from.is_in_changes {
             if let Some(taken) = from.taken.checked_sub(1) {
@@ -121,6 +142,19 @@ impl Paths {
         }
         let fields = self.continuing(from.fields, from.taken, part);
         Followed { fields, taken: from.taken + 1, without_side, ..from }
+    }
+
+    /// Whether no field that was followed so far goes on with this key, which has no dots: the same as one step, and quick.
+    #[inline]
+    pub(super) fn end_before(&self, from: &Followed, part: &[u8]) -> bool {
+        if from.is_in_changes {
+            return Self::is_over(self.one_step(*from, part));
+        }
+        let Some(level) = self.levels.get(from.taken) else { return true };
+        // Mostly the length or the first byte differs already.
+        let is_part = |name: &str| name.len() == part.len() && name.bytes().eq(part.iter().copied());
+        level.any & from.fields == 0
+            && !level.named.iter().any(|(name, bits)| is_part(name) && bits & from.fields != 0)
     }
 
     #[inline]
@@ -140,7 +174,7 @@ impl Paths {
 
     /// Whether no field names anything here or below.
     #[inline]
-    pub(super) fn is_over(at: Followed) -> bool {
+    fn is_over(at: Followed) -> bool {
         at.fields | at.without_side == 0
     }
 
@@ -174,6 +208,27 @@ impl Paths {
                 || meets(&field.parts, &mut parts.iter())
                 || meets(&field.parts, &mut without.iter().copied())
         })
+    }
+}
+
+impl Flat {
+    /// `None` if a field names all of the object, any of its members, or something below one.
+    fn new(key: &'static str, fields: &[Field]) -> Option<Flat> {
+        let mut members: Vec<FlatMember> = Vec::new();
+        for (place, field) in fields.iter().enumerate().filter(|(_, field)| field.parts[0] == key) {
+            let [_, member] = field.parts.as_slice() else { return None };
+            let mut pointer = Pointer::default();
+            pointer.key(key);
+            pointer.key(member);
+            if member == "*" || is_kind(pointer.text()) {
+                return None;
+            }
+            if members.iter().all(|other| other.key != *member) {
+                let pointer = pointer.text().to_owned();
+                members.push(FlatMember { key: member.clone(), pointer, field: place });
+            }
+        }
+        Some(Flat { key, members })
     }
 }
 

@@ -244,7 +244,7 @@ mod tests {
     fn sealed(tenant: &str, pointer: &str, plain: &str) -> String {
         let (mut sealed, mut text) = (Vec::new(), b"\"".to_vec());
         let place = Place { id: "a\"7", tenant, pointer };
-        key().seal([9; 12], &place, plain.as_bytes(), &mut Vec::new(), &mut sealed).unwrap();
+        key().seal([9; 12], &place.to_bytes(), plain.as_bytes(), &mut sealed).unwrap();
         token::write(&NAME.to_string(), &sealed, None, &mut text);
         String::from_utf8(text).unwrap() + "\""
     }

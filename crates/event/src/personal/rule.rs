@@ -18,6 +18,19 @@ pub struct PersonalRule {
     pub searchable: bool,
 }
 
+/// Parts of an event that only say who and what. Of the others, the trail reads its own events' back.
+const ABOUT: [&str; 5] = ["actor", "on_behalf_of", "resource", "related", "context"];
+
+impl PersonalRule {
+    /// What of the rule applies to the trail's own events, such as `trail.read`: the trail reads their details back, so
+    /// these stay as they are.
+    #[must_use]
+    pub fn for_own_events(&self) -> PersonalRule {
+        let is_about = |field: &&String| field.split('.').next().is_some_and(|part| ABOUT.contains(&part));
+        PersonalRule { fields: self.fields.iter().filter(is_about).cloned().collect(), ..self.clone() }
+    }
+}
+
 /// The most fields of all rules together.
 pub const PERSONAL_FIELDS_MAX: usize = 128;
 /// The maximum number of parts of a path.

@@ -1,5 +1,6 @@
 //! Seals the personal values in the rest of a line.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -188,7 +189,8 @@ impl Personal {
         let rest = &bytes[start..];
         let (begin, mut copied, mut moved) = (first.from, first.from, *mark as isize);
         out.clear();
-        let (id, tenant) = (string(rest, &found.id), string(rest, &found.tenant));
+        additional.clear();
+        let of_event = Place::begin(string(rest, &found.id), string(rest, &found.tenant), additional);
         let mut last: Option<(usize, Option<Arc<SubjectKey>>)> = None;
         for value in &found.values {
             let Some(field) = self.paths.fields.get(value.field) else { continue };
@@ -196,8 +198,8 @@ impl Personal {
             out.extend_from_slice(&rest[copied..value.from]);
             copied = value.to;
             let before = out.len();
-            let text = (plain.first() == Some(&b'"')).then(|| json::string(rest, value.from, value.to));
-            if text.as_deref().is_some_and(|text| masker.is_replaced(text)) {
+            let text = plain.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+            if text.is_some_and(|text| masker.is_replaced(text)) {
                 out.extend_from_slice(plain);
                 continue;
             }
@@ -208,13 +210,14 @@ impl Personal {
             }
             let key = last.as_ref().and_then(|(_, key)| key.as_deref());
             sealed.clear();
-            let place = Place { id: &id, tenant: &tenant, pointer: &found.pointers[value.pointer.clone()] };
-            let key = key.filter(|key| key.seal(keys.nonce(), &place, plain, additional, sealed).is_some());
+            additional.truncate(of_event);
+            additional.extend_from_slice(found.pointers[value.pointer.clone()].as_bytes());
+            let key = key.filter(|key| key.seal(keys.nonce(), additional, plain, sealed).is_some());
             match key {
                 Some(key) => {
-                    let text = searched_for(text.as_deref(), plain).filter(|_| field.is_searchable);
+                    let text = field.is_searchable.then(|| searched_for(text, plain)).flatten();
                     out.push(b'"');
-                    token::write(key.label(), sealed, text.map(|text| (masker, text)), out);
+                    token::write(key.label(), sealed, text.as_deref().map(|text| (masker, text)), out);
                     out.push(b'"');
                     done.values += 1;
                 }
@@ -250,15 +253,15 @@ fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
     done
 }
 
-fn string<'a>(text: &'a [u8], range: &std::ops::Range<usize>) -> std::borrow::Cow<'a, str> {
+fn string<'a>(text: &'a [u8], range: &std::ops::Range<usize>) -> Cow<'a, str> {
     if range.is_empty() { "".into() } else { json::string(text, range.start, range.end) }
 }
 
-/// By what a value is searched for; a list or object by nothing.
-fn searched_for<'a>(text: Option<&'a str>, plain: &'a [u8]) -> Option<&'a str> {
+/// By what a value is searched for, if this stands between its quotes; a list or object by nothing.
+fn searched_for<'a>(text: Option<&'a [u8]>, plain: &'a [u8]) -> Option<Cow<'a, str>> {
     match text {
-        Some(text) => Some(text),
+        Some(text) => Some(json::unescaped(text)),
         None if matches!(plain.first(), Some(b'{' | b'[')) => None,
-        None => std::str::from_utf8(plain).ok(),
+        None => std::str::from_utf8(plain).ok().map(Cow::Borrowed),
     }
 }

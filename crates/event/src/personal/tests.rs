@@ -100,7 +100,17 @@ fn check(fields: &[&str], event: &Event) -> String {
     // However much of the text is looked at, the same is found.
     let named = Event { id: Some(event.id.clone().unwrap_or("7".into())), ..event.clone() };
     let hidden = |fields: &[&str]| shown(&lines(&self::personal(fields), &Held::default(), &named).0, None);
-    assert_eq!(hidden(fields), hidden(&[fields, &["own.none"]].concat()));
+    let deep = fields.iter().filter_map(|field| field.split_once('.')).map(|(first, _)| match first {
+        "actor" => "actor.none.none",
+        "on_behalf_of" => "on_behalf_of.none.none",
+        "before" => "before.none.none",
+        "after" => "after.none.none",
+        "details" => "details.none.none",
+        "context" => "context.none.none",
+        _ => "own.none",
+    });
+    let whole: Vec<&str> = fields.iter().copied().chain(deep).chain(["own.none"]).collect();
+    assert_eq!(hidden(fields), hidden(&whole));
     assert!(Event::from_line(sealed.as_bytes()).is_ok());
     let by = |keys| Compared { rules: Some(&personal), keys };
     let masked = line::masked(&masker(), event).map_or_else(|| event.clone(), |(event, _)| event);

@@ -51,12 +51,13 @@ const BLOCK_CODED: u32 = 2;
 const BLOCK_ORDER: u32 = BLOCK_CODED + CODED as u32;
 
 /// Columns of codes that have blocks, from which facets are gathered.
-const WITH_BLOCKS: [Coded; 7] = [
+const WITH_BLOCKS: [Coded; 8] = [
     Coded::Tenant,
     Coded::Actor,
     Coded::Action,
     Coded::Category,
     Coded::Kind,
+    Coded::Ip,
     Coded::Outcome,
     Coded::Severity,
 ];

@@ -8,17 +8,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 
-use trailseal_event::Index;
 use trailseal_event::filter::Filter;
 use trailseal_event::line::{effective_time, parse_front};
+use trailseal_event::{Hit, Index};
 
 use super::error::SearchError;
 use super::gathered::{BLOCK_LINES, Gathered};
-use super::hit::Hit;
 use super::left::{Left, NONE_BELOW};
 use super::member::{LINES_AT_LEAST, Member};
 use super::wanted::Wanted;
-use crate::view::Key;
+use crate::view::{Key, Turn as _};
 use crate::{Candidate, First};
 
 /// Lines this close to each other are read together.
@@ -208,7 +207,8 @@ impl Member {
             let mut rest = near.iter().peekable();
             self.reader.for_each(*first..last.saturating_add(1), &mut |index, line| {
                 if rest.next_if_eq(&&index.get()).is_some() {
-                    let hit = wanted.hit(&origin, index, line).map(|hit| (hit.place(wanted.first), hit));
+                    let hit = wanted.hit(&origin, index, line);
+                    let hit = hit.map(|hit| (place_of(&hit, wanted.first), hit));
                     // A place from a cursor is only a hint.
                     hits.extend(
                         hit.filter(|(place, _)| places.binary_search_by(|other| place.cmp(other)).is_ok()),
@@ -219,4 +219,9 @@ impl Member {
         }
         Ok(())
     }
+}
+
+/// A hit's place in its trail by time, counted from this end.
+pub(super) fn place_of(hit: &Hit, first: First) -> Key {
+    first.turn((hit.time.as_micros(), hit.index.get()))
 }

@@ -12,11 +12,10 @@ use trailseal_core::{LineAt, Reader, load_mask_key};
 use trailseal_event::filter::Filter;
 use trailseal_event::line::parse_front;
 use trailseal_event::mask::MaskKey;
-use trailseal_event::{Index, Timestamp};
+use trailseal_event::{Hit, Index, Timestamp};
 
 use super::error::{SearchError, TellTrouble};
 use super::gathered::{Gathered, MATCHES_MAX};
-use super::hit::Hit;
 use super::left::Left;
 use super::wanted::Wanted;
 use crate::{By, Candidate, FOLDER, First, IndexError, IndexView, Order};

@@ -4,14 +4,15 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use trailseal_event::Hit;
 use trailseal_event::filter::Filter;
 
+use super::by_time::place_of;
 use super::cursor::Cursor;
 use super::error::SearchError;
-use super::hit::Hit;
 use super::left::{Left, NONE_BELOW};
 use super::member::Member;
-use crate::view::{Key, after};
+use crate::view::{Key, Turn as _, after};
 use crate::{By, First, Order};
 
 /// How many matches are fetched from a trail at once, at first and at most. The number doubles: a page needs few, an
@@ -98,7 +99,7 @@ impl<'a> Walk<'a> {
         let Some(lane) = first.and_then(|at| self.lanes.get_mut(at)) else { return Ok(None) };
         let hit = lane.waiting.pop_front();
         if let Some(hit) = &hit {
-            lane.given = hit.place(order.first);
+            lane.given = place_of(hit, order.first);
             self.last = Some(hit.time.as_micros());
         }
         Ok(hit)
@@ -124,7 +125,7 @@ impl<'a> Walk<'a> {
                     self.deadline,
                     &mut lane.waiting,
                 )?;
-                let bytes: usize = lane.waiting.iter().map(|hit| hit.line.len()).sum();
+                let bytes: usize = lane.waiting.iter().map(|hit| hit.exact_line().len()).sum();
                 let fitting = CHUNK_BYTES_MAX * lane.waiting.len() / bytes.max(1);
                 lane.chunk = (lane.chunk * 2).min(CHUNK_MAX);
                 if !lane.waiting.is_empty() {
@@ -164,7 +165,7 @@ impl Lane<'_> {
                     // What arrives meanwhile may belong between what was returned and what was found.
                     let reached = last.map(|time| after((first.turn((time, 0)).0, u64::MAX)));
                     below = reached.map_or(self.given, |reached| reached.min(self.given));
-                    looked.best = front.map_or(NONE_BELOW, |hit| hit.place(first));
+                    looked.best = front.map_or(NONE_BELOW, |hit| place_of(hit, first));
                 }
                 if first == First::Oldest {
                     indexes.end = u64::MAX;

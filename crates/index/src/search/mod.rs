@@ -9,7 +9,6 @@ mod by_time;
 mod cursor;
 mod error;
 mod gathered;
-mod hit;
 mod left;
 mod member;
 mod merge;
@@ -24,17 +23,18 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::file::Files;
 use trailseal_core::{ReadError, Reader, trails_in};
-use trailseal_event::Timestamp;
 use trailseal_event::filter::Filter;
+use trailseal_event::{Object, Timestamp, Value};
 
 pub use cursor::{Cursor, CursorError};
 pub use error::{SearchError, TellTrouble};
 use gathered::MATCHES_MAX;
-pub use hit::Hit;
 use left::Left;
 use member::Member;
-pub(crate) use summed::value_of;
+pub(crate) use summed::{name_of, value_of};
+pub use trailseal_event::Hit;
 
+use crate::view::{ByValue, Named};
 use crate::{FacetField, Order};
 
 /// A page with a budget ends at this many bytes of lines, whatever its limit.
@@ -49,6 +49,45 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// Set if the time budget or the byte limit ended the page before it was full: how many events were checked so far.
     pub scanned: Option<u64>,
+}
+
+/// A value of a field, and how many events have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FacetValue {
+    /// The value, such as an actor's id.
+    pub value: String,
+    /// An actor's name, if it has both: the most frequent one.
+    pub name: Option<String>,
+    /// How many events.
+    pub count: u64,
+}
+
+impl FacetValue {
+    /// At most `top` of them, the most frequent first, then by value.
+    pub(crate) fn most_frequent(by_value: ByValue, top: usize) -> Vec<FacetValue> {
+        let one = |(value, Named { count, name }): (String, Named)| FacetValue {
+            value,
+            name: name.map(|(name, _)| name),
+            count,
+        };
+        let mut values: Vec<FacetValue> = by_value.0.into_iter().map(one).collect();
+        values.sort_unstable_by(|left, right| {
+            right.count.cmp(&left.count).then_with(|| left.value.cmp(&right.value))
+        });
+        values.truncate(top);
+        values
+    }
+
+    /// As one JSON object.
+    pub fn to_json(&self) -> Value {
+        let mut one = Object::default();
+        one.insert("value", self.value.as_str());
+        if let Some(name) = &self.name {
+            one.insert("name", name.as_str());
+        }
+        one.insert("count", self.count);
+        Value::from(one)
+    }
 }
 
 /// How far the indexes lag.
@@ -264,7 +303,7 @@ impl Search {
         let bytes_max = if budget.is_some() { PAGE_BYTES_MAX } else { usize::MAX };
         while hits.len() < limit && bytes < bytes_max {
             let Some(hit) = walk.next()? else { break };
-            bytes += hit.line.len();
+            bytes += hit.exact_line().len();
             hits.push(hit);
         }
         let (is_cut, looked) = (hits.len() < limit && bytes >= bytes_max, walk.scanned());
@@ -291,16 +330,29 @@ impl Search {
         field: FacetField,
         top: usize,
     ) -> Result<Vec<(String, u64)>, SearchError> {
-        let mut counts = std::collections::HashMap::new();
+        let values = self.values(filter, field, "", top)?;
+        Ok(values.into_iter().map(|FacetValue { value, count, .. }| (value, count)).collect())
+    }
+
+    /// The same with the names of actors, for values that have `part` in them, or in the name, in upper or lower case.
+    ///
+    /// # Errors
+    /// When a trail cannot be read.
+    pub fn values(
+        &mut self,
+        filter: &Filter,
+        field: FacetField,
+        part: &str,
+        top: usize,
+    ) -> Result<Vec<FacetValue>, SearchError> {
+        let part = part.to_lowercase();
+        let has = |text: &str| part.is_empty() || text.to_lowercase().contains(&part);
+        let is_wanted = |value: &str, name: Option<&str>| has(value) || name.is_some_and(has);
+        let mut by_value = ByValue::default();
         for member in &mut self.members {
-            for (value, count) in member.facets(filter, field)? {
-                *counts.entry(value).or_insert(0) += count;
-            }
+            by_value.merge(member.facets(filter, field, &is_wanted)?);
         }
-        let mut facets: Vec<_> = counts.into_iter().collect();
-        facets.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
-        facets.truncate(top);
-        Ok(facets)
+        Ok(FacetValue::most_frequent(by_value, top))
     }
 
     /// How many matching events fall into each span of `bucket` by time, the earliest first; empty spans are left out.

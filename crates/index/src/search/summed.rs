@@ -1,7 +1,7 @@
 //! Counts of one trail: the index sums up what it has, and every other line is looked at.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use trailseal_event::{Event, Outcome, Timestamp};
 use super::error::SearchError;
 use super::member::Member;
 use super::wanted::LOOK_EVERY;
+use crate::view::{ByValue, Wanted as ValueWanted};
 use crate::{Candidate, FacetField, IndexError, IndexView};
 
 impl Member {
@@ -111,32 +112,35 @@ impl Member {
         Ok(count)
     }
 
-    /// Counts by the value of `field`, all values.
+    /// Counts by the value of `field`, all values that are wanted.
     pub(super) fn facets(
         &mut self,
         filter: &Filter,
         field: FacetField,
-    ) -> Result<HashMap<String, u64>, SearchError> {
+        is_wanted: &ValueWanted<'_>,
+    ) -> Result<ByValue, SearchError> {
         let filter = &self.as_stored(filter);
         let Parts { filter, indexed, mut scanned } = self.parts(filter)?;
         let filter = &*filter;
-        let mut counts = HashMap::new();
+        let mut by_value = ByValue::default();
         if !indexed.is_empty() {
-            match self
-                .ask(filter, |view, check| view.facets(filter, indexed.clone(), field, usize::MAX, check))?
-            {
+            match self.ask(filter, |view, check| {
+                view.named_facets(filter, indexed.clone(), field, is_wanted, check)
+            })? {
                 // Values that the index knows only by their hash must be read from the lines.
-                Some(answer) if answer.others == 0 => counts.extend(answer.values),
+                Some((found, 0)) => by_value = found,
                 Some(_) | None => scanned.start = indexed.start,
             }
         }
         self.scan_all(filter, scanned, &mut |line| {
             let event = Event::from_line(line).ok().map(|recorded| recorded.event);
-            if let Some(value) = event.and_then(|event| value_of(&event, field).map(Cow::into_owned)) {
-                *counts.entry(value).or_insert(0) += 1;
+            let Some(event) = event else { return };
+            let (value, name) = (value_of(&event, field), name_of(&event, field));
+            if let Some(value) = value.filter(|value| is_wanted(value, name.as_deref())) {
+                by_value.add(value.into_owned(), name.map(Cow::into_owned), 1);
             }
         })?;
-        Ok(counts)
+        Ok(by_value)
     }
 
     pub(super) fn histogram(
@@ -179,8 +183,15 @@ pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>>
         FacetField::ResourceType => event.resource.as_ref().and_then(|resource| resource.kind.as_deref()),
         FacetField::Outcome => Some(Outcome::name_or_none(event.outcome)),
         FacetField::Severity => Some(event.severity.name()),
+        FacetField::Ip => event.context.ip.as_deref(),
     };
     text.map(searchable)
+}
+
+/// The name that belongs to the value of a field, if it has one.
+pub(crate) fn name_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>> {
+    let actor = event.actor.as_ref().filter(|actor| field == FacetField::Actor && actor.id.is_some())?;
+    actor.name.as_deref().map(searchable)
 }
 
 /// What part of a trail matters for a filter.

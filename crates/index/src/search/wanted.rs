@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use trailseal_event::Index;
 use trailseal_event::filter::Filter;
-use trailseal_event::line::{effective_time, parse_front};
+use trailseal_event::{Hit, Index};
 
-use super::hit::Hit;
 use crate::{By, First, Order};
 
 /// How many lines or candidates are checked between two looks at the clock and at whether anybody still waits.
@@ -30,9 +28,7 @@ impl Wanted<'_> {
         if !self.filter.accepts(line) {
             return None;
         }
-        let recorded = parse_front(line)?.recorded;
-        let time = effective_time(line).unwrap_or(recorded);
-        Some(Hit { origin: origin.clone(), index, recorded, time, line: line.to_vec() })
+        Hit::new(origin.clone(), index, line.to_vec())
     }
 
     pub(super) fn by_recorded(&self) -> Order {

@@ -9,9 +9,10 @@ use std::collections::BinaryHeap;
 use std::ops::{ControlFlow, Range};
 
 use roaring::RoaringBitmap;
+use trailseal_event::First;
 use trailseal_event::filter::Filter;
 
-use super::order::{First, Key, after};
+use super::order::{Key, Turn as _, after};
 use super::plan::Plan;
 use super::{Candidate, IndexView, Piece};
 use crate::error::IndexError;

@@ -22,9 +22,10 @@ use trailseal_event::Index;
 use trailseal_event::filter::Filter;
 
 pub use check::RangeCheck;
-pub use order::{By, First, Order};
-pub(crate) use order::{Key, after};
+pub(crate) use order::{Key, Turn, after};
+pub(crate) use summary::{ByValue, Named, Wanted};
 pub use summary::{Count, Facets, HISTOGRAM_BUCKETS_MAX};
+pub use trailseal_event::{By, First, Order};
 
 use crate::dictionary::Dictionary;
 use crate::error::IndexError;
@@ -62,9 +63,23 @@ pub enum FacetField {
     ResourceType,
     Outcome,
     Severity,
+    /// By the client's address, as it was sent.
+    Ip,
 }
 
 impl FacetField {
+    /// The fields that are counted, by the names that users know.
+    pub const NAMED: [(&'static str, FacetField); 8] = [
+        ("action", FacetField::Action),
+        ("actor", FacetField::Actor),
+        ("category", FacetField::Category),
+        ("outcome", FacetField::Outcome),
+        ("severity", FacetField::Severity),
+        ("tenant", FacetField::Tenant),
+        ("resource_type", FacetField::ResourceType),
+        ("ip", FacetField::Ip),
+    ];
+
     fn column(self) -> Coded {
         match self {
             FacetField::Tenant => Coded::Tenant,
@@ -74,6 +89,7 @@ impl FacetField {
             FacetField::ResourceType => Coded::Kind,
             FacetField::Outcome => Coded::Outcome,
             FacetField::Severity => Coded::Severity,
+            FacetField::Ip => Coded::Ip,
         }
     }
 }

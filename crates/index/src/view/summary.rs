@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 
 use trailseal_event::Timestamp;
 use trailseal_event::filter::Filter;
+use trailseal_event::personal::ERASABLE;
 
 use super::plan::Plan;
 use super::rowset::{Block, RowSet};
@@ -38,6 +39,52 @@ pub struct Facets {
     pub others: u64,
     /// Whether all events were checked; if not, the checker stopped.
     pub is_complete: bool,
+}
+
+/// Whether a value, with a name that belongs to it, is wanted.
+pub(crate) type Wanted<'a> = dyn Fn(&str, Option<&str>) -> bool + 'a;
+
+/// How many events have each value, and the names that come with it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ByValue(pub(crate) HashMap<String, Named>);
+
+/// A value's number of events, and its most frequent name with the number of its events.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) count: u64,
+    pub(crate) name: Option<(String, u64)>,
+}
+
+impl ByValue {
+    pub(crate) fn add(&mut self, value: String, name: Option<String>, n: u64) {
+        let named = self.0.entry(value).or_default();
+        named.count += n;
+        named.offer(name.map(|name| (name, n)));
+    }
+
+    pub(crate) fn merge(&mut self, other: ByValue) {
+        for (value, Named { count, name }) in other.0 {
+            let named = self.0.entry(value).or_default();
+            named.count += count;
+            named.offer(name);
+        }
+    }
+}
+
+impl Named {
+    /// The same name may come in several parts; then the largest part counts, which is good enough to choose one.
+    fn offer(&mut self, name: Option<(String, u64)>) {
+        let Some((name, n)) = name.filter(|(name, _)| is_shown(name)) else { return };
+        let is_better = self.name.as_ref().is_none_or(|(own, most)| (n, &name) > (*most, own));
+        if is_better {
+            self.name = Some((name, n));
+        }
+    }
+}
+
+/// What stands for a personal or masked name says nothing to people.
+fn is_shown(name: &str) -> bool {
+    !name.is_empty() && name != ERASABLE && !name.starts_with("hmac:")
 }
 
 impl IndexView {
@@ -154,6 +201,39 @@ impl IndexView {
         top: usize,
         check: &mut Checker<'_>,
     ) -> Result<Facets, IndexError> {
+        let (counts, is_complete) = self.counts(filter, bounds, field, check)?;
+        Ok(self.facets_of(field, &counts, top, is_complete))
+    }
+
+    /// The same for all values that are wanted, with the names of actors. Also how many events have values that the index
+    /// does not hold.
+    pub(crate) fn named_facets(
+        &mut self,
+        filter: &Filter,
+        bounds: Range<u64>,
+        field: FacetField,
+        is_wanted: &Wanted<'_>,
+        check: &mut Checker<'_>,
+    ) -> Result<(ByValue, u64), IndexError> {
+        let (counts, _) = self.counts(filter, bounds, field, check)?;
+        let mut by_value = ByValue::default();
+        for (code, &n) in (0..).zip(&counts.by_code).filter(|(_, n)| **n > 0) {
+            let Some((value, name)) = self.named_value(field.column(), code) else { continue };
+            if is_wanted(&value, name.as_deref()) {
+                by_value.add(value, name, n);
+            }
+        }
+        Ok((by_value, counts.by_code.get(OTHER as usize).copied().unwrap_or(0)))
+    }
+
+    /// How often each code of a field comes, and whether all events were checked.
+    fn counts(
+        &mut self,
+        filter: &Filter,
+        bounds: Range<u64>,
+        field: FacetField,
+        check: &mut Checker<'_>,
+    ) -> Result<(Counts, bool), IndexError> {
         let mut counts = Counts::new(self.codes_end(field.column()));
         let mut is_complete = true;
         if let Some(plan) = self.plan(filter) {
@@ -173,7 +253,7 @@ impl IndexView {
             let path = self.folder.clone();
             return Err(IndexError::Damaged { path, what: "it has codes that no dictionary has" });
         }
-        Ok(self.facets_of(field, &counts, top, is_complete))
+        Ok((counts, is_complete))
     }
 
     /// The code after the last one of a column.
@@ -269,6 +349,16 @@ impl IndexView {
             others: of_code(OTHER),
             is_complete,
         }
+    }
+
+    /// A value, and the name that belongs to it if it is an actor's id.
+    fn named_value(&self, column: Coded, code: u32) -> Option<(String, Option<String>)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if column != Coded::Actor {
+            return self.value_of(column, code).map(|value| (text(value), None));
+        }
+        let actor = actor_parts(self.dictionaries.get(column.at())?.value(code)?)?;
+        Some((text(actor.id.or(actor.name)?), actor.id.and(actor.name).map(text)))
     }
 
     fn value_of(&self, column: Coded, code: u32) -> Option<&[u8]> {

@@ -142,7 +142,7 @@ impl Model {
             wanted.iter().map(|index| Event::from_line(&self.lines[*index as usize]).unwrap()).collect();
         let mut checker =
             |candidate: Candidate| ControlFlow::Continue(self.accepts(filter, candidate.index.get()));
-        for field in [F::Tenant, F::Actor, F::Action, F::Category, F::ResourceType, F::Outcome, F::Severity] {
+        for (_, field) in F::NAMED {
             let mut counts = std::collections::BTreeMap::<String, u64>::new();
             let mut absent = 0;
             for recorded in &events {
@@ -156,6 +156,7 @@ impl Model {
                     F::ResourceType => event.resource.as_ref().and_then(|resource| resource.kind.clone()),
                     F::Outcome => Some(Outcome::name_or_none(event.outcome).to_owned()),
                     F::Severity => Some(event.severity.to_string()),
+                    F::Ip => event.context.ip.clone(),
                 };
                 match value {
                     Some(value) => *counts.entry(value).or_default() += 1,

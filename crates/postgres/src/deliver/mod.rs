@@ -25,6 +25,7 @@ use trailseal_tlog::Hash;
 
 use crate::connect::Connection;
 use crate::error::StoreError;
+use crate::moment::Moment;
 use crate::schema;
 use crate::url::StoreUrl;
 use copy::{COLUMNS, Rows, recorded_micros};
@@ -61,7 +62,7 @@ const MOVE_CURSOR: &str =
     "UPDATE trailseal.cursors SET next = $2, leaf = $3, moved = now() WHERE origin = $1";
 
 const WIDEN_EXTENT: &str = "INSERT INTO trailseal.extents AS known \
-    (origin, partition, first_idx, last_idx, min_time, rows) VALUES ($1, $2, $3, $4, $5::text::timestamptz, $6) \
+    (origin, partition, first_idx, last_idx, min_time, rows) VALUES ($1, $2, $3, $4, $5, $6) \
     ON CONFLICT (origin, partition) DO UPDATE SET first_idx = least(known.first_idx, excluded.first_idx), \
     last_idx = greatest(known.last_idx, excluded.last_idx), min_time = least(known.min_time, excluded.min_time), \
     rows = known.rows + excluded.rows";
@@ -246,13 +247,14 @@ async fn add(client: &Client, part: &mut Part) -> Result<(), tokio_postgres::Err
 async fn widen_extent(client: &Client, origin: &String, part: &Part) -> Result<(), tokio_postgres::Error> {
     let rows = &part.rows;
     let (first, last, len) = (rows.first.cast_signed(), rows.last.cast_signed(), rows.len.cast_signed());
-    let time = String::from_utf8_lossy(&Timestamp::from_micros(rows.time_min).to_text()).into_owned();
+    // As text, the year 0 would be refused: there is none in PostgreSQL.
+    let time = Moment::of(Timestamp::from_micros(rows.time_min));
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 6] = [
         (origin, Type::TEXT),
         (&part.partition, Type::TEXT),
         (&first, Type::INT8),
         (&last, Type::INT8),
-        (&time, Type::TEXT),
+        (&time, Type::TIMESTAMPTZ),
         (&len, Type::INT8),
     ];
     client.query_typed(WIDEN_EXTENT, &parameters).await?;

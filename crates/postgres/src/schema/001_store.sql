@@ -102,9 +102,8 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON trailseal.checkpoints
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON trailseal.checkpoints
     FOR EACH STATEMENT EXECUTE FUNCTION trailseal.refuse_change();
 
--- Makes the partition of the month (UTC) around a moment, if there is none, and returns its name. It is filled only after it was attached,
--- and attaching disturbs no reader and no writer, as CREATE TABLE … PARTITION OF would. The name alone would not do to find
--- out whether there is one: a partition may be detached and kept.
+-- Makes the partition of the month (UTC) around a moment, if there is none, and returns its name. Attaching one disturbs no
+-- reader and no writer, as CREATE TABLE … PARTITION OF would.
 CREATE FUNCTION trailseal.make_partition(moment timestamptz) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
@@ -114,8 +113,9 @@ DECLARE
     grantee text;
 BEGIN
     FOR attempt IN 1..2 LOOP
-        PERFORM FROM pg_inherits
-            WHERE inhparent = 'trailseal.events'::regclass AND inhrelid = to_regclass(format('trailseal.%I', name));
+        -- Not by to_regclass, which may remember from before the lock that there was none.
+        PERFORM FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+            WHERE inhparent = 'trailseal.events'::regclass AND relname = name;
         IF FOUND THEN
             RETURN name;
         END IF;

@@ -105,7 +105,7 @@ impl Judged {
             }
         }
         judged.kept.sort_by_key(|opened| opened.mark.size);
-        judged.bad_note = judged.judged_before(bad, &origin);
+        judged.bad_note = judged.take_earlier(bad, &origin);
         let given = given.checkpoints.iter().map(|text| {
             let which = |(problem, what)| Finding::nowhere(problem, format!("the given checkpoint {what}"));
             open(text.as_bytes()).map_err(which)
@@ -120,13 +120,16 @@ impl Judged {
 
     /// Whoever gives today's key has no earlier ones, and checkpoints of their time are in the store all the same: those are
     /// only compared. Returns what is wrong with the first that cannot be of that time.
-    fn judged_before(&mut self, bad: Vec<(i64, Vec<u8>, Finding)>, origin: &Origin) -> Option<Finding> {
+    fn take_earlier(&mut self, bad: Vec<(i64, Vec<u8>, Finding)>, origin: &Origin) -> Option<Finding> {
         let begin = self.kept.first().map_or(0, |first| first.mark.size);
         let mut first = None;
         for (size, text, finding) in bad {
-            let is_before =
-                finding.problem == Problem::KeyUnknown && u64::try_from(size).is_ok_and(|size| size <= begin);
-            match open(&text, origin, None).ok().filter(|_| is_before) {
+            let is_before = |opened: &Opened| {
+                finding.problem == Problem::KeyUnknown
+                    && u64::try_from(size) == Ok(opened.mark.size)
+                    && opened.mark.size <= begin
+            };
+            match open(&text, origin, None).ok().filter(is_before) {
                 Some(Opened { mark, .. }) => {
                     self.earlier.push(Mark { is_trusted: false, ..mark });
                 }

@@ -88,7 +88,7 @@ pub fn verify_store(
     let mut verdicts = Vec::new();
     let origins = snapshot.origins()?;
     let total = origins.iter().filter_map(|held| u64::try_from(held.cursor.as_ref()?.next).ok()).sum();
-    let mut done = 0;
+    let mut done: u64 = 0;
     for held in origins {
         let of_origin = given.remove(&held.origin).unwrap_or_default();
         let mut tree = own_tree(&options.trails, &held.origin, &held.notes);
@@ -99,7 +99,7 @@ pub fn verify_store(
         verdicts.push(judged.pass(witness, extents, |take| {
             snapshot.rows(&origin, &mut |row| {
                 done += 1;
-                if let Some(progress) = options.progress.as_ref().filter(|_| done % 1_000 == 0) {
+                if let Some(progress) = options.progress.as_ref().filter(|_| done.is_multiple_of(1_000)) {
                     progress(done, total);
                 }
                 take(row)

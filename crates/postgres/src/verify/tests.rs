@@ -339,6 +339,14 @@ fn a_rotated_key_is_vouched_for_and_checkpoints_from_before_it_are_only_compared
     forged.notes[0].1 = note(&changed[..10], &SigningKey::from_seed(ORIGIN, &[9; 32]));
     let verdict = judge_with(&forged, &given, None);
     assert_eq!(found(&verdict), within(Problem::RootMismatch, (0, 30)), "{}", verdict.message);
+    // One from before the key, under a size that it does not have, and one from after it.
+    for (at, size) in [(0, 11), (2, 30)] {
+        let (mut other, _) = rotated();
+        other.notes[at] =
+            (size, note(&lines()[..if at == 0 { 10 } else { 30 }], &SigningKey::from_seed(ORIGIN, &[9; 32])));
+        other.notes.push((29, note(&lines()[..29], &new)));
+        assert_eq!(judge_with(&other, &given, None).problem, Some(Problem::KeyUnknown), "{at}");
+    }
     let (mut other, _) = rotated();
     other.notes[0].1 = note(&vec![line(0, "other"); 10], &SigningKey::from_seed(ORIGIN, &[9; 32]));
     assert_eq!(found(&judge_with(&other, &given, None)), within(Problem::RootMismatch, (0, 10)));

@@ -1,6 +1,13 @@
 //! Trails that deliver to a store, and the check that the store holds what they do.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+#![allow(
+    dead_code,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub
+)]
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -9,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{DeliveryState, DeliveryStats};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Options, Reader, Trail};
+use trailseal_core::{Notice, Options, Reader, Trail};
 use trailseal_event::line::parse_front;
 use trailseal_event::{Event, Outcome};
 use trailseal_postgres::{StoreSink, StoreUrl};
@@ -25,6 +32,7 @@ pub fn options(origin: &str) -> Options {
     options.handoff.size_bytes = 1 << 20;
     options.disk_reserve_bytes = Some(0);
     options.seal_every = Duration::from_millis(5);
+    options.on_notice = Some(Arc::new(|notice: &Notice| println!("{notice}")));
     options
 }
 
@@ -41,7 +49,7 @@ pub fn event(number: u64) -> Event {
         .tenant(format!("t{}", number % 3))
         .actor(format!("u{}", number % 50))
         .resource("thing", format!("r{}", number % 20))
-        .outcome([Outcome::Success, Outcome::Denied][usize::from(number % 9 == 0)])
+        .outcome([Outcome::Success, Outcome::Denied][usize::from(number.is_multiple_of(9))])
 }
 
 pub fn record(trail: &Trail, numbers: std::ops::Range<u64>) {

@@ -36,6 +36,11 @@ pub(super) fn is_stopped(sink: &DeliveryStats) -> bool {
     matches!(sink.state, DeliveryState::Stopped { .. })
 }
 
+/// Whether delivery fails and is tried again.
+pub(super) fn is_failing(sink: &DeliveryStats) -> bool {
+    matches!(sink.state, DeliveryState::Failing { .. })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

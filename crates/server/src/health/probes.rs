@@ -33,7 +33,12 @@ pub(crate) async fn readyz(State(trail): State<Trail>, State(mut stopping): Stat
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
-    // Events are accepted anyway.
+    // Events are accepted anyway. Why a sink fails may name its place, which is for those with a token.
+    for sink in &stats.deliveries {
+        if let DeliveryState::Failing { .. } = &sink.state {
+            problems.push(format!("delivery to {} fails and is tried again: /v1/stats says why", sink.name));
+        }
+    }
     if let Some(trouble) = &stats.seal_trouble {
         problems.push(format!("sealing fails: {}", trouble.reason));
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
+use trailseal_core::deliver::DeliveryStats;
 use trailseal_core::{Distribution, Trail};
 
-use super::level::is_stopped;
+use super::level::{is_failing, is_stopped};
 use crate::body::Bodies;
 use crate::fairness::{Places, blocking};
 use crate::metrics::Metrics;
@@ -147,6 +148,7 @@ fn push_trail(trail: &Trail, out: &mut String, gauges_of_server: &[Number]) {
         ("trailseal_sink_lag_events", "Durable events that the sink does not have yet"),
         ("trailseal_sink_lag_seconds", "Age of the oldest event that the sink does not have yet"),
         ("trailseal_sink_stopped", "Whether delivery has stopped and needs attention"),
+        ("trailseal_sink_failing", "Whether delivery fails and is tried again"),
     ];
     for (place, (name, help)) in sinks.into_iter().enumerate() {
         let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
@@ -154,17 +156,28 @@ fn push_trail(trail: &Trail, out: &mut String, gauges_of_server: &[Number]) {
             let value = match place {
                 0 => sink.lag_events as f64,
                 1 => sink.lag.as_secs_f64(),
-                _ => f64::from(u8::from(is_stopped(sink))),
+                2 => f64::from(u8::from(is_stopped(sink))),
+                _ => f64::from(u8::from(is_failing(sink))),
             };
-            let label = sink.name.replace('\\', "\\\\").replace('"', "\\\"");
+            let label = label(sink);
             let _ = writeln!(out, "{name}{{sink=\"{label}\"}} {value}");
         }
+    }
+    let name = "trailseal_sink_failures";
+    let _ = write!(out, "# HELP {name} How often delivery failed since the start\n# TYPE {name} counter\n");
+    for sink in &stats.deliveries {
+        let label = label(sink);
+        let _ = writeln!(out, "{name}_total{{sink=\"{label}\"}} {}", sink.failures);
     }
     let name = "trailseal_rule_events";
     let _ = write!(out, "# HELP {name} Events that each rule of the policy decided\n# TYPE {name} counter\n");
     for (rule, counts) in trail.rule_counts().iter().enumerate() {
         let _ = writeln!(out, "{name}_total{{rule=\"{rule}\"}} {}", counts.matched);
     }
+}
+
+fn label(sink: &DeliveryStats) -> String {
+    sink.name.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 /// `per` counted units are one displayed unit.

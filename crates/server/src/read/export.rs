@@ -1,7 +1,9 @@
-//! Events as CSV or NDJSON, written while they are read: a response of any length takes little memory.
+//! Events as CSV, NDJSON, Parquet or a bundle, written while they are read: a response of any length takes little memory.
 
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -9,9 +11,13 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
+use trailseal_core::clock::{Clock as _, SystemClock};
+use trailseal_core::load_mask_key;
 use trailseal_event::filter::Filter;
-use trailseal_export::{CSV_HEADER, Row, write_csv_row};
-use trailseal_index::{Cursor, Hit, Order};
+use trailseal_export::{
+    BundleError, BundleWriter, CSV_HEADER, CSV_JSON_HEADER, ParquetWriter, Row, UntilItFails, write_csv_row,
+};
+use trailseal_index::{Cursor, Hit, Order, Search};
 
 use super::answer::push_event;
 use super::reading::Shown;
@@ -42,6 +48,9 @@ impl Default for Exports {
 pub(super) enum Format {
     Csv,
     Ndjson,
+    Parquet,
+    /// A zip with the lines and their proofs.
+    Bundle,
 }
 
 impl Format {
@@ -51,6 +60,8 @@ impl Format {
         accept.split(',').find_map(|part| match part.split(';').next().unwrap_or_default().trim() {
             "text/csv" => Some(Some(Format::Csv)),
             "application/x-ndjson" | "application/jsonl" => Some(Some(Format::Ndjson)),
+            "application/vnd.apache.parquet" => Some(Some(Format::Parquet)),
+            "application/zip" => Some(Some(Format::Bundle)),
             "application/json" | "*/*" => Some(None),
             _ => None,
         })?
@@ -60,20 +71,8 @@ impl Format {
         match self {
             Format::Csv => "text/csv; charset=utf-8; header=present",
             Format::Ndjson => "application/x-ndjson",
-        }
-    }
-
-    fn push(self, hit: &Hit, shown: &Shown, out: &mut Vec<u8>) {
-        match self {
-            Format::Csv => {
-                if let Some(row) = Row::read(&shown.line(hit)) {
-                    write_csv_row(&hit.origin, &row, out);
-                }
-            }
-            Format::Ndjson => {
-                push_event(hit, shown, out);
-                out.push(b'\n');
-            }
+            Format::Parquet => "application/vnd.apache.parquet",
+            Format::Bundle => "application/zip",
         }
     }
 }
@@ -85,6 +84,172 @@ pub(super) struct Wanted {
     pub(super) cursor: Option<Cursor>,
     pub(super) limit: Option<usize>,
     pub(super) shown: Shown,
+    /// Whether a row of CSV has the event's JSON.
+    pub(super) has_json: bool,
+    /// What a bundle says was asked for: names, and values as they may be recorded.
+    pub(super) told: Vec<(String, String)>,
+}
+
+impl Wanted {
+    /// Writes all of it.
+    fn write(
+        &self,
+        format: Format,
+        search: &mut Search,
+        out: &mut Pieces,
+        given_up: &AtomicBool,
+    ) -> Result<(), ExportError> {
+        match format {
+            Format::Bundle => self.bundle(search, out, given_up),
+            Format::Parquet => {
+                let mut writer = ParquetWriter::new(out)?;
+                self.each(
+                    search,
+                    &mut |hit| match Row::read_shown(hit.exact_line(), &self.shown.line(hit)) {
+                        Some(row) => writer.event(&hit.origin, &row),
+                        None => Ok(()),
+                    },
+                )?;
+                Ok(writer.finish()?)
+            }
+            Format::Csv => {
+                let more = if self.has_json { CSV_JSON_HEADER } else { "" };
+                writeln!(out, "{CSV_HEADER}{more}")?;
+                let mut text = Vec::new();
+                self.each(search, &mut |hit| {
+                    text.clear();
+                    if let Some(row) = Row::read(&self.shown.line(hit)) {
+                        write_csv_row(&hit.origin, &row, self.has_json, &mut text);
+                    }
+                    out.write_all(&text)
+                })
+            }
+            Format::Ndjson => {
+                let mut text = Vec::new();
+                self.each(search, &mut |hit| {
+                    text.clear();
+                    push_event(hit, &self.shown, &mut text);
+                    text.push(b'\n');
+                    out.write_all(&text)
+                })
+            }
+        }
+    }
+
+    /// Calls `each` with every event, until that fails.
+    fn each(
+        &self,
+        search: &mut Search,
+        each: &mut dyn FnMut(&Hit) -> io::Result<()>,
+    ) -> Result<(), ExportError> {
+        let (limit, mut failed) = (self.limit.unwrap_or(usize::MAX), None);
+        search.some(&self.filter, self.order, self.cursor.as_ref(), limit, &mut |hit| match each(hit) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// The exact lines, by trail and index, as far as they are sealed: personal values stay cipher text.
+    fn bundle(
+        &self,
+        search: &mut Search,
+        out: &mut Pieces,
+        given_up: &AtomicBool,
+    ) -> Result<(), ExportError> {
+        let mut bundle = BundleWriter::to_pipe(UntilItFails::new(out));
+        let names: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
+        let asked = &self.filter.origin;
+        let wanted = names.iter().filter(|name| asked.is_empty() || asked.contains(name));
+        let (mut origins, mut count) = (Vec::new(), 0);
+        for (folder, name) in wanted.enumerate() {
+            let Some(reader) = search.reader_of(name) else { continue };
+            let filter = self.filter.as_stored(load_mask_key(reader.folder()).ok().flatten().as_ref());
+            let is_wanted = |line: &[u8]| match given_up.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(filter.accepts(line)),
+            };
+            let found = bundle.origin(folder, reader, filter.index_range(), &is_wanted)?;
+            let own = found.indexes.len();
+            origins.push(serde_json::json!({
+                "origin": name, "folder": folder.to_string(), "count": own, "tree_size": found.tree_size,
+            }));
+            count += own;
+        }
+        let mut filters = serde_json::Map::new();
+        for (name, value) in &self.told {
+            let values = filters.entry(name.clone()).or_insert_with(|| serde_json::json!([]));
+            if let Some(values) = values.as_array_mut() {
+                values.push(value.as_str().into());
+            }
+        }
+        let mut about = serde_json::Map::new();
+        about.insert("created".into(), SystemClock.now().to_string().into());
+        about.insert("filters".into(), filters.into());
+        about.insert("count".into(), count.into());
+        about.insert("origins".into(), origins.into());
+        bundle.finish(about)?;
+        Ok(())
+    }
+}
+
+/// Why an export ended early.
+enum ExportError {
+    /// The client wants nothing more.
+    Gone,
+    /// The events could not be read.
+    Unread(Problem),
+}
+
+impl From<io::Error> for ExportError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => ExportError::Gone,
+            _ => ExportError::Unread(Problem::internal(&error)),
+        }
+    }
+}
+
+impl From<trailseal_index::SearchError> for ExportError {
+    fn from(error: trailseal_index::SearchError) -> Self {
+        ExportError::Unread(error.into())
+    }
+}
+
+impl From<BundleError> for ExportError {
+    fn from(error: BundleError) -> Self {
+        match error {
+            BundleError::Io(error) => error.into(),
+            BundleError::Read(error) => trailseal_index::SearchError::from(error).into(),
+        }
+    }
+}
+
+/// Where an export is written to: sent on piece by piece, without its turn while the client takes its time.
+struct Pieces {
+    piece: Vec<u8>,
+    sender: mpsc::Sender<Result<Bytes, io::Error>>,
+    turn: LongTurn,
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE_BYTES {
+            let piece = std::mem::take(&mut self.piece).into();
+            let sender = &self.sender;
+            let sent = self.turn.between(|| sender.blocking_send(Ok(piece)));
+            sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Streams every matching event, or the first `limit`.
@@ -105,39 +270,28 @@ pub(super) fn response(
     })?;
     let waiting = Waiting::default();
     let given_up = waiting.given_up();
-    let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(PIECES_WAITING);
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, io::Error>>(PIECES_WAITING);
     let (searches, asker) = (searches.clone(), Asker::here());
     aside(move || {
         let _place = place;
-        let mut turn = LongTurn::begin(asker);
-        let mut piece = Vec::with_capacity(PIECE_BYTES + 4_096);
-        if format == Format::Csv {
-            piece.extend_from_slice(CSV_HEADER.as_bytes());
-            piece.push(b'\n');
-        }
+        let turn = LongTurn::begin(asker);
+        let mut pieces = Pieces { piece: Vec::with_capacity(PIECE_BYTES + 4_096), sender, turn };
         let written = searches.take(&given_up).and_then(|mut search| {
-            let mut each = |hit: &Hit| {
-                format.push(hit, &wanted.shown, &mut piece);
-                if piece.len() < PIECE_BYTES {
-                    return ControlFlow::Continue(());
+            match wanted.write(format, &mut search, &mut pieces, &given_up) {
+                Ok(()) | Err(ExportError::Gone) => {
+                    searches.give_back(search);
+                    Ok(())
                 }
-                // The client has gone and wants nothing more.
-                match turn.between(|| sender.blocking_send(Ok(std::mem::take(&mut piece).into()))) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(_) => ControlFlow::Break(()),
-                }
-            };
-            let Wanted { filter, order, cursor, limit, .. } = &wanted;
-            search.some(filter, *order, cursor.as_ref(), limit.unwrap_or(usize::MAX), &mut each)?;
-            searches.give_back(search);
-            Ok(())
+                Err(ExportError::Unread(problem)) => Err(problem),
+            }
         });
+        let Pieces { piece, sender, turn } = pieces;
         drop(turn);
         searches.count(written.is_ok(), &given_up);
         let last = match written {
             Ok(()) => Ok(piece.into()),
             // The head was sent long ago; only a broken connection says that this is incomplete.
-            Err(_) => Err(std::io::Error::other("the events could not be read to the end")),
+            Err(_) => Err(io::Error::other("the events could not be read to the end")),
         };
         let _ = sender.blocking_send(last);
     });

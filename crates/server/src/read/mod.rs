@@ -10,7 +10,7 @@ mod tiles;
 
 pub(crate) use event::{one, proof, verify};
 pub(crate) use export::Exports;
-pub(crate) use list::{events, history, origins, summary};
+pub(crate) use list::{events, history, origins, summary, values};
 pub(crate) use reading::Reading;
 pub(crate) use stream::{Streaming, stream};
 pub(crate) use tiles::{Tiles, checkpoint, entries, of_origin, tile};

@@ -68,9 +68,10 @@ fn ack(trail: &Trail, query: &Query) -> Result<Ack, Problem> {
         None | Some("accepted") => Ok(Ack::Accepted),
         Some("durable") => Ok(Ack::Durable),
         Some("store") if trail.has_store() => Ok(Ack::Store),
-        Some("store") => {
-            Err(Problem::bad_request("ack", "there is no store: use ack=durable, or set index.enabled"))
-        }
+        Some("store") => Err(Problem::bad_request(
+            "ack",
+            "there is no store: use ack=durable, or set index.enabled or store.url",
+        )),
         Some(_) => Err(Problem::bad_request("ack", "ack must be accepted, durable or store")),
     }
 }

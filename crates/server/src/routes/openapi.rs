@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use trailseal_core::RETAIN_DAYS_MAX;
 use trailseal_event::filter::FILTER_NAMES;
 use trailseal_event::{Category, OWN_KEYS, WARNINGS_MAX};
+use trailseal_index::FacetField;
 
 use super::route::Route;
 use crate::access::{Needs, Scope};
@@ -125,11 +126,17 @@ fn query_parameter(name: &str) -> Value {
     let schema = match name {
         "limit" => whole(LIMIT_MAX),
         "top" => whole(1_000),
-        "count" => json!({"type": "boolean"}),
+        "count" | "json_columns" => json!({"type": "boolean"}),
         "order" => json!({"type": "string", "enum": ["asc", "desc"]}),
         "order_by" => json!({"type": "string", "enum": ["time", "recorded"]}),
         "ack" => json!({"type": "string", "enum": ["accepted", "durable", "store"]}),
         "state" => json!({"type": "string", "enum": ["pending", "approved", "rejected"]}),
+        // Which field's values are asked for must be said.
+        "field" => {
+            let names: Vec<&str> = FacetField::NAMED.iter().map(|(name, _)| *name).collect();
+            let schema = json!({"type": "string", "enum": names});
+            return json!({"name": name, "in": "query", "required": true, "schema": schema});
+        }
         "cursor" => json!({"type": "string", "format": CURSOR}),
         // The id of a review.
         "before" => json!({"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}),
@@ -143,13 +150,25 @@ fn query_parameter(name: &str) -> Value {
 fn filter_parameter(name: &str) -> Value {
     let schema = match name {
         "system" => json!({"type": "boolean"}),
-        "since" | "until" | "recorded_since" | "recorded_until" => json!({"anyOf": [
-            {"type": "string", "format": "date-time"},
-            {"type": "string", "pattern": "^[0-9]{1,5}[smhdw]$", "examples": ["24h"]},
-        ]}),
+        "since" | "until" | "recorded_since" | "recorded_until" => time_schema(),
         _ => json!({"type": "array", "items": filter_value(name)}),
     };
     json!({"name": name, "in": "query", "required": false, "schema": schema})
+}
+
+/// A time as people write it; without a zone it is in UTC.
+fn time_schema() -> Value {
+    json!({"anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "format": "date"},
+        {"type": "string", "pattern": "^[0-9]{4}(-(0[1-9]|1[0-2]))?$", "examples": ["2026-03"]},
+        // The 29th to the 31st are not in every month.
+        {"type": "string", "examples": ["2026-11-28T00:00"], "pattern":
+            "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"},
+        {"type": "string", "enum": ["now", "today", "yesterday", "this week", "last week", "this month", "last month",
+            "this year", "last year"]},
+        {"type": "string", "pattern": "^[0-9]{1,5}[smhdw]$", "examples": ["24h"]},
+    ]})
 }
 
 fn filter_value(name: &str) -> Value {
@@ -196,8 +215,8 @@ fn success(schema: &str) -> Value {
         "Nothing" => return json!({"description": "Done"}),
         "Text" | "Proof" | "Bytes" | "Stream" | "Policy" => ("*/*", json!({"type": "string"})),
         "Event" | "Page" | "Object" | "Origins" | "Reviews" | "Tokens" | "Summary" | "Verified"
-        | "AdminStats" | "Key" | "Review" | "Token" | "Accepted" | "Holds" | "HoldAdded" | "Retained"
-        | "Erased" | "Sinks" => {
+        | "Values" | "AdminStats" | "Key" | "Review" | "Token" | "Accepted" | "Holds" | "HoldAdded"
+        | "Retained" | "Erased" | "Sinks" => {
             ("application/json", json!({"$ref": format!("#/components/schemas/{schema}")}))
         }
         _ => ("application/json", json!({})),
@@ -205,7 +224,9 @@ fn success(schema: &str) -> Value {
     let mut content = Map::new();
     content.insert(content_type.to_owned(), json!({"schema": reference}));
     if schema == "Page" {
-        for export in ["text/csv", "application/x-ndjson"] {
+        for export in
+            ["text/csv", "application/x-ndjson", "application/vnd.apache.parquet", "application/zip"]
+        {
             content.insert(export.to_owned(), json!({"schema": {"type": "string"}}));
         }
     }
@@ -260,6 +281,7 @@ fn schemas() -> Value {
         }},
         "Verified": {"type": "object", "required": ["verified", "origin", "index", "tree_size", "problem"]},
         "Summary": {"type": "object", "required": ["total", "histogram", "bucket_seconds"]},
+        "Values": list_of("values"),
         "Origins": list_of("origins"),
         "Reviews": list_of("reviews"),
         "Tokens": list_of("tokens"),

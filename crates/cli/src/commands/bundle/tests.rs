@@ -10,14 +10,14 @@ use trailseal_core::{Ack, Options, Trail};
 use trailseal_event::Event;
 use trailseal_event::filter::Filter;
 use trailseal_event::personal::{Key, KeyName, PersonalKeys};
-use trailseal_export::BundleWriter;
+use trailseal_export::{BundleWriter, UntilItFails};
 use trailseal_index::Search;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::check::check;
 use super::layout::{walk, walk_from};
-use super::write::{UntilItFails, fill, write};
+use super::write::{fill, write};
 use crate::arguments::Filters;
 
 const EVENTS: u64 = 7;

@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 use serde_json::value::RawValue;
 use trailseal_core::Submitted;
 
-use super::LINE_BYTES_MAX;
+use crate::commands::input::LINE_BYTES_MAX;
 use crate::failure::{Failure, Outcome};
 
 /// A longer array is not read into memory. Its events must fit into a quarter of the largest handoff.

@@ -1,0 +1,122 @@
+//! Where events are read from: the trails in a folder, or the shared store of many trails.
+
+use std::ops::ControlFlow;
+
+use trailseal_event::filter::Filter;
+use trailseal_event::{By, First, Hit, Order};
+use trailseal_index::{Cursor, Search};
+
+use super::reading::{retired, search};
+use crate::arguments::StoreFlag;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Trails, tell};
+use crate::settings::Settings;
+
+/// What is searched.
+pub(super) trait Source {
+    /// The trails in it.
+    fn trails(&self) -> Outcome<Trails>;
+
+    /// Calls `each` with up to `limit` matching events, in order, from `cursor` on. Returns the cursor of the next ones,
+    /// if there are more.
+    fn some(
+        &mut self,
+        filter: &Filter,
+        order: Order,
+        cursor: Option<&str>,
+        limit: usize,
+        each: &mut dyn FnMut(&Hit) -> ControlFlow<()>,
+    ) -> Outcome<Option<String>>;
+
+    /// The exact number of matching events.
+    fn count(&mut self, filter: &Filter) -> Outcome<u64>;
+
+    /// Whether a match may have been missed because values are hashed by a key that is not here.
+    fn lacks_key(&self, filter: &Filter) -> bool;
+
+    /// Whether an event that was asked for by its id or index is gone, as far as that is known here.
+    fn retired(&mut self, _filter: &Filter) -> Outcome<Option<Failure>> {
+        Ok(None)
+    }
+}
+
+/// The shared store that the flag names, or without the flag the folder.
+pub(super) fn open(settings: &Settings, flag: &StoreFlag) -> Outcome<Box<dyn Source>> {
+    // The settings say where events go, not where they are read.
+    match flag.url.as_ref().map(|_| settings.store(flag)).transpose()?.flatten() {
+        Some(store) => stored(&store, settings),
+        None => Ok(Box::new(search(settings)?)),
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn stored(store: &crate::store::Store, settings: &Settings) -> Outcome<Box<dyn Source>> {
+    Ok(Box::new(super::stored::Stored::open(store, settings)?))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn stored(store: &crate::store::Store, _: &Settings) -> Outcome<Box<dyn Source>> {
+    match *store {}
+}
+
+/// If nothing was found, says that it may be there under another name.
+pub(super) fn tell_lacking_key(source: &dyn Source, filter: &Filter) {
+    if source.lacks_key(filter) {
+        tell(
+            "the masking key is missing or unreadable: a masked value is found only by its hash, which `trailseal \
+             mask hash` prints where the key is",
+        );
+    }
+}
+
+/// The cursor, if it is one and belongs to this order.
+pub(super) fn of_this_order<C>(
+    cursor: Option<C>,
+    order_of: impl Fn(&C) -> Order,
+    order: Order,
+) -> Outcome<C> {
+    let cursor = cursor.ok_or_else(|| Failure::could_not("--cursor is not a cursor of this program"))?;
+    let own = order_of(&cursor);
+    if own == order {
+        return Ok(cursor);
+    }
+    let by = if own.by == By::Time { "time" } else { "recorded" };
+    let first = if own.first == First::Oldest { "asc" } else { "desc" };
+    Err(Failure::could_not(format!(
+        "--cursor belongs to a query in another order: add --order {first} --order-by {by}, as in that query"
+    )))
+}
+
+impl Source for Search {
+    fn trails(&self) -> Outcome<Trails> {
+        Ok(Trails::of(self))
+    }
+
+    fn some(
+        &mut self,
+        filter: &Filter,
+        order: Order,
+        cursor: Option<&str>,
+        limit: usize,
+        each: &mut dyn FnMut(&Hit) -> ControlFlow<()>,
+    ) -> Outcome<Option<String>> {
+        let cursor = cursor.map(|text| {
+            let cursor = text.parse().ok().filter(|cursor: &Cursor| self.knows(cursor));
+            of_this_order(cursor, Cursor::order, order)
+        });
+        let next = Search::some(self, filter, order, cursor.transpose()?.as_ref(), limit, each)?;
+        Ok(next.map(|next| next.to_string()))
+    }
+
+    fn count(&mut self, filter: &Filter) -> Outcome<u64> {
+        Ok(Search::count(self, filter)?)
+    }
+
+    fn lacks_key(&self, filter: &Filter) -> bool {
+        Search::lacks_key(self, filter)
+    }
+
+    fn retired(&mut self, filter: &Filter) -> Outcome<Option<Failure>> {
+        retired(self, filter)
+    }
+}

@@ -1,0 +1,42 @@
+//! Which shared store is meant.
+
+use super::given::Settings;
+use crate::arguments::StoreFlag;
+use crate::failure::{Failure, Outcome};
+use crate::store::Store;
+
+/// What the flag says for the store of the settings.
+const OF_SETTINGS: &str = "settings";
+
+impl Settings {
+    /// The shared store: the flag's, or else that of the settings.
+    pub(crate) fn store(&self, flag: &StoreFlag) -> Outcome<Option<Store>> {
+        let given = self.given.get("store.url").filter(|given| !given.value.is_empty());
+        let named = flag.url.as_ref().map(|url| url.0.as_str());
+        if named == Some(OF_SETTINGS) && given.is_none() {
+            return Err(Failure::could_not("--store settings: the settings name no store: set store.url"));
+        }
+        let (url, source) = match (named.filter(|url| *url != OF_SETTINGS), given) {
+            (Some(url), _) => (url, "--store"),
+            (None, Some(given)) => (given.value.as_str(), &*given.source),
+            (None, None) => return Ok(None),
+        };
+        let password = self.given.get("store.password").map(|given| given.value.as_str());
+        let store = Store::parse(url, password);
+        store.map(Some).map_err(|what| Failure::could_not(format!("{source}: {what}")))
+    }
+
+    /// The shared store of the settings.
+    pub(crate) fn own_store(&self) -> Outcome<Option<Store>> {
+        self.store(&StoreFlag::default())
+    }
+}
+
+/// What may be shown of a secret setting.
+pub(super) fn shown(name: &str, value: &str) -> String {
+    match name {
+        "store.password" => "***".to_owned(),
+        "store.url" => crate::store::shown(value),
+        _ => value.to_owned(),
+    }
+}

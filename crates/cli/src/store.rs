@@ -1,0 +1,99 @@
+//! The shared store on PostgreSQL that a command or a server delivers to.
+
+use trailseal_core::deliver::{MustEnd, Position};
+use trailseal_core::{Closed, Trail};
+use trailseal_postgres::{Problem, SINK_NAME, StoreError, StoreSink, StoreUrl, check_readable, position_of};
+
+use crate::failure::{Failure, Outcome};
+
+/// A shared store. Nothing that it shows has its password.
+#[derive(Clone, Debug)]
+pub(crate) struct Store(StoreUrl);
+
+impl Store {
+    /// The store at this URL. The password counts if the URL has none. The error, a text, shows nothing of either.
+    pub(crate) fn parse(url: &str, password: Option<&str>) -> Result<Store, String> {
+        let mut url = StoreUrl::parse(url).map_err(|error| error.to_string())?;
+        if let Some(password) = password {
+            url.set_password(password);
+        }
+        Ok(Store(url))
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &StoreUrl {
+        &self.0
+    }
+
+    /// Delivers the trail's events to it from now on; this is what level store waits for.
+    pub(crate) fn attach(&self, trail: &Trail) -> Outcome {
+        let sink = StoreSink::new(self.url().clone(), trail.origin());
+        trail
+            .deliver_to_store(Box::new(sink))
+            .map_err(|error| Failure::could_not(format!("could not start to deliver to {}: {error}", self.0)))
+    }
+
+    /// How far it has come with a trail.
+    pub(crate) fn position_of(&self, origin: &str) -> Result<Position, Trouble> {
+        let asked = || {
+            let mut connection = self.0.connect(&MustEnd::default())?;
+            check_readable(&mut connection)?;
+            position_of(&mut connection, origin)
+        };
+        asked().map(Option::unwrap_or_default).map_err(|error| Trouble::of(&error))
+    }
+
+    /// How many of the trail's events it does not have yet, in words; `None` if it has all.
+    pub(crate) fn behind(closed: &Closed) -> Option<String> {
+        let sink = closed.deliveries.iter().find(|sink| sink.name == SINK_NAME)?;
+        let lag = crate::output::thousands(sink.lag_events);
+        (sink.lag_events > 0).then(|| {
+            format!("{lag} events are not in the store yet; the next start that delivers to it brings them")
+        })
+    }
+}
+
+/// Why the store could not be asked, and how to mend that.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    pub(crate) what: String,
+    pub(crate) mend: &'static str,
+}
+
+impl Trouble {
+    fn of(error: &StoreError) -> Trouble {
+        let mut what = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            what.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        let mend = match error.problem() {
+            Problem::Unreachable => {
+                "start the server, or correct store.url; until then events wait in the trail"
+            }
+            Problem::Login => {
+                "correct user and password in store.url and store.password, or let them in by pg_hba.conf"
+            }
+            Problem::Permission => "run what `trailseal store roles` prints, as the owner of the database",
+            Problem::DiskFull => "make room on the server's disk; until then events wait in the trail",
+            Problem::ReadOnly => "name the primary in store.url",
+            Problem::Connections => "raise max_connections, or put PgBouncer in front",
+            Problem::Schema => {
+                "deliver to it once with a role that may create schemas, or restore what is missing"
+            }
+            _ => "see the server's log; until then events wait in the trail",
+        };
+        Trouble { what, mend }
+    }
+}
+
+/// Takes the password out of a URL, so that it can be passed on where others do not see it. `None` if it has none.
+pub(crate) fn without_password(url: &str) -> Option<(String, String)> {
+    trailseal_postgres::split_password(url)
+}
+
+/// What may be shown of a URL.
+pub(crate) fn shown(url: &str) -> String {
+    StoreUrl::parse(url).map_or_else(|_| "***".to_owned(), |url| url.shown().to_owned())
+}

@@ -1,0 +1,42 @@
+//! What stands for the shared store in a build without it.
+
+use trailseal_core::deliver::Position;
+use trailseal_core::{Closed, Trail};
+
+use crate::failure::Outcome;
+
+/// A shared store, of which this build has none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Store {}
+
+impl Store {
+    pub(crate) fn parse(_url: &str, _password: Option<&str>) -> Result<Store, String> {
+        Err("this trailseal was built without PostgreSQL: use one with the feature `postgres`".to_owned())
+    }
+
+    pub(crate) fn attach(&self, _trail: &Trail) -> Outcome {
+        match *self {}
+    }
+
+    pub(crate) fn position_of(&self, _origin: &str) -> Result<Position, Trouble> {
+        match *self {}
+    }
+
+    pub(crate) fn behind(_closed: &Closed) -> Option<String> {
+        None
+    }
+}
+
+/// Why the store could not be asked, and how to mend that.
+pub(crate) struct Trouble {
+    pub(crate) what: String,
+    pub(crate) mend: &'static str,
+}
+
+pub(crate) fn without_password(_url: &str) -> Option<(String, String)> {
+    None
+}
+
+pub(crate) fn shown(_url: &str) -> String {
+    "***".to_owned()
+}

@@ -1,0 +1,246 @@
+//! Reading the store: the same filters, orders and pages as a search in a trail's folder.
+//!
+//! In: a [`Filter`], an order, a cursor. Out: events in one order over all trails: by time, which is (effective time,
+//! `recorded`, origin, index), or by recording, which is the same without the first. SQL only narrows ([`narrow`]): it
+//! never leaves out a match, and each line is judged by its bytes, by the filter itself, so that a filter means the same
+//! here and there. One page is one transaction, which sees the store at one moment.
+
+mod condition;
+mod narrow;
+mod place;
+mod sql;
+mod statement;
+mod walk;
+mod windows;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::{Client, Error};
+use trailseal_event::filter::{Filter, IdFilter};
+use trailseal_event::mask::MaskKey;
+use trailseal_event::{Hit, Index, Order};
+
+use narrow::Narrowing;
+use place::Place;
+pub use place::{StoreCursor, StoreCursorError};
+pub use walk::StoredOrigin;
+use walk::{Found, Walk};
+
+use crate::connect::Pool;
+use crate::error::StoreError;
+
+/// A page with a budget ends at this many bytes of lines, whatever its limit.
+pub const PAGE_BYTES_MAX: usize = 2 << 20;
+/// How many events are fetched at once where all are wanted.
+const SOME: usize = 2_000;
+/// A connection must get free within this.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(30);
+/// What has no budget may take this long, each page of it.
+const WITHIN: Duration = Duration::from_secs(600);
+/// A page with a budget may take this much longer.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// One page of results.
+#[derive(Clone, Debug)]
+pub struct StorePage {
+    /// The events, in the requested order.
+    pub hits: Vec<Hit>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<StoreCursor>,
+    /// Set if the time budget or the byte limit ended the page before it was full: how many rows were looked at.
+    pub scanned: Option<u64>,
+}
+
+/// Searches a store.
+pub struct Reader {
+    pool: Arc<Pool>,
+    /// Hash what filters ask for as masking does.
+    keys: Vec<MaskKey>,
+}
+
+impl Reader {
+    /// Reads through these connections.
+    pub fn new(pool: Arc<Pool>) -> Reader {
+        Reader { pool, keys: Vec::new() }
+    }
+
+    /// From now on, values that masking replaced by their hash with one of these keys are found too.
+    #[must_use]
+    pub fn with_mask_keys(mut self, keys: Vec<MaskKey>) -> Reader {
+        self.keys = keys;
+        self
+    }
+
+    /// Returns up to `limit` events from `cursor` on. With a `budget` it may stop before the page is full; it also stops
+    /// when the page has [`PAGE_BYTES_MAX`]. The page then says how far it got, and its `next` continues from there.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn page(
+        &self,
+        filter: &Filter,
+        order: Order,
+        cursor: Option<&StoreCursor>,
+        limit: usize,
+        budget: Option<Duration>,
+    ) -> Result<StorePage, StoreError> {
+        let filter = filter.as_stored(&self.keys);
+        let bytes_max = if budget.is_some() { PAGE_BYTES_MAX } else { usize::MAX };
+        let place = cursor.map(|cursor| cursor.place.clone());
+        let found = self.walk(&filter, order, place, limit, bytes_max, budget)?;
+        let next = found.next.map(|place| StoreCursor { order, place });
+        Ok(StorePage { hits: found.hits, next, scanned: found.is_short.then_some(found.looked) })
+    }
+
+    /// Calls `each` with up to `limit` matching events, in order, from `cursor` on. Returns where the next ones begin,
+    /// if there are more.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn some(
+        &self,
+        filter: &Filter,
+        order: Order,
+        cursor: Option<&StoreCursor>,
+        limit: usize,
+        each: &mut dyn FnMut(&Hit) -> ControlFlow<()>,
+    ) -> Result<Option<StoreCursor>, StoreError> {
+        let filter = filter.as_stored(&self.keys);
+        let (mut place, mut left) = (cursor.map(|cursor| cursor.place.clone()), limit);
+        loop {
+            let found = self.walk(&filter, order, place, left.min(SOME), usize::MAX, None)?;
+            left = left.saturating_sub(found.hits.len());
+            if found.hits.iter().any(|hit| each(hit).is_break()) {
+                return Ok(None);
+            }
+            match found.next {
+                Some(next) if left > 0 => place = Some(next),
+                next => return Ok(next.map(|place| StoreCursor { order, place })),
+            }
+        }
+    }
+
+    /// Calls `each` with every matching event, in order, from `cursor` on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn each(
+        &self,
+        filter: &Filter,
+        order: Order,
+        cursor: Option<&StoreCursor>,
+        each: &mut dyn FnMut(&Hit) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.some(filter, order, cursor, usize::MAX, each).map(drop)
+    }
+
+    /// The exact number of matching events.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
+        let stored = filter.as_stored(&self.keys);
+        let narrowing = Narrowing::of(&stored);
+        if narrowing.is_never() {
+            return Ok(0);
+        }
+        if let Some(sql) = statement::count(&narrowing).filter(|_| !narrowing.asks_for_indexes()) {
+            let (events, in_doubt) = self.run(WITHIN, async |client| {
+                let rows = client.query_typed(sql.as_str(), &sql.parameters()).await?;
+                rows.first().map_or(Ok((0, 0)), |row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?)))
+            })?;
+            if in_doubt == 0 {
+                return Ok(i64::unsigned_abs(events));
+            }
+        }
+        let mut count = 0;
+        // Any order will do, and this one goes from partition to partition.
+        self.each(filter, Order::OLDEST_RECORDED, None, &mut |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(count)
+    }
+
+    /// The events that have this id, the newest first: one, unless it came in several times. The trail's own too.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn by_id(&self, id: &str, tenant: Option<&str>) -> Result<Vec<Hit>, StoreError> {
+        let filter = Filter {
+            id: vec![IdFilter::Id(id.to_owned())],
+            tenant: tenant.map(str::to_owned).into_iter().collect(),
+            system: true,
+            ..Filter::default()
+        };
+        let mut hits = Vec::new();
+        self.each(&filter, Order::NEWEST, None, &mut |hit| {
+            hits.push(hit.clone());
+            ControlFlow::Continue(())
+        })?;
+        Ok(hits)
+    }
+
+    /// The event at this place of a trail.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn at(&self, origin: &str, index: Index) -> Result<Option<Hit>, StoreError> {
+        // Beyond what a column can hold there is no event, and no origin has NUL.
+        let Ok(number) = i64::try_from(index.get()) else { return Ok(None) };
+        if origin.contains('\0') {
+            return Ok(None);
+        }
+        let line = self.run(WITHIN, async |client| walk::at(client, origin, number).await)?;
+        Ok(line.and_then(|line| Hit::new(Arc::from(origin), index, line)))
+    }
+
+    /// The trails that have been delivered, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn origins(&self) -> Result<Vec<StoredOrigin>, StoreError> {
+        self.run(WITHIN, async |client| walk::origins(client).await)
+    }
+
+    fn walk(
+        &self,
+        filter: &Filter,
+        order: Order,
+        place: Option<Place>,
+        limit: usize,
+        bytes_max: usize,
+        budget: Option<Duration>,
+    ) -> Result<Found, StoreError> {
+        if limit == 0 {
+            return Ok(Found::at(place));
+        }
+        let budget = budget.map(|budget| budget.min(WITHIN));
+        let deadline = budget.map(|budget| Instant::now() + budget);
+        let within = budget.map_or(WITHIN, |budget| budget + GRACE);
+        let walk = Walk { filter, order, limit, bytes_max, deadline };
+        self.run(within, async move |client| walk.run(client, place).await)
+    }
+
+    /// Does `work` in a transaction that sees one moment and changes nothing.
+    fn run<T>(
+        &self,
+        within: Duration,
+        work: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, StoreError> {
+        let mut lent = self.pool.get(CONNECTION_WITHIN)?;
+        // The server must not go on when nobody waits any more. Compiling a plan takes longer than running it.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL jit = off",
+            within.as_millis()
+        );
+        lent.run("read", within, async |client| {
+            client.batch_execute(&begin).await?;
+            let answer = work(client).await?;
+            client.batch_execute("COMMIT").await?;
+            Ok(answer)
+        })
+    }
+}

@@ -1,0 +1,268 @@
+//! A walk through the matches, from one place on: one transaction, window after window.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error, Row};
+use trailseal_event::filter::Filter;
+use trailseal_event::{Hit, Index, Order, Timestamp};
+
+use super::narrow::Narrowing;
+use super::place::Place;
+use super::statement::Rows;
+use super::windows::{Asked, Partition, Window};
+use crate::moment::Moment;
+
+/// Rows of one statement, at first and at most. Fewer in debug builds, so that small tests go several ways.
+const ROWS_MIN: usize = if cfg!(debug_assertions) { 4 } else { 64 };
+const ROWS_MAX: usize = 4_096;
+/// Fewer if lines are long: at most this many bytes, estimated from those before.
+const ROWS_BYTES_MAX: usize = 4 << 20;
+/// How many rows one statement looks at if it must not take long, at first and at most.
+const STEP_MIN: i64 = if cfg!(debug_assertions) { 8 } else { 4_096 };
+const STEP_MAX: i64 = if cfg!(debug_assertions) { 64 } else { 65_536 };
+
+/// A trail whose events are in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredOrigin {
+    /// Its name.
+    pub origin: String,
+    /// All its events below this index are there.
+    pub next: Index,
+}
+
+/// What a walk looks for.
+pub(super) struct Walk<'a> {
+    /// In terms of what lines hold.
+    pub(super) filter: &'a Filter,
+    pub(super) order: Order,
+    pub(super) limit: usize,
+    /// It ends at this many bytes of lines.
+    pub(super) bytes_max: usize,
+    /// When it should end, short or not.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// What it has found, and how far it got.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) hits: Vec<Hit>,
+    pub(super) bytes: usize,
+    /// The last place that was looked at.
+    reached: Option<Place>,
+    /// Where the last hit is.
+    given: Option<Place>,
+    /// How many rows were looked at.
+    pub(super) looked: u64,
+    /// Where to go on, unless at the end.
+    pub(super) next: Option<Place>,
+    /// Whether it ended before the page was full, but not at the end.
+    pub(super) is_short: bool,
+}
+
+impl Found {
+    /// Nothing yet.
+    pub(super) fn at(place: Option<Place>) -> Found {
+        Found { next: place, ..Found::default() }
+    }
+}
+
+/// Whether a statement said all there is in its window.
+enum Told {
+    All,
+    /// There may be more.
+    Some,
+    /// The page is full, or has taken its time.
+    Enough,
+}
+
+impl Walk<'_> {
+    /// The matches after `place`.
+    pub(super) async fn run(&self, client: &Client, place: Option<Place>) -> Result<Found, Error> {
+        let mut narrowing = Narrowing::of(self.filter);
+        let mut found = Found { reached: place.clone(), ..Found::default() };
+        if narrowing.is_never() {
+            return Ok(found);
+        }
+        if narrowing.asks_for_indexes() {
+            let origins = origins(client).await?;
+            narrowing.of_origins(&origins.into_iter().map(|known| known.origin).collect::<Vec<_>>());
+        }
+        let windows = match narrowing.is_of_few() {
+            true => vec![narrowing.bounds()],
+            false => {
+                let (partitions, beyond) = partitions(client).await?;
+                let bounds = narrowing.bounds();
+                let asked = Asked { order: self.order, place: place.as_ref(), bounds };
+                asked.windows(&partitions, beyond)
+            }
+        };
+        let mut rows = self.limit.saturating_add(1).clamp(ROWS_MIN, ROWS_MAX);
+        let mut step = self.deadline.map(|_| STEP_MIN);
+        for window in &windows {
+            loop {
+                match self.look(client, &narrowing, window, rows, step, &mut found).await? {
+                    Told::Enough => return Ok(found),
+                    Told::All => break,
+                    Told::Some => {}
+                }
+                rows = (rows * 2).min(ROWS_MAX).min(fitting(&found)).max(1);
+                step = step.map(|step| (step * 4).min(STEP_MAX));
+                if self.is_late() {
+                    found.next.clone_from(&found.reached);
+                    found.is_short = true;
+                    return Ok(found);
+                }
+            }
+            // What comes next lies behind this window.
+            found.reached = window.end(self.order).or(found.reached.take());
+            if self.is_late() && Some(window) != windows.last() {
+                found.next.clone_from(&found.reached);
+                found.is_short = true;
+                return Ok(found);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn look(
+        &self,
+        client: &Client,
+        narrowing: &Narrowing,
+        window: &Window,
+        rows: usize,
+        step: Option<i64>,
+        found: &mut Found,
+    ) -> Result<Told, Error> {
+        // Each way of looking rows up may end with one that only says how far it came.
+        let rows = i64::try_from(rows + narrowing.any.len()).unwrap_or(i64::MAX);
+        let place = found.reached.clone();
+        let statement = Rows { narrowing, order: self.order, place: place.as_ref(), window, rows, step };
+        let sql = statement.sql();
+        let answer = client.query_typed(sql.as_str(), &sql.parameters()).await?;
+        let is_full = answer.len() as i64 >= rows;
+        let mut looked = answer.len() as u64;
+        for row in answer {
+            let row = Looked::of(&row)?;
+            let is_last = step == Some(row.seen);
+            looked = looked.max(row.seen.unsigned_abs());
+            // One that is found in several ways comes once for each.
+            let is_new = found.reached.as_ref() != Some(&row.place);
+            found.reached = Some(row.place.clone());
+            if is_new && self.take(row, found) {
+                found.looked += looked;
+                return Ok(Told::Enough);
+            }
+            if is_last {
+                found.looked += looked;
+                return Ok(Told::Some);
+            }
+        }
+        found.looked += looked;
+        Ok(if is_full { Told::Some } else { Told::All })
+    }
+
+    /// Judges a row. True if the page is full.
+    fn take(&self, row: Looked, found: &mut Found) -> bool {
+        let Looked { place, line: Some(line), .. } = row else { return false };
+        if !self.accepts(&place.origin, &line) {
+            return false;
+        }
+        let is_cut = found.bytes >= self.bytes_max;
+        if found.hits.len() >= self.limit || is_cut {
+            found.next.clone_from(&found.given);
+            found.is_short = found.hits.len() < self.limit;
+            return true;
+        }
+        let index = Index::new(place.index.unsigned_abs());
+        let known = found.hits.last().map(|hit| &hit.origin).filter(|origin| ***origin == *place.origin);
+        let origin = known.cloned().unwrap_or_else(|| Arc::from(place.origin.as_str()));
+        found.bytes += line.len();
+        if let Some(hit) = Hit::new(origin, index, line) {
+            found.hits.push(hit);
+            found.given = Some(place);
+        }
+        false
+    }
+
+    fn accepts(&self, origin: &str, line: &[u8]) -> bool {
+        if cfg!(trailseal_fault = "store_rows_not_judged") {
+            return true;
+        }
+        let origins = &self.filter.origin;
+        (origins.is_empty() || origins.iter().any(|wanted| wanted == origin)) && self.filter.accepts(line)
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// A row that was looked at.
+struct Looked {
+    place: Place,
+    /// Missing where the columns say that it does not match.
+    line: Option<Vec<u8>>,
+    /// Its number among those that were looked at.
+    seen: i64,
+}
+
+impl Looked {
+    fn of(row: &Row) -> Result<Looked, Error> {
+        let place = Place {
+            time: row.try_get(0)?,
+            recorded: row.try_get(1)?,
+            origin: row.try_get(2)?,
+            index: row.try_get(3)?,
+        };
+        Ok(Looked { place, line: row.try_get(4)?, seen: row.try_get(5)? })
+    }
+}
+
+fn fitting(found: &Found) -> usize {
+    match found.hits.len() {
+        0 => ROWS_MAX,
+        hits => ROWS_BYTES_MAX * hits / found.bytes.max(1),
+    }
+}
+
+/// The partitions by their times, and the earliest time of what lies in others.
+async fn partitions(client: &Client) -> Result<(Vec<Partition>, Option<Timestamp>), Error> {
+    const PARTITIONS: &str = "SELECT bounds[1]::timestamptz, bounds[2]::timestamptz, earliest FROM ( \
+        SELECT regexp_match(pg_get_expr(class.relpartbound, class.oid), \
+            'FROM \\(''([^'']+)''\\) TO \\(''([^'']+)''\\)') AS bounds, extents.earliest \
+        FROM (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'trailseal.events'::regclass) AS parts \
+        JOIN pg_class AS class ON class.oid = parts.inhrelid \
+        FULL JOIN (SELECT partition, min(min_time) AS earliest FROM trailseal.extents GROUP BY partition) AS extents \
+            ON extents.partition = class.relname::text) AS found ORDER BY 1";
+    let (mut partitions, mut beyond) = (Vec::new(), None);
+    for row in client.query_typed(PARTITIONS, &[]).await? {
+        let time = |at: usize| -> Result<Option<Timestamp>, Error> {
+            Ok(row.try_get::<_, Option<Moment>>(at)?.map(Moment::time))
+        };
+        let earliest = time(2)?;
+        match time(0)?.zip(time(1)?) {
+            Some((from, to)) => partitions.push(Partition { from, to, earliest }),
+            None => beyond = beyond.into_iter().chain(earliest).min(),
+        }
+    }
+    Ok((partitions, beyond))
+}
+
+/// The trails that have been delivered.
+pub(super) async fn origins(client: &Client) -> Result<Vec<StoredOrigin>, Error> {
+    const ORIGINS: &str = "SELECT origin, next FROM trailseal.cursors ORDER BY origin";
+    let one = |row: &Row| -> Result<StoredOrigin, Error> {
+        let next = Index::new(row.try_get::<_, i64>(1)?.unsigned_abs());
+        Ok(StoredOrigin { origin: row.try_get(0)?, next })
+    };
+    client.query_typed(ORIGINS, &[]).await?.iter().map(one).collect()
+}
+
+/// One event, by its place.
+pub(super) async fn at(client: &Client, origin: &str, index: i64) -> Result<Option<Vec<u8>>, Error> {
+    const AT: &str = "SELECT line FROM trailseal.events WHERE origin = $1 AND idx = $2 LIMIT 1";
+    let rows = client.query_typed(AT, &[(&origin, Type::TEXT), (&index, Type::INT8)]).await?;
+    rows.first().map(|row| row.try_get(0)).transpose()
+}

@@ -1,0 +1,137 @@
+// Evidence without a terminal, in Chromium: what Export saves, and the page that checks it in the browser alone.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+
+import { onePage } from "../../check-page.mjs";
+import { SKIP, launch, newPage, row, serve, trailseal } from "./support.mjs";
+
+const BIN = process.env.VIEWER_TEST_BIN;
+const step = (name, run) => test(name, { skip: SKIP }, run);
+
+let folder;
+let dir;
+let server;
+let browser;
+let page;
+let problems;
+let asked;
+const place = (name) => join(folder, name);
+
+before(async () => {
+  if (SKIP) return;
+  folder = mkdtempSync(join(tmpdir(), "trailseal-evidence-"));
+  dir = place("trail");
+  server = await serve(dir, "--open");
+  const events = Array.from({ length: 300 }, (_, at) => ({ action: `step.${at % 3}`, actor: { id: `u-${at % 2}` }, before: { n: at }, after: { n: at + 1 } }));
+  await fetch(`${server.url}v1/events?ack=store`, { method: "POST", body: JSON.stringify(events) });
+  browser = await launch();
+  ({ page, problems, asked } = await newPage(browser));
+  // Sealed about a second later.
+  await page.goto(server.url);
+  await page.waitForFunction(async () => {
+    const { origins } = await (await fetch("v1/origins")).json();
+    return origins[0].sealed >= 301;
+  });
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+  if (folder) rmSync(folder, { recursive: true, force: true });
+});
+
+async function saved(kind, search, { json = false } = {}) {
+  await page.goto(`${server.url}${search}`);
+  await page.waitForSelector(row);
+  await page.click("#export-button");
+  await page.waitForSelector("#export-count strong");
+  const count = Number(await page.textContent("#export-count strong"));
+  if (json) await page.check("#export-json-columns");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click(`#export-${kind}`)]);
+  const path = place(download.suggestedFilename());
+  await download.saveAs(path);
+  assert.match(await page.textContent("#toasts"), new RegExp(`Saved ${count} events, .*, as trailseal-`));
+  return { count, name: download.suggestedFilename(), path };
+}
+
+step("each format is saved under a name that says what it has, with the count beforehand", async () => {
+  const today = await page.evaluate(() => new Date().toLocaleDateString("sv-SE"));
+  const bundle = await saved("bundle", "?actor=u-1&action=step.1");
+  assert.equal(bundle.name, `trailseal-actor-u-1-action-step.1-${today}.zip`);
+  assert.equal(bundle.count, 50);
+  const key = trailseal(dir, "key", "show").split("\n")[0];
+  const verdict = JSON.parse(execFileSync(BIN, ["verify", "--bundle", bundle.path, "--public-key", key, "--json"], { encoding: "utf8" }));
+  assert.deepEqual([verdict.ok, verdict.count, verdict.key_pinned], [true, 50, true]);
+  const parquet = await saved("parquet", "?action=step.2");
+  assert.equal(readFileSync(parquet.path).subarray(0, 4).toString(), "PAR1");
+  const ndjson = await saved("ndjson", "?action=step.2");
+  assert.equal(readFileSync(ndjson.path, "utf8").trim().split("\n").length, ndjson.count);
+  const csv = await saved("csv", "?action=step.2", { json: true });
+  const [header, first] = readFileSync(csv.path, "utf8").split("\n");
+  assert.match(header, /,error,before,after,changes,details$/);
+  assert.match(first, /"\{""n"":\d+\}"/);
+  const plain = await saved("csv", "");
+  assert.match(readFileSync(plain.path, "utf8").split("\n")[0], /,error$/);
+});
+
+const pages = { "as the viewer serves it": () => `${server.url}assets/check.html`, "as one file": () => {
+  writeFileSync(place("check.html"), onePage());
+  return pathToFileURL(place("check.html")).href;
+} };
+
+async function verdict(path, key = "") {
+  await page.fill("#key", key);
+  await page.setInputFiles("#file", path);
+  await page.waitForFunction(() => document.querySelector("#verdict").dataset.state !== "checking");
+  await page.evaluate(() => delete document.querySelector("#verdict").dataset.state);
+  await page.click("#again");
+  await page.waitForFunction(() => !["checking", undefined].includes(document.querySelector("#verdict").dataset.state));
+  return { state: await page.getAttribute("#verdict", "data-state"), text: await page.textContent("#verdict") };
+}
+
+for (const [name, address] of Object.entries(pages)) {
+  step(`the page that checks, ${name}, tells genuine from forged and asks for the key`, async () => {
+    const key = trailseal(dir, "key", "show").split("\n")[0];
+    const bundle = place("evidence.zip");
+    execFileSync(BIN, ["export", "--dir", dir, "--action", "step.0", "--format", "bundle", "--out", bundle], { stdio: "ignore" });
+    const proof = place("one.tlog-proof");
+    execFileSync(BIN, ["prove", "--dir", dir, "7", "--out", proof], { stdio: "ignore" });
+    await page.goto(address());
+    const before = asked.length;
+    const unpinned = await verdict(bundle);
+    assert.equal(unpinned.state, "no_key", unpinned.text);
+    assert.match(unpinned.text, /Genuine for this key.*100 of \d+ events.*step\.0.*anybody could have signed it/s);
+    assert.doesNotMatch(unpinned.text, /\bok\b/i);
+    assert.equal((await verdict(bundle, key)).state, "proven");
+    assert.equal((await verdict(proof, key)).state, "proven");
+    assert.equal((await verdict(proof)).state, "unchecked");
+    const [origin] = key.split("+");
+    const other = execFileSync(BIN, ["key", "show", "--dir", (execFileSync(BIN, ["record", "--dir", place("other"), "-"], { input: '{"action":"a"}\n', env: { ...process.env, TRAILSEAL_ORIGIN: origin } }), place("other"))], { encoding: "utf8" }).split("\n")[0];
+    const forged = await verdict(bundle, other);
+    assert.equal(forged.state, "failed", forged.text);
+    assert.equal((await verdict(bundle, "nonsense")).state, "unchecked");
+    // Each byte counts: no change anywhere in it goes unnoticed.
+    const bytes = readFileSync(bundle);
+    for (let at = 0; at < bytes.length; at += Math.ceil(bytes.length / 60)) {
+      const changed = Buffer.from(bytes);
+      changed[at] ^= 1;
+      // Under a name of its own: a browser keeps what it knows of a file.
+      writeFileSync(place(`changed-${at}.zip`), changed);
+      const found = await verdict(place(`changed-${at}.zip`), key);
+      assert.equal(found.state === "proven", false, `byte ${at} of ${bytes.length}: ${found.text}`);
+    }
+    writeFileSync(place("longer.zip"), Buffer.concat([bytes, Buffer.from("x")]));
+    assert.equal((await verdict(place("longer.zip"), key)).state, "failed");
+    assert.deepEqual(asked.slice(before).filter((url) => !url.startsWith("blob:")), [], "nothing was sent anywhere");
+  });
+}
+
+step("nothing went wrong on the way", () => {
+  assert.deepEqual(problems, []);
+});

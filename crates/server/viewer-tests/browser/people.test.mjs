@@ -1,0 +1,227 @@
+// Searching as people do, in Chromium: parts of names, fields that are almost right, suggestions, times, what is empty.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { SKIP, launch, newPage, row, serve } from "./support.mjs";
+
+const EVENTS = [
+  { action: "invoice.update", actor: { id: "u-17", name: "Chen Wei" }, context: { ip: "192.0.2.7" } },
+  { action: "invoice.pay", actor: { id: "u-18", name: "chen li" }, outcome: "denied" },
+  { action: "user.login", actor: { id: "u-19", name: "Ana" }, time: "2026-02-28T23:30:00Z" },
+  { action: "user.logout", actor: { id: "u-20", name: "Ana" }, time: "2026-03-31T22:30:00Z" },
+];
+
+let folder;
+let server;
+let browser;
+let page;
+let problems;
+const step = (name, run) => test(name, { skip: SKIP }, run);
+const open = async (search = "") => {
+  await page.goto(server.url + search);
+  await page.waitForSelector(`${row}, #empty`);
+  await page.waitForSelector("#total strong", { state: "attached" });
+};
+const total = async () => Number((await page.textContent("#total strong")).replaceAll(",", ""));
+const record = (events) =>
+  fetch(`${server.url}v1/events?ack=store`, { method: "POST", body: JSON.stringify(events) }).then((answer) => assert.equal(answer.status, 202));
+const search = async (typed) => {
+  await page.fill("#search-input", typed);
+  await page.press("#search-input", "Enter");
+};
+const until = (check, argument) => page.waitForFunction(check, argument);
+const address = (name, values) =>
+  until(([n, v]) => JSON.stringify(new URLSearchParams(location.search).getAll(n).sort()) === JSON.stringify(v), [name, values]);
+
+before(async () => {
+  if (SKIP) return;
+  folder = mkdtempSync(join(tmpdir(), "trailseal-people-"));
+  server = await serve(join(folder, "trail"), "--open");
+  browser = await launch();
+  ({ page, problems } = await newPage(browser));
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+  if (folder) rmSync(folder, { recursive: true, force: true });
+});
+
+step("an empty trail says so in the middle, and shows no rate of nothing", async () => {
+  await open();
+  for (const part of ["#empty h2", "#empty-command"]) {
+    const middle = await page.$eval(part, (element) => {
+      const box = element.getBoundingClientRect();
+      return box.left + box.width / 2 - document.documentElement.clientWidth / 2;
+    });
+    assert.ok(Math.abs(middle) <= 1, `${part} is ${middle} px off the middle`);
+  }
+  await page.goto(`${server.url}?view=health`);
+  const rate = "[data-testid=stat][data-name=success_rate] .figure";
+  await page.waitForSelector(rate);
+  assert.equal(await page.textContent(rate), "–");
+});
+
+step("the first event appears by itself, and count, chart and facets follow live", async () => {
+  await open();
+  await record(EVENTS);
+  await page.waitForSelector(row);
+  await until(() => document.querySelector("#total strong")?.textContent === "4");
+  await page.waitForSelector("[data-testid=facet][data-name=action][data-value='invoice.pay']");
+  await open();
+  await page.click("#live-button");
+  await until(() => document.querySelector("#live-state").dataset.state === "live");
+  await record({ action: "live.one", actor: { id: "u-21", name: "Live" }, outcome: "failure" });
+  await until(() => document.querySelector("#total strong")?.textContent === "5");
+  await page.waitForSelector("[data-testid=facet][data-name=action][data-value='live.one']");
+  await until(() => {
+    const bars = [...document.querySelectorAll("[data-testid=bar]")];
+    return bars.reduce((sum, bar) => sum + Number(bar.dataset.count), 0) === 5;
+  });
+  await page.click("#live-button");
+});
+
+step("a part of a name or action finds it, whatever its case", async () => {
+  await open();
+  await search("actor:chen");
+  await address("actor", ["u-17", "u-18"]);
+  await until(() => document.querySelector("#total strong")?.textContent === "2");
+  await until(() => document.querySelector("#chips").textContent.includes("Chen Wei"));
+  await open();
+  await search("action:invoice.up");
+  await address("action", ["invoice.update"]);
+  await open();
+  await search("actor:u-18");
+  await address("actor", ["u-18"]);
+  await open();
+  await page.click("#filters-button");
+  await page.fill("#filter-actor", "wei");
+  await page.click("#filter-apply");
+  await address("actor", ["u-17"]);
+});
+
+step("an unknown field is told with the nearest, which is one click away", async () => {
+  await open();
+  await search("acton:pay");
+  await page.waitForSelector("#search-hint:not([hidden])");
+  assert.match(await page.textContent("#search-hint"), /There is no field acton.*Did you mean action:pay\?/);
+  await page.click("#search-hint-use");
+  await address("action", ["invoice.pay"]);
+  assert.equal(await page.isVisible("#search-hint"), false);
+});
+
+step("fields and values are suggested as one types", async () => {
+  await open();
+  await page.click("#search-input");
+  await page.keyboard.type("ac");
+  await page.waitForSelector("[data-testid=suggestion][data-value='actor:']");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  assert.match(await page.inputValue("#search-input"), /^act(or|ion):$/);
+  await page.fill("#search-input", "");
+  await page.keyboard.type("actor:wei");
+  const option = page.locator("[data-testid=suggestion][data-value='u-17']");
+  await option.waitFor();
+  assert.match(await option.textContent(), /Chen Wei/);
+  await option.click();
+  assert.equal(await page.inputValue("#search-input"), "actor:u-17 ");
+  await page.keyboard.press("Enter");
+  await address("actor", ["u-17"]);
+});
+
+step("facets show names, with the id where two have one name; the address is a column and a facet", async () => {
+  await open();
+  const facet = (value) => page.textContent(`[data-testid=facet][data-name=actor][data-value='${value}'] .facet-name`);
+  assert.equal(await facet("u-17"), "Chen Wei");
+  assert.equal(await facet("u-19"), "Ana u-19");
+  assert.equal(await facet("u-20"), "Ana u-20");
+  assert.equal(await page.textContent(`${row}:has-text("invoice.update") .cell.address`), "192.0.2.7");
+  await page.click("[data-testid=facet][data-name=ip][data-value='192.0.2.7']");
+  await address("ip", ["192.0.2.7"]);
+  await until(() => document.querySelector("#total strong")?.textContent === "1");
+});
+
+step("times mean the zone that is shown", async () => {
+  await open("?since=2026-03&until=2026-04");
+  // In Berlin, 2026-03 begins an hour before it does in UTC, and ends two hours before.
+  await until(() => document.querySelector("#total strong")?.textContent === "1");
+  assert.match(await page.textContent(row), /user\.login/);
+  await page.click("#zone-toggle");
+  await until(() => document.querySelector("[data-testid=row] .cell.action")?.textContent.includes("user.logout"));
+  assert.equal(await total(), 1);
+  await page.click("#zone-toggle");
+  await open();
+  await page.selectOption("#span-select", "yesterday..today");
+  await address("since", ["yesterday"]);
+  await address("until", ["today"]);
+  await until(() => document.querySelector("#empty"));
+});
+
+step("a range is picked in the zone shown", async () => {
+  await open();
+  await page.selectOption("#span-select", "choose");
+  await page.fill("#range-since", "2026-03-01T00:30");
+  await page.fill("#range-until", "2026-03-01T00:31");
+  await page.click("#range-apply");
+  await address("since", ["2026-02-28T23:30:00.000Z"]);
+  await until(() => document.querySelector("#total strong")?.textContent === "1");
+  assert.equal(await page.inputValue("#span-select"), "custom");
+});
+
+step("the chart ends now and begins with the first event", async () => {
+  await open();
+  await page.waitForSelector("[data-testid=bar]");
+  const text = await page.getAttribute("#histogram", "aria-valuetext");
+  const [, from, to] = /from (\S+) to (\S+),/.exec(text);
+  const today = await page.evaluate(() => new Date().toLocaleDateString("sv-SE"));
+  assert.equal(to, today, text);
+  assert.ok(from <= "2026-03-01" && from > "2025-12-31", text);
+});
+
+step("days stand above their rows, and rows can be denser", async () => {
+  await open();
+  const days = await page.$$eval("[data-testid=day]", (all) => all.map((each) => each.dataset.day));
+  assert.deepEqual(days.slice(1), ["2026-04-01", "2026-03-01"]);
+  assert.equal(days.length, 3);
+  const tall = () => page.$eval(row, (element) => element.getBoundingClientRect().height);
+  const before = await tall();
+  await page.click("#density-toggle");
+  assert.ok((await tall()) < before - 8);
+  await page.reload();
+  await page.waitForSelector(row);
+  assert.ok((await tall()) < before - 8, "it is kept");
+  await page.click("#density-toggle");
+});
+
+step("what changed is named, also on the card of a review", async () => {
+  await record({ id: "changed", action: "limit.raise", before: { limit: 100 }, after: { limit: 900 } });
+  await fetch(`${server.url}v1/reviews`, { method: "POST", body: JSON.stringify({ event: "changed", reason: "much" }) });
+  await open("?id=changed");
+  await page.click(row);
+  await page.waitForSelector("#diff .diff-row.head");
+  assert.deepEqual(await page.$$eval("#diff .diff-row.head > *", (all) => all.map((each) => each.textContent)), ["Field", "Before", "After"]);
+  await page.goto(`${server.url}?view=reviews`);
+  await page.waitForSelector("[data-testid=review] [data-testid=review-change]");
+  const change = await page.textContent("[data-testid=review] [data-testid=review-change]");
+  assert.match(change, /limit.*100.*900/);
+});
+
+step("on a phone, Apply is within reach", async () => {
+  await page.setViewportSize({ width: 390, height: 760 });
+  await open();
+  await page.click("#filters-button");
+  const box = await page.locator("#filter-apply").boundingBox();
+  assert.ok(box.y + box.height <= 760 - 56 && box.y > 300, JSON.stringify(box));
+  await page.fill("#filter-action", "live");
+  await page.click("#filter-apply");
+  await address("action", ["live.one"]);
+  await page.setViewportSize({ width: 1440, height: 900 });
+});
+
+step("nothing went wrong on the way", () => {
+  assert.deepEqual(problems, []);
+});

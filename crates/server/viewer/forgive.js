@@ -1,0 +1,127 @@
+// What people type, understood: parts of names in any case, fields that are almost right. The values come from the
+// server, once for each field, and are compared here, so that nothing is asked with each key.
+
+import { askJson } from "./api.js";
+import { FIELDS, NAMES, TIMES } from "./filters.js";
+
+// More values than this are asked for by what was typed.
+const VALUES_MAX = 1000;
+const KEPT_MS = 60_000;
+// More matches are not all meant.
+const MATCHES_MAX = 20;
+const DIFFER_MAX = 2;
+
+// What other products call our fields.
+const ALIASES = {
+  user: "actor",
+  who: "actor",
+  by: "actor",
+  event: "action",
+  verb: "action",
+  object: "resource",
+  target: "resource",
+  type: "resource",
+  address: "ip",
+  status: "outcome",
+  result: "outcome",
+  level: "severity",
+  from: "since",
+  after: "since",
+  to: "until",
+  before: "until",
+  org: "tenant",
+  customer: "tenant",
+};
+
+/** The field that is written almost like this, or null. */
+export function nearestName(name) {
+  if (Object.hasOwn(ALIASES, name)) return ALIASES[name];
+  const rank = (known) => [distance(name, known), -alike(name, known), known];
+  const [best] = NAMES.map(rank).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  return best[0] <= DIFFER_MAX && best[0] < name.length ? best[2] : null;
+}
+
+/** The `name:` in a typed search that is no field, with the nearest one; null if there is none. */
+export function unknownName(typed) {
+  for (const [, name, rest] of typed.matchAll(/(?:^|\s)([a-z_]{2,}):(\S+)/gi)) {
+    if (!NAMES.includes(name) && !rest.startsWith("//")) return { name, nearest: nearestName(name.toLowerCase()) };
+  }
+  return null;
+}
+
+// How many letters are the same from both ends.
+function alike(a, b) {
+  let [front, back] = [0, 0];
+  while (front < Math.min(a.length, b.length) && a[front] === b[front]) front += 1;
+  while (back < Math.min(a.length, b.length) - front && a.at(-1 - back) === b.at(-1 - back)) back += 1;
+  return front + back;
+}
+
+// Letters to insert, remove, replace, or swap with their neighbour.
+function distance(a, b) {
+  let [before, last] = [[], Array.from({ length: b.length + 1 }, (_, at) => at)];
+  for (let i = 1; i <= a.length; i += 1) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const differs = a[i - 1] === b[j - 1] ? 0 : 1;
+      row[j] = Math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + differs);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) row[j] = Math.min(row[j], before[j - 2] + 1);
+    }
+    [before, last] = [last, row];
+  }
+  return last[b.length];
+}
+
+const kept = new Map();
+
+/** Values of a filter with `part` in them or in their name, most frequent first: `[{value, name, count}]`. */
+export async function valuesOf(name, part, signal) {
+  const field = FIELDS.find((each) => each.name === name);
+  const wanted = part.toLowerCase();
+  const has = (text) => text !== undefined && text.toLowerCase().includes(wanted);
+  const matching = (values) => values.filter((each) => has(each.value) || has(each.name));
+  if (TIMES.includes(name)) {
+    const words = ["today", "yesterday", "this week", "last week", "this month", "last month", "24h", "7d", "30d"];
+    return matching(words.map((value) => ({ value })));
+  }
+  if (field?.options && !field.facet) return matching(field.options.map((value) => ({ value })));
+  if (!field?.facet) return [];
+  let all = kept.get(field.facet);
+  if (!all || Date.now() - all.at > KEPT_MS) {
+    const query = [["field", field.facet], ["top", String(VALUES_MAX)]];
+    all = { at: Date.now(), values: (await askJson("v1/values", { query, signal })).values };
+    kept.set(field.facet, all);
+  }
+  const found = matching(all.values);
+  if (all.values.length < VALUES_MAX || wanted === "") return found;
+  const query = [["field", field.facet], ["part", part], ["top", String(VALUES_MAX)]];
+  return (await askJson("v1/values", { query, signal })).values;
+}
+
+/** Forgets the values, as those of another token. */
+export const forgetValues = () => kept.clear();
+
+/** What was added to `before`, with the values that are meant in the place of a part of them. */
+export async function forgiven(filters, before, signal) {
+  let next = filters;
+  for (const [name, text] of filters.pairs) {
+    if (before.has(name, text) || !isForgiving(name, text)) continue;
+    const found = await valuesOf(name, text, signal).catch((problem) => {
+      // Then the search says what is wrong.
+      if (problem.name === "AbortError") throw problem;
+      return [];
+    });
+    const isExact = found.some((each) => each.value === text || each.name === text);
+    if (isExact || found.length === 0) continue;
+    next = next.without(name, text);
+    for (const { value } of found.slice(0, MATCHES_MAX)) next = next.with(name, value);
+  }
+  return next;
+}
+
+// Patterns mean what they say, and so does a resource with an id.
+function isForgiving(name, text) {
+  const field = FIELDS.find((each) => each.name === name);
+  return Boolean(field?.facet) && !/[*?]/.test(text) && !(name === "resource" && text.includes("/"));
+}
+

@@ -11,7 +11,8 @@ impl Trail {
     /// Erases a person: destroys the keys under which their values in fields that the policy names as
     /// [personal](crate::PersonalRule) were encrypted, and returns when that is on disk. From then on nobody can read
     /// them, in this folder, its bundles or any copy of it; every proof and checkpoint stays valid. `subject` is what the
-    /// rule's `subject` field holds. A signed event `trail.erased` names the keys, never the person. Blocks.
+    /// rule's `subject` field holds; tenants do not count. A signed event `trail.erased` names the keys, never the person, nor
+    /// who asked: record that yourself. Blocks.
     ///
     /// What it does not reach: what stands in other fields, plain exports, and copies of the key file.
     /// [`would_erase`](Trail::would_erase) counts the first.
@@ -50,7 +51,8 @@ impl Trail {
     }
 
     /// As [`erase`](Trail::erase), for callers that must not block: within a Tokio runtime the work is done beside it.
-    /// Dropping the future ends the waiting alone. `None` if the runtime stops first.
+    /// Dropping the future ends the waiting alone. `None` if the runtime stops first: then the result is not known here, and
+    /// the next opening completes the erasure or cancels it.
     ///
     /// # Errors
     /// As [`erase`](Trail::erase).

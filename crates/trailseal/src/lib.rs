@@ -19,6 +19,10 @@
 //! [`Trail::record`] takes about a microsecond, and what it accepted survives a killed process. Every event is a leaf of a
 //! signed Merkle tree, so nobody can rewrite history unnoticed. Secrets are masked before anything is written.
 //!
+//! This is the only crate you need. Import names rather than `use trailseal::*`: the modules `tower` and `tracing` would
+//! stand in the way of the crates of these names. Where the documentation of a type has `trailseal_event::` or
+//! `trailseal_core::` in an example, write `trailseal::`: these are the crates inside.
+//!
 //! | feature | adds |
 //! | --- | --- |
 //! | `index` | queries through an index on disk instead of a scan |

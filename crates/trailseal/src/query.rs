@@ -93,7 +93,7 @@ impl Query {
         Query::default()
     }
 
-    /// Of this tenant.
+    /// Only events of this tenant.
     #[must_use]
     pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
         self.filter.tenant.push(tenant.into());
@@ -276,7 +276,7 @@ pub struct RecordedEvent {
     pub recorded: Timestamp,
     /// Its time, but never later than when it was recorded.
     pub time: Timestamp,
-    /// The event. Its `changes` include those that were derived.
+    /// The event. Its `changes` include those that were derived. [`Event::to_json`] gives it as JSON.
     pub event: Event,
     /// Whether the trail itself made it.
     pub system: bool,

@@ -42,7 +42,8 @@ impl Trail {
     }
 
     /// Like [`retain`](Trail::retain), for callers that must not block: within a Tokio runtime, a blocking thread does the work.
-    /// Dropping the future only ends the waiting. `None` if the runtime stops first.
+    /// Dropping the future only ends the waiting. `None` if the runtime stops first: then the result is not known here, and
+    /// the next opening finishes what was announced.
     ///
     /// # Errors
     /// As [`retain`](Trail::retain).

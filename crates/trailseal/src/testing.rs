@@ -11,8 +11,8 @@ const TOLD_MAX: usize = 8;
 /// Asserts that an event was recorded, and returns the newest one that matches.
 ///
 /// `action` may be a glob, `actor` is an id or name, `resource` is `TYPE/ID`, and `outcome` an outcome or `None`. Any other name
-/// is the path of a field, such as `context.ip` or `details.amount`. The first argument is a [`Trail`], an [`AuditLogger`] or a
-/// [`FileAuditStorage`].
+/// is the path of a field, such as `context.ip` or `details.amount`. A personal field is `"erasable"`. The first argument is a
+/// [`Trail`], an [`AuditLogger`] or a [`FileAuditStorage`].
 ///
 /// ```
 /// use trailseal::{Event, Outcome, Trail, assert_audited};

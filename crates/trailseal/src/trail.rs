@@ -251,7 +251,8 @@ impl Trail {
         self.find("count", &query, None, |finder| finder.count_all(&query.filter))
     }
 
-    /// The event with this id; the newest if there are several.
+    /// The event with this id, of any tenant; the newest if there are several. For users who may see one tenant only, use
+    /// [`Query::tenant`] with [`Query::id`].
     ///
     /// # Errors
     /// As [`query`](Trail::query).
@@ -464,7 +465,8 @@ impl Trail {
         self.core.seal(timeout)
     }
 
-    /// Stops accepting, makes everything accepted durable, delivers it, seals it, and releases the folder. Blocks.
+    /// Stops accepting, makes everything accepted durable, delivers it, seals it, and releases the folder. Blocks. Call it
+    /// after the last task that records has ended: what is recorded later is refused.
     ///
     /// # Errors
     /// [`CloseError::Late`] when `timeout` came first; what was accepted stays in the folder and is recovered at the next

@@ -16,7 +16,8 @@ use crate::personal::PersonalKeysOptions;
 use crate::seal::Anchor;
 use crate::segment::SegmentOptions;
 
-/// How a trail is opened. `Options::default()` suits a long-running service.
+/// How a trail is opened. `Options::default()` suits a long-running service; change its fields. A literal does not compile,
+/// since later versions may have more of them.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {

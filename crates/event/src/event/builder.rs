@@ -149,14 +149,15 @@ impl Event {
         self
     }
 
-    /// The resource's state before.
+    /// The resource's state before: a [`Value`], or what becomes one. The crate `trailseal` has `to_value` for any type that
+    /// serde can serialise, such as `to_value(&json!({"amount": 100}))?`.
     #[must_use]
     pub fn before(mut self, before: impl Into<Value>) -> Self {
         self.before = Some(before.into());
         self
     }
 
-    /// The resource's state after.
+    /// The resource's state after, as [`before`](Event::before).
     #[must_use]
     pub fn after(mut self, after: impl Into<Value>) -> Self {
         self.after = Some(after.into());

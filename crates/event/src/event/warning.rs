@@ -11,7 +11,7 @@ use std::fmt;
 
 use super::parse::{AND_MORE, Oddity, cut_path};
 
-pub(crate) use meant::{Place, meant};
+pub(crate) use meant::{Place, meant, misspelled};
 
 /// At most this many warnings are listed per event; the others are counted.
 pub const WARNINGS_MAX: usize = 3;

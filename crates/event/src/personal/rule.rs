@@ -2,13 +2,17 @@
 
 use std::fmt;
 
+use crate::event::names::{ACTOR_FIELDS, CONTEXT_FIELDS, FIELDS, ON_BEHALF_OF_FIELDS, RESOURCE_FIELDS};
+use crate::event::warning::{Place, meant, misspelled};
+
 /// Fields that are personal, and where the event says whose they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonalRule {
     /// The fields: keys and positions joined by dots, `*` is any one of them. A field names everything below it, and one
     /// of `before` or `after` also its part of `changes`.
     pub fields: Vec<String>,
-    /// The field that holds the person's id. Each `*` stands for what the one at its place in the field stood for.
+    /// The field that holds the person's id, which must be unique in the whole trail: tenants do not count. The first `*` of
+    /// `subject` takes the value of the first `*` in the field, and so on.
     pub subject: String,
     /// Whether a keyed hash stands beside each value, so that it is found by equality. Destroying the key leaves the hash.
     pub searchable: bool,
@@ -99,8 +103,8 @@ impl fmt::Display for BadPath {
     }
 }
 
-/// Whether this path may be personal.
-pub(crate) fn check_field(path: &str, is_searchable: bool) -> Result<(), BadPath> {
+/// Whether this path may be personal, in a rule for `fields`.
+pub(crate) fn check_field(path: &str, is_searchable: bool, fields: &[String]) -> Result<(), BadPath> {
     let bad = |why: String| Err(BadPath(why));
     let parts = parts_of(path).ok_or_else(|| BadPath(no_path(path)))?;
     if KEPT.contains(&parts[0]) {
@@ -112,6 +116,11 @@ pub(crate) fn check_field(path: &str, is_searchable: bool) -> Result<(), BadPath
     if KINDS.contains(&path) {
         return bad(format!(
             "{path} cannot be personal: it says what kind of thing it is, which filters compare"
+        ));
+    }
+    if let Some(meant) = meant_by(&parts).filter(|meant| !fields.contains(meant)) {
+        return bad(format!(
+            "{path} is no field of an event: did you mean {meant}? If your events do have {path}, name both in this rule"
         ));
     }
     let named = IDENTITIES.iter().find(|identity| covers(&parts, &identity.split('.').collect::<Vec<_>>()));
@@ -129,11 +138,14 @@ pub(crate) fn check_field(path: &str, is_searchable: bool) -> Result<(), BadPath
 /// Whether a rule's subject may be at this path, if `*` occurs no more often than in each of the fields.
 pub(crate) fn check_subject(path: &str, fields: &[String]) -> Result<(), BadPath> {
     let parts = parts_of(path).ok_or_else(|| BadPath(no_path(path)))?;
+    if let Some(meant) = misspelled_by(&parts) {
+        return Err(BadPath(format!("the subject {path} is no field of an event: did you mean {meant}?")));
+    }
     let stars = |path: &str| path.split('.').filter(|part| *part == "*").count();
     let wanted = parts.iter().filter(|part| **part == "*").count();
     match fields.iter().find(|field| stars(field) < wanted) {
         Some(field) => Err(BadPath(format!(
-            "the subject {path} has more `*` than {field}: each stands for what the one in the field stands for"
+            "the subject {path} has more `*` than {field}: the first takes the value of the first in the field, and so on"
         ))),
         None => Ok(()),
     }
@@ -149,6 +161,58 @@ fn parts_of(path: &str) -> Option<Vec<&str>> {
     (is_path && parts.iter().all(|part| !part.is_empty())).then_some(parts)
 }
 
+/// The event's own field that a path means if it is none: one that is spelled in another way, or that programs call so. A
+/// field of a program's own means nothing but itself.
+fn meant_by(parts: &[&str]) -> Option<String> {
+    misspelled_by(parts).or_else(|| {
+        let (place, _) = place_of(parts);
+        let meant = meant(place, unknown_name(parts)?)?;
+        // At the top programs have many names of their own; and nobody must make ids personal to protect another field.
+        (place != Place::Event && !IDENTITIES.contains(&meant)).then(|| own_path(parts, meant)).flatten()
+    })
+}
+
+/// The event's own field whose name is spelled wrong in this path.
+fn misspelled_by(parts: &[&str]) -> Option<String> {
+    own_path(parts, misspelled(place_of(parts).0, unknown_name(parts)?)?)
+}
+
+/// Which names are known below the beginning of this path, and which part is one of them.
+fn place_of(parts: &[&str]) -> (Place, usize) {
+    match parts {
+        ["actor", _, ..] => (Place::Actor, 1),
+        ["on_behalf_of", _, ..] => (Place::OnBehalfOf, 1),
+        ["resource", _, ..] => (Place::Resource, 1),
+        ["related", _, _, ..] => (Place::Resource, 2),
+        ["context", _, ..] => (Place::Context, 1),
+        _ => (Place::Event, 0),
+    }
+}
+
+/// The part of the path that should be one of an event's own names and is none.
+fn unknown_name<'a>(parts: &[&'a str]) -> Option<&'a str> {
+    let (place, at) = place_of(parts);
+    let known = match place {
+        Place::Event => &FIELDS[..],
+        Place::Actor => &ACTOR_FIELDS,
+        Place::OnBehalfOf => &ON_BEHALF_OF_FIELDS,
+        Place::Resource => &RESOURCE_FIELDS,
+        Place::Context => &CONTEXT_FIELDS,
+    };
+    parts.get(at).copied().filter(|name| *name != "*" && !known.contains(name))
+}
+
+/// The path with the name that was meant; `None` if that could not be personal.
+fn own_path(parts: &[&str], meant: &str) -> Option<String> {
+    let path = match (place_of(parts), meant.strip_prefix("resource.")) {
+        ((Place::Event, _), _) => [&[meant][..], &parts[1..]].concat().join("."),
+        ((_, 2), Some(name)) => format!("related.{}.{name}", parts[1]),
+        _ => meant.to_owned(),
+    };
+    let top = path.split('.').next().unwrap_or_default();
+    (!KEPT.contains(&top) && !KINDS.contains(&&*path)).then_some(path)
+}
+
 /// Whether a rule for `named` covers the field `field`.
 fn covers(named: &[&str], field: &[&str]) -> bool {
     named.len() <= field.len()
@@ -159,15 +223,19 @@ fn covers(named: &[&str], field: &[&str]) -> bool {
 mod tests {
     use super::*;
 
+    fn check(path: &str, is_searchable: bool) -> Result<(), BadPath> {
+        check_field(path, is_searchable, &[path.to_owned()])
+    }
+
     #[test]
     fn what_decides_is_never_personal() {
         for path in ["tenant", "id", "time", "action", "recorded_by", "masked.0", "actor.type", "duration_ms"]
         {
-            let error = check_field(path, true).unwrap_err().to_string();
+            let error = check(path, true).unwrap_err().to_string();
             assert!(error.contains("cannot be personal"), "{path}: {error}");
         }
         for path in ["", "*", "*.email", "a..b", "a.", &"a.".repeat(40)] {
-            assert!(check_field(path, true).unwrap_err().to_string().contains("not a path"), "{path}");
+            assert!(check(path, true).unwrap_err().to_string().contains("not a path"), "{path}");
         }
     }
 
@@ -176,12 +244,65 @@ mod tests {
         for path in
             ["actor.id", "actor", "actor.*", "related.0.id", "related", "context.*", "context.span_id"]
         {
-            let error = check_field(path, false).unwrap_err().to_string();
+            let error = check(path, false).unwrap_err().to_string();
             assert!(error.contains("searchable = true"), "{path}: {error}");
-            assert_eq!(check_field(path, true), Ok(()));
+            assert_eq!(check(path, true), Ok(()));
         }
         for path in USUAL {
-            assert_eq!(check_field(path, false), Ok(()));
+            assert_eq!(check(path, false), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_mistyped_field_is_refused_with_the_one_that_was_meant() {
+        for (path, meant) in [
+            ("actor.emial", "actor.email"),
+            ("actor.eMail", "actor.email"),
+            ("actor.nme", "actor.name"),
+            ("actor.full_name", "actor.name"),
+            ("actor.ip", "context.ip"),
+            ("acter.email", "actor.email"),
+            ("detials.*.phone", "details.*.phone"),
+            ("on_behalf_of.reasn", "on_behalf_of.reason"),
+            ("related.*.nmae", "related.*.name"),
+            ("related.0.names", "related.0.name"),
+            ("context.user_agnet", "context.user_agent"),
+        ] {
+            let error = check(path, true).unwrap_err().to_string();
+            assert!(error.contains(&format!("did you mean {meant}?")), "{path}: {error}");
+            let both = [path.to_owned(), meant.to_owned()];
+            assert_eq!(check_field(path, true, &both), Ok(()), "{path}: it is there, too");
+        }
+        // Fields of a program's own, and what could not be personal.
+        for path in [
+            "actor.phone",
+            "actor.*.emial",
+            "actor.uid",
+            "actor.kind",
+            "actor.tenant",
+            "context.cost",
+            "resource.owner",
+            "user.email",
+            "tenants.name",
+            "details.emial",
+            "before.nmae",
+        ] {
+            let checked = check(path, true);
+            assert_eq!(checked, Ok(()), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_subject_is_refused() {
+        let fields = ["actor.email".to_owned(), "related.*.name".to_owned()];
+        for (path, meant) in
+            [("actor.ID", "actor.id"), ("acotr.id", "actor.id"), ("resuorce.id", "resource.id")]
+        {
+            let error = check_subject(path, &fields).unwrap_err().to_string();
+            assert!(error.contains(&format!("did you mean {meant}?")), "{path}: {error}");
+        }
+        for path in ["actor.uid", "details.customer_id", "user_id", "tenant", "on_behalf_of.id"] {
+            assert_eq!(check_subject(path, &fields), Ok(()), "{path}");
         }
     }
 

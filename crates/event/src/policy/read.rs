@@ -212,7 +212,8 @@ impl<'a> Reader<'a> {
             return Err(self.error(value.span(), what.into()));
         }
         for (field, at) in rule.fields.iter().zip(&at) {
-            check_field(field, rule.searchable).map_err(|bad| self.error(at.clone(), bad.to_string()))?;
+            check_field(field, rule.searchable, &rule.fields)
+                .map_err(|bad| self.error(at.clone(), bad.to_string()))?;
         }
         check_subject(&rule.subject, &rule.fields)
             .map_err(|bad| self.error(value.span(), bad.to_string()))?;

@@ -29,18 +29,23 @@ use settings::Settings;
 /// Gives every event recorded while a request is handled the request's context: client address, user agent, request id,
 /// correlation id, the trace ids of a W3C `traceparent`, and the user and tenant that you name.
 ///
+/// The request id is the header `x-request-id`, or a new one; the correlation id is `x-correlation-id`, or the request id. Any
+/// client can set these headers.
+///
 /// If a handler spawns tasks that belong to the request, wrap them in [`in_context`](crate::in_context).
 ///
 /// ```
 /// use trailseal::{Actor, Trail, tower::AuditLayer};
+/// # #[derive(Clone)] struct User { id: String, tenant: String }
 ///
 /// let layer = AuditLayer::new(Trail::temporary()?)
 ///     .trusted_proxies(["10.0.0.0/8"])?
 ///     .principal(|request| {
 ///         // Set by the authentication outside this layer.
-///         let user = request.extensions.get::<String>()?;
-///         Some(Actor { id: Some(user.clone()), ..Actor::default() })
+///         let user = request.extensions.get::<User>()?;
+///         Some(Actor { id: Some(user.id.clone()), ..Actor::default() })
 ///     })
+///     .tenant(|request| Some(request.extensions.get::<User>()?.tenant.clone()))
 ///     .record_mutations();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -93,15 +98,16 @@ impl AuditLayer {
         self
     }
 
-    /// Who makes the request, according to authentication outside this layer. Authentication inside it can use
-    /// [`RequestContext::current`](crate::RequestContext::current).
+    /// How to find who makes a request, from what authentication outside this layer left there. What that refuses never
+    /// reaches this layer. Authentication inside it names the user through
+    /// [`RequestContext::current`](crate::RequestContext::current). In axum, the last `.layer` is outermost.
     #[must_use]
     pub fn principal(mut self, principal: impl Fn(&Parts) -> Option<Actor> + Send + Sync + 'static) -> Self {
         self.settings.principal = Some(Arc::new(principal));
         self
     }
 
-    /// Whose data the request concerns.
+    /// How to find the tenant of a request.
     #[must_use]
     pub fn tenant(mut self, tenant: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> Self {
         self.settings.tenant = Some(Arc::new(tenant));
@@ -115,9 +121,13 @@ impl AuditLayer {
         self
     }
 
-    /// Records one event for each request that is not `GET`, `HEAD`, `OPTIONS` or `TRACE`. The status gives the outcome:
-    /// `denied` for 401 and 403, `failure` for others from 400 on. If the request is aborted before its response, the outcome is
-    /// `unknown`; if its handler panics, `failure`.
+    /// Records one event for each request that is not `GET`, `HEAD`, `OPTIONS` or `TRACE`: action `http.post` and so on,
+    /// category `data_change`, resource `route/<pattern>` with the feature `axum`, otherwise or without a matching route
+    /// `route/<path>`. The status gives the outcome: `denied` for 401 and 403, `failure` for others from 400 on. If the request
+    /// is aborted before its response, the outcome is `unknown`; if its handler panics, `failure`.
+    ///
+    /// The event is one more, beside those that the handler records. The response waits until it has reached the level that the
+    /// policy asks for.
     #[must_use]
     pub fn record_mutations(mut self) -> Self {
         self.settings.records_mutations = true;

@@ -13,7 +13,7 @@ use super::super::secrets::SecretError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EraseError {
-    /// Nothing is personal here.
+    /// The policy has no `[[personal]]` rule, and had none before.
     #[error(
         "this trail has no keys of people: nothing in it was ever marked as personal, so there is nothing to erase"
     )]

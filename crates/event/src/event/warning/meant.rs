@@ -17,6 +17,9 @@ pub(crate) enum Place {
 /// Longer names match nothing.
 const NAME_BYTES_MAX: usize = 24;
 
+/// A name of so many letters with one mistake is hardly another word.
+const LONG: usize = 7;
+
 /// Known names as they are compared, that is, only letters and digits, in lower case; with their paths.
 type Known = [(&'static str, &'static str)];
 
@@ -73,15 +76,28 @@ const PARTS: [(&str, &Known); 4] =
 pub(crate) fn meant(place: Place, name: &str) -> Option<&'static str> {
     let mut room = [0; NAME_BYTES_MAX];
     let word = plain(name, &mut room)?;
-    let known = match place {
+    let spelled =
+        known_at(place).iter().find(|(name, _)| is_spelled(word, name.as_bytes())).map(|(_, path)| *path);
+    spelled.or_else(|| of_part(word)).or_else(|| other_name(place, word))
+}
+
+/// The known field of this place that a name is a wrong spelling of, for names that somebody writes once, as in a policy:
+/// there a short one with a mistake counts, too.
+pub(crate) fn misspelled(place: Place, name: &str) -> Option<&'static str> {
+    let mut room = [0; NAME_BYTES_MAX];
+    let word = plain(name, &mut room)?;
+    let is_near = |name: &[u8]| is_spelled(word, name) || is_short_mistake(word, name);
+    known_at(place).iter().find(|(name, _)| is_near(name.as_bytes())).map(|(_, path)| *path)
+}
+
+fn known_at(place: Place) -> &'static Known {
+    match place {
         Place::Event => EVENT,
         Place::Actor => ACTOR,
         Place::OnBehalfOf => ON_BEHALF_OF,
         Place::Resource => RESOURCE,
         Place::Context => CONTEXT,
-    };
-    let spelled = known.iter().find(|(name, _)| is_spelled(word, name.as_bytes())).map(|(_, path)| *path);
-    spelled.or_else(|| of_part(word)).or_else(|| other_name(place, word))
+    }
 }
 
 /// Letters and digits of a name in lower case; `None` if it cannot be a known one.
@@ -102,12 +118,20 @@ fn plain<'a>(name: &str, room: &'a mut [u8; NAME_BYTES_MAX]) -> Option<&'a [u8]>
 
 /// Whether it is the name, its plural or singular, or a long name with one mistake.
 fn is_spelled(word: &[u8], name: &[u8]) -> bool {
-    const LONG: usize = 7;
     let is_plural = |one: &[u8], many: &[u8]| many.strip_suffix(b"s") == Some(one) && one.len() >= 5;
     word == name
         || is_plural(name, word)
         || is_plural(word, name)
         || (name.len() >= LONG && is_one_mistake(word, name) && !is_word_of_its_own(word))
+}
+
+/// Whether it is a name of four to six letters with one mistake. One of four with another letter is another word: `cost`
+/// is no `host`.
+fn is_short_mistake(word: &[u8], name: &[u8]) -> bool {
+    let letters_that_differ = || word.iter().zip(name).filter(|(one, other)| one != other).count();
+    (4..LONG).contains(&name.len())
+        && is_one_mistake(word, name)
+        && !(name.len() == 4 && word.len() == 4 && letters_that_differ() == 1)
 }
 
 /// Words that are one letter away from a known name but mean something else.

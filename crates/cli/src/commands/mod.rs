@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod erase;
 pub(crate) mod export;
+mod folder_or_store;
 mod history;
 mod hold;
 mod import;

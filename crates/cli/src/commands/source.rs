@@ -6,11 +6,9 @@ use trailseal_event::filter::Filter;
 use trailseal_event::{By, First, Hit, Order};
 use trailseal_index::{Cursor, Search};
 
-use super::reading::{retired, search};
-use crate::arguments::StoreFlag;
+use super::reading::retired;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Trails, tell};
-use crate::settings::Settings;
 
 /// What is searched.
 pub(super) trait Source {
@@ -38,25 +36,6 @@ pub(super) trait Source {
     fn retired(&mut self, _filter: &Filter) -> Outcome<Option<Failure>> {
         Ok(None)
     }
-}
-
-/// The shared store that the flag names, or without the flag the folder.
-pub(super) fn open(settings: &Settings, flag: &StoreFlag) -> Outcome<Box<dyn Source>> {
-    // The settings say where events go, not where they are read.
-    match flag.url.as_ref().map(|_| settings.store(flag)).transpose()?.flatten() {
-        Some(store) => stored(&store, settings),
-        None => Ok(Box::new(search(settings)?)),
-    }
-}
-
-#[cfg(feature = "postgres")]
-fn stored(store: &crate::store::Store, settings: &Settings) -> Outcome<Box<dyn Source>> {
-    Ok(Box::new(super::stored::Stored::open(store, settings)?))
-}
-
-#[cfg(not(feature = "postgres"))]
-fn stored(store: &crate::store::Store, _: &Settings) -> Outcome<Box<dyn Source>> {
-    match *store {}
 }
 
 /// If nothing was found, says that it may be there under another name.

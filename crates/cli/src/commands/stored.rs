@@ -77,4 +77,3 @@ impl Source for Stored {
         !self.has_keys && filter.has_hashable()
     }
 }
-

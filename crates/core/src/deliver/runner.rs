@@ -17,8 +17,9 @@ use trailseal_event::line::parse_front;
 use trailseal_tlog::{Hash, leaf_hash};
 
 use super::checkpoints::Checkpoints;
-use super::lines::{Follower, Lines, Misplaced};
-use super::sink::{Batch, MustEnd, Sink, SinkError};
+use super::halt::{Halt, failed, unread};
+use super::lines::{Follower, Lines};
+use super::sink::{Batch, MustEnd, Sink};
 use crate::log::Log;
 use crate::notice::Notice;
 use crate::tree::SignedLeaves;
@@ -195,14 +196,6 @@ struct Begun {
     /// How many segments had been started when they were listed.
     listed: u64,
     checkpoints: Checkpoints,
-}
-
-/// Why a round ended without delivering a batch.
-pub(super) enum Halt {
-    /// Worth a retry.
-    Failed(String),
-    /// The sink's events are not the trail's.
-    Differs { at: u64, reason: String },
 }
 
 impl Runner {
@@ -383,27 +376,4 @@ fn jittered(backoff: Duration) -> Duration {
     // Without randomness they may; nothing worse happens.
     let _ = getrandom::fill(&mut random);
     backoff.mul_f64(0.5 + f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX) / 2.0)
-}
-
-/// A segment that holds other lines than it must is no matter of time.
-fn unread(error: io::Error) -> Halt {
-    match error.get_ref().and_then(|cause| cause.downcast_ref::<Misplaced>()) {
-        Some(misplaced) => Halt::Differs { at: misplaced.at, reason: misplaced.to_string() },
-        None => failed(error),
-    }
-}
-
-pub(super) fn failed(error: impl Into<SinkError>) -> Halt {
-    let error = error.into();
-    if let SinkError::Differs { at, what } = &error {
-        return Halt::Differs { at: at.get(), reason: what.clone() };
-    }
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        reason.push_str(": ");
-        reason.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    Halt::Failed(reason)
 }

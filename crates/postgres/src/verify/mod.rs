@@ -12,6 +12,7 @@
 //!
 //! What no store alone can show is in docs/store.md.
 
+mod error;
 mod extents;
 mod judge;
 mod pass;
@@ -31,6 +32,7 @@ use trailseal_tlog::{Checkpoint, HASH_BYTES, Hash, SignedNote, TILE_WIDTH, TileI
 
 use crate::connect::Connection;
 use crate::error::StoreError;
+pub use error::StoreVerifyError;
 use judge::{Given, Judged};
 use pass::Witness;
 use stream::Snapshot;
@@ -50,21 +52,6 @@ pub struct StoreVerifyOptions {
     pub trails: Vec<Folder>,
     /// Reports how far the reading is.
     pub progress: Option<Box<StoreProgress>>,
-}
-
-/// Why no verdict was possible. Tampering is no error: it is a [`Verdict`].
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreVerifyError {
-    /// The store could not be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The tree of a trail could not be read.
-    #[error("could not read the tree of a trail's folder")]
-    Tree(#[from] io::Error),
-    /// A given checkpoint is not a checkpoint.
-    #[error("a given checkpoint is not a signed checkpoint: give the whole text as the trail printed it")]
-    Given,
 }
 
 /// Verifies every origin in the store, and those for which something was given.

@@ -12,7 +12,7 @@ use bytes::{Buf, BytesMut};
 use tokio_postgres::Row as PgRow;
 use tokio_postgres::types::{FromSql, Type};
 
-use super::StoreVerifyError;
+use super::error::StoreVerifyError;
 use super::extents::{Extent, Extents};
 use super::judge::{Cursor, Held};
 use super::pass::Row;

@@ -10,8 +10,8 @@ pub enum Ack {
     Accepted,
     /// On disk: survives power loss.
     Durable,
-    /// In the store attached to the trail: in the crate `trailseal` the index, with the feature `index`. Without a store the
-    /// event is kept, but unconfirmed as soon as it is on disk.
+    /// In the store attached to the trail, such as the index. Without a store the event is kept, but unconfirmed as soon as
+    /// it is on disk.
     Store,
 }
 

@@ -31,7 +31,6 @@ use trailseal_core::{Folder, Manifest};
 use trailseal_tlog::{Checkpoint, HASH_BYTES, Hash, SignedNote, TILE_WIDTH, TileId, VerifyingKey};
 
 use crate::connect::Connection;
-use crate::error::StoreError;
 pub use error::StoreVerifyError;
 use judge::{Given, Judged};
 use pass::Witness;

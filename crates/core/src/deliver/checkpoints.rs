@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use trailseal_event::Index;
 use trailseal_tlog::{Checkpoint, SignedNote};
 
-use super::runner::{Halt, failed};
+use super::halt::{Halt, failed};
 use super::sink::{SealedCheckpoint, Sink, SinkError};
 use crate::log::Log;
 use crate::tree::root_of;

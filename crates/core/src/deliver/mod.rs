@@ -4,6 +4,7 @@
 //! the same transaction as the rows, so every event arrives once, whatever dies.
 
 mod checkpoints;
+mod halt;
 mod lines;
 mod runner;
 mod sink;

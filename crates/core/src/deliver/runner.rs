@@ -17,8 +17,9 @@ use trailseal_event::line::parse_front;
 use trailseal_tlog::{Hash, leaf_hash};
 
 use super::checkpoints::Checkpoints;
+use super::halt::{Halt, failed};
 use super::lines::{Follower, Lines, Misplaced};
-use super::sink::{Batch, MustEnd, Sink, SinkError};
+use super::sink::{Batch, MustEnd, Sink};
 use crate::log::Log;
 use crate::notice::Notice;
 use crate::tree::SignedLeaves;
@@ -195,14 +196,6 @@ struct Begun {
     /// How many segments had been started when they were listed.
     listed: u64,
     checkpoints: Checkpoints,
-}
-
-/// Why a round ended without delivering a batch.
-pub(super) enum Halt {
-    /// Worth a retry.
-    Failed(String),
-    /// The sink's events are not the trail's.
-    Differs { at: u64, reason: String },
 }
 
 impl Runner {
@@ -391,19 +384,4 @@ fn unread(error: io::Error) -> Halt {
         Some(misplaced) => Halt::Differs { at: misplaced.at, reason: misplaced.to_string() },
         None => failed(error),
     }
-}
-
-pub(super) fn failed(error: impl Into<SinkError>) -> Halt {
-    let error = error.into();
-    if let SinkError::Differs { at, what } = &error {
-        return Halt::Differs { at: at.get(), reason: what.clone() };
-    }
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        reason.push_str(": ");
-        reason.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    Halt::Failed(reason)
 }

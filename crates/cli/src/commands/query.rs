@@ -7,8 +7,8 @@ use trailseal_event::filter::Filter;
 use trailseal_event::{By, First, Hit};
 use trailseal_index::Search;
 
-use super::reading::{filter, keys_if};
-use super::source::{Source, open, tell_lacking_key};
+use super::reading::{filter, keys_if, source};
+use super::source::{Source, tell_lacking_key};
 use crate::arguments::{Format, Order, OrderBy, Query};
 use crate::failure::Outcome;
 use crate::output::{Writer, stdout_for, tell};
@@ -20,7 +20,7 @@ const TABLE_LIMIT: usize = 50;
 
 pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     let filter = filter(&query.filters)?;
-    let mut source = open(settings, &query.store)?;
+    let mut source = source(settings, &query.store)?;
     if query.count {
         return count(&mut *source, &filter, json);
     }

@@ -3,9 +3,8 @@
 use trailseal_event::filter::{Filter, ResourceFilter};
 use trailseal_event::{Hit, Order, Value};
 
-use super::folder_or_store::open_source;
 use super::query::keep_going;
-use super::reading::keys_if;
+use super::reading::{keys_if, source};
 use crate::arguments::{Format, History};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Writer, stdout_for, tell};
@@ -20,7 +19,7 @@ pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome
         )));
     }
     let filter = Filter { resource: vec![resource], ..Filter::default() };
-    let mut source = open_source(settings, &history.store)?;
+    let mut source = source(settings, &history.store)?;
     let format = history.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
     let keys = keys_if(settings, history.personal)?;
     let mut writer = Writer::new(stdout_for(format), format, source.trails()?, keys.clone());

@@ -9,7 +9,6 @@ mod demo;
 mod doctor;
 mod erase;
 pub(crate) mod export;
-mod folder_or_store;
 mod history;
 mod hold;
 mod import;

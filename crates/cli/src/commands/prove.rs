@@ -4,7 +4,8 @@ use trailseal_event::Index;
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Order, Search};
 
-use super::reading::{retired, search};
+use super::reading::search;
+use super::source::retired;
 use super::text::write_text;
 use crate::arguments::Prove;
 use crate::failure::{Failure, Outcome};

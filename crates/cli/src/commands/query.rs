@@ -7,8 +7,7 @@ use trailseal_event::filter::Filter;
 use trailseal_event::{By, First, Hit};
 use trailseal_index::Search;
 
-use super::folder_or_store::open_source;
-use super::reading::{filter, keys_if};
+use super::reading::{filter, keys_if, source};
 use super::source::{Source, tell_lacking_key};
 use crate::arguments::{Format, Order, OrderBy, Query};
 use crate::failure::Outcome;
@@ -21,7 +20,7 @@ const TABLE_LIMIT: usize = 50;
 
 pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     let filter = filter(&query.filters)?;
-    let mut source = open_source(settings, &query.store)?;
+    let mut source = source(settings, &query.store)?;
     if query.count {
         return count(&mut *source, &filter, json);
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{PersonalKeysIn, ReadError, Reader, RetiredEvent, trails_in};
-use trailseal_event::filter::{Filter, IdFilter};
+use trailseal_core::{PersonalKeysIn, ReadError, Reader, trails_in};
+use trailseal_event::filter::Filter;
 use trailseal_event::personal::PersonalKeys;
 use trailseal_index::Search;
 
-use crate::arguments::Filters;
+use super::source::Source;
+use crate::arguments::{Filters, StoreFlag};
 use crate::failure::{Failure, Outcome, with_causes};
 use crate::output::tell;
 use crate::settings::Settings;
@@ -36,26 +37,23 @@ pub(super) fn search(settings: &Settings) -> Outcome<Search> {
     Ok(search)
 }
 
-/// Whether an event that was asked for by its id or index is gone.
-pub(super) fn retired(search: &mut Search, filter: &Filter) -> Outcome<Option<Failure>> {
-    if filter.id.is_empty() {
-        return Ok(None);
+/// The shared store that the flag names, or without the flag the folder.
+pub(super) fn source(settings: &Settings, flag: &StoreFlag) -> Outcome<Box<dyn Source>> {
+    // The settings say where events go, not where they are read.
+    match flag.url.as_ref().map(|_| settings.store(flag)).transpose()?.flatten() {
+        Some(store) => stored(&store, settings),
+        None => Ok(Box::new(search(settings)?)),
     }
-    let origins: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
-    let tenant = filter.tenant.first().map(String::as_str);
-    for origin in origins.iter().filter(|name| filter.origin.is_empty() || filter.origin.contains(name)) {
-        let Some(reader) = search.reader_of(origin) else { continue };
-        for id in &filter.id {
-            let found = match id {
-                IdFilter::Index(index) => reader.retired_at(*index)?,
-                IdFilter::Id(id) => reader.retired_by_id(id, tenant)?.into_iter().next(),
-            };
-            if let Some(RetiredEvent { index, by }) = found {
-                return Ok(Some(ReadError::Retired { index, by }.into()));
-            }
-        }
-    }
-    Ok(None)
+}
+
+#[cfg(feature = "postgres")]
+fn stored(store: &crate::store::Store, settings: &Settings) -> Outcome<Box<dyn Source>> {
+    Ok(Box::new(super::stored::Stored::open(store, settings)?))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn stored(store: &crate::store::Store, _: &Settings) -> Outcome<Box<dyn Source>> {
+    match *store {}
 }
 
 /// The filter that the flags describe.

@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use trailseal_event::filter::Filter;
+use trailseal_core::{ReadError, RetiredEvent};
+use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_event::{By, First, Hit, Order};
 use trailseal_index::{Cursor, Search};
 
-use super::reading::retired;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Trails, tell};
 
@@ -98,4 +98,26 @@ impl Source for Search {
     fn retired(&mut self, filter: &Filter) -> Outcome<Option<Failure>> {
         retired(self, filter)
     }
+}
+
+/// Whether an event that was asked for by its id or index is gone.
+pub(super) fn retired(search: &mut Search, filter: &Filter) -> Outcome<Option<Failure>> {
+    if filter.id.is_empty() {
+        return Ok(None);
+    }
+    let origins: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
+    let tenant = filter.tenant.first().map(String::as_str);
+    for origin in origins.iter().filter(|name| filter.origin.is_empty() || filter.origin.contains(name)) {
+        let Some(reader) = search.reader_of(origin) else { continue };
+        for id in &filter.id {
+            let found = match id {
+                IdFilter::Index(index) => reader.retired_at(*index)?,
+                IdFilter::Id(id) => reader.retired_by_id(id, tenant)?.into_iter().next(),
+            };
+            if let Some(RetiredEvent { index, by }) = found {
+                return Ok(Some(ReadError::Retired { index, by }.into()));
+            }
+        }
+    }
+    Ok(None)
 }

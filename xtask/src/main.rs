@@ -129,6 +129,13 @@ fn long() -> Result<(), String> {
             .env("MOTO_SERVER", setup::install_moto()?),
     )?;
     step(
+        "each index of the shared store, with a million rows",
+        Command::new("cargo")
+            .args(["test", "-p", "trailseal-postgres", "--test", "indexes"])
+            .env("TRAILSEAL_STORE_ROWS", "1000000")
+            .env("TRAILSEAL_STORE_MONTHS", "100"),
+    )?;
+    step(
         "retirements killed at random",
         Command::new("cargo")
             .args(["test", "-p", "trailseal-cli", "--test", "retention_kill"])

@@ -5,9 +5,11 @@
 mod server;
 mod trails;
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -15,9 +17,15 @@ use server::Server;
 use trails::{SOON, check_equal, delivering, event, options, record, wait_stored};
 use trailseal_core::deliver::MustEnd;
 use trailseal_core::{Ack, Status};
+use trailseal_event::filter::Filter;
+use trailseal_event::{By, First, Order};
 use trailseal_postgres::roles::gaps;
 use trailseal_postgres::verify::{StoreVerifyOptions, verify_store};
-use trailseal_postgres::{StoreUrl, version};
+use trailseal_postgres::{Pool, Reader, StoreUrl, version};
+
+/// In each, a trail records 50 events without waiting, and one that it waits for.
+const ROUNDS: u64 = 20;
+const EVENTS: u64 = ROUNDS * 51;
 
 /// A PgBouncer with fewer connections to the server than its clients have to it.
 struct PgBouncer {
@@ -73,6 +81,27 @@ impl Drop for PgBouncer {
     }
 }
 
+/// Reads what one trail delivered, page by page in both orders, and counts it.
+fn read_all(origin: &str, url: StoreUrl) {
+    let reader = Reader::new(Arc::new(Pool::new(url, 2)));
+    let filter = Filter { origin: vec![origin.to_owned()], ..Filter::default() };
+    let wanted = EVENTS;
+    assert_eq!(reader.count(&filter).unwrap(), wanted);
+    for first in [First::Newest, First::Oldest] {
+        let order = Order { by: By::Time, first };
+        let (mut indexes, mut cursor) = (BTreeSet::new(), None);
+        loop {
+            let page = reader.page(&filter, order, cursor.as_ref(), 150, None).unwrap();
+            indexes.extend(page.hits.iter().map(|hit| hit.index));
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(indexes.len() as u64, wanted, "{order:?}");
+    }
+}
+
 #[test]
 fn many_trails_deliver_and_are_verified_over_few_connections() {
     const TRAILS: usize = 6;
@@ -108,7 +137,7 @@ fn many_trails_deliver_and_are_verified_over_few_connections() {
                 let (url, dir) = (bouncer.url(), dirs[number].path());
                 scope.spawn(move || {
                     let trail = delivering(dir, options(&format!("example.com/pooled/{number}")), &url);
-                    for round in 0..20 {
+                    for round in 0..ROUNDS {
                         record(&trail, round * 50..(round + 1) * 50);
                         let receipt = trail.with(Ack::Store).record(&event(round)).unwrap();
                         assert_eq!(receipt.status, Status::Stored);
@@ -128,6 +157,10 @@ fn many_trails_deliver_and_are_verified_over_few_connections() {
     for (number, dir) in dirs.iter().enumerate() {
         check_equal(&server, &origin(number), dir.path());
     }
+    let readers = || (0..TRAILS).map(|number| (origin(number), bouncer.url()));
+    std::thread::scope(|scope| {
+        readers().for_each(|(origin, url)| drop(scope.spawn(move || read_all(&origin, url))))
+    });
     let mut connection = bouncer.url().connect(&MustEnd::default()).unwrap();
     for verdict in verify_store(&mut connection, &StoreVerifyOptions::default()).unwrap() {
         assert_eq!((verdict.ok, verdict.unsealed), (true, 0), "{verdict:?}");

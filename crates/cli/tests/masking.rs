@@ -138,7 +138,7 @@ fn doctor_tells_what_patterns_cost() {
     place.write("trailseal.toml", "[[anchor]]\nfile = \"kept\"\n[mask]\npatterns = [\"emp-[0-9]{6}\"]\n");
     let answer = place.run("doctor").ok();
     assert!(
-        answer.out.contains("mask_patterns: ") && answer.out.contains(" ns instead of "),
+        answer.out.contains("mask_patterns: ") && answer.out.contains(" ns instead of"),
         "{}",
         answer.out
     );

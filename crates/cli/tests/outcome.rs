@@ -103,7 +103,7 @@ fn counts_have_it_as_a_value_of_its_own() {
     let of_text = place.run("summary --json --text none.").ok().json();
     assert_eq!(of_text["by_outcome"], json!([{"value": "none", "count": 5}]));
     let text = place.run("summary").ok().out;
-    assert!(text.contains("\nby outcome\n             5  \n"), "under an empty name: {text}");
+    assert!(text.contains("\nby outcome\n             5\n"), "under an empty name: {text}");
 }
 
 #[test]

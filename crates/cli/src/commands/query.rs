@@ -21,6 +21,9 @@ const TABLE_LIMIT: usize = 50;
 pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     let filter = filter(&query.filters)?;
     let mut source = source(settings, &query.store)?;
+    if let Some(cursor) = &query.cursor {
+        source.check(cursor, order(query))?;
+    }
     if query.count {
         return count(&mut *source, &filter, json);
     }

@@ -26,6 +26,9 @@ pub(super) trait Source {
         each: &mut dyn FnMut(&Hit) -> ControlFlow<()>,
     ) -> Outcome<Option<String>>;
 
+    /// Whether this is a cursor of this source and belongs to this order.
+    fn check(&self, cursor: &str, order: Order) -> Outcome;
+
     /// The exact number of matching events.
     fn count(&mut self, filter: &Filter) -> Outcome<u64>;
 
@@ -79,12 +82,13 @@ impl Source for Search {
         limit: usize,
         each: &mut dyn FnMut(&Hit) -> ControlFlow<()>,
     ) -> Outcome<Option<String>> {
-        let cursor = cursor.map(|text| {
-            let cursor = text.parse().ok().filter(|cursor: &Cursor| self.knows(cursor));
-            of_this_order(cursor, Cursor::order, order)
-        });
-        let next = Search::some(self, filter, order, cursor.transpose()?.as_ref(), limit, each)?;
+        let cursor = cursor.map(|text| known(self, text, order)).transpose()?;
+        let next = Search::some(self, filter, order, cursor.as_ref(), limit, each)?;
         Ok(next.map(|next| next.to_string()))
+    }
+
+    fn check(&self, cursor: &str, order: Order) -> Outcome {
+        known(self, cursor, order).map(drop)
     }
 
     fn count(&mut self, filter: &Filter) -> Outcome<u64> {
@@ -98,6 +102,11 @@ impl Source for Search {
     fn retired(&mut self, filter: &Filter) -> Outcome<Option<Failure>> {
         retired(self, filter)
     }
+}
+
+fn known(search: &Search, cursor: &str, order: Order) -> Outcome<Cursor> {
+    let cursor = cursor.parse().ok().filter(|cursor| search.knows(cursor));
+    of_this_order(cursor, Cursor::order, order)
 }
 
 /// Whether an event that was asked for by its id or index is gone.

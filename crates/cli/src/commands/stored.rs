@@ -69,6 +69,10 @@ impl Source for Stored {
         Ok(next.map(|next| next.to_string()))
     }
 
+    fn check(&self, cursor: &str, order: Order) -> Outcome {
+        of_this_order(cursor.parse().ok(), StoreCursor::order, order).map(drop)
+    }
+
     fn count(&mut self, filter: &Filter) -> Outcome<u64> {
         Ok(self.reader.count(filter)?)
     }

@@ -236,6 +236,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-postgres", "--test", "reading"],
     },
     Fault {
+        name: "store_page_gets_nowhere",
+        what: "a page of the shared store that has no time may end where it began",
+        tests: &["-p", "trailseal-postgres", "--test", "reading", "gets_on"],
+    },
+    Fault {
         name: "store_cursor_moved_apart",
         what: "the cursor in the shared store is moved after the transaction that adds the rows",
         tests: &["-p", "trailseal-postgres", "--test", "kill"],

@@ -109,7 +109,7 @@ impl Walk<'_> {
                 }
                 rows = (rows * 2).min(ROWS_MAX).min(fitting(&found)).max(1);
                 step = step.map(|step| (step * 4).min(STEP_MAX));
-                if self.is_late() {
+                if self.is_late() && found.reached != place {
                     found.next.clone_from(&found.reached);
                     found.is_short = true;
                     return Ok(found);
@@ -117,7 +117,10 @@ impl Walk<'_> {
             }
             // What comes next lies behind this window.
             found.reached = window.end(self.order).or(found.reached.take());
-            if self.is_late() && Some(window) != windows.last() {
+            // A page that began where the window before ended has got no further in this one: it must, or whoever asks for the
+            // next one would get the same for ever.
+            let got_on = found.reached != place || cfg!(trailseal_fault = "store_page_gets_nowhere");
+            if self.is_late() && got_on && Some(window) != windows.last() {
                 found.next.clone_from(&found.reached);
                 found.is_short = true;
                 return Ok(found);

@@ -3,7 +3,7 @@
 
 mod personal;
 mod retirement;
-mod store_verify;
+mod store;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -224,31 +224,6 @@ const FAULTS: &[Fault] = &[
         name: "generation_not_synced",
         what: "a new handoff gets its name before its generation is on disk",
         tests: &["-p", "trailseal-cli", "--test", "system_calls"],
-    },
-    Fault {
-        name: "store_late_events_ignored",
-        what: "a page of the shared store leaves out what was recorded late in another partition",
-        tests: &["-p", "trailseal-postgres", "--lib", "read::windows"],
-    },
-    Fault {
-        name: "store_rows_not_judged",
-        what: "rows of the shared store count as matches without a look at their lines",
-        tests: &["-p", "trailseal-postgres", "--test", "reading"],
-    },
-    Fault {
-        name: "store_page_gets_nowhere",
-        what: "a page of the shared store that has no time may end where it began",
-        tests: &["-p", "trailseal-postgres", "--test", "reading", "gets_on"],
-    },
-    Fault {
-        name: "store_cursor_moved_apart",
-        what: "the cursor in the shared store is moved after the transaction that adds the rows",
-        tests: &["-p", "trailseal-postgres", "--test", "kill"],
-    },
-    Fault {
-        name: "store_cursor_not_compared",
-        what: "a batch is added to the shared store wherever its cursor is",
-        tests: &["-p", "trailseal-postgres", "--test", "delivery"],
     },
     Fault {
         name: "idle_sink_fails_for_ever",
@@ -540,7 +515,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
         .iter()
         .chain(retirement::FAULTS)
         .chain(personal::FAULTS)
-        .chain(store_verify::FAULTS)
+        .chain(store::FAULTS)
         .filter(|fault| only.is_none_or(|only| only == fault.name))
     {
         let begun = Instant::now();

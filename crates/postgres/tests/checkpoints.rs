@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use server::Server;
-use trails::{SOON, check_equal, delivering, options, record, wait_stopped};
+use trails::{SOON, check_equal, copy_folder, delivering, options, record, wait_stopped};
 use trailseal_core::deliver::{SealedCheckpoint, Sink as _, SinkError};
 use trailseal_core::file::StdFiles;
 use trailseal_core::{Folder, Roll, Trail};
@@ -42,17 +42,6 @@ fn notes(server: &Server) -> Vec<(u64, String)> {
     let rows =
         server.rows("SELECT size, convert_from(note, 'UTF8') FROM trailseal.checkpoints ORDER BY size");
     rows.into_iter().map(|row| (row[0].parse().unwrap(), row[1].clone())).collect()
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_folder(&entry.path(), &to.join(entry.file_name())),
-            false => _ = std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap(),
-        }
-    }
 }
 
 #[test]

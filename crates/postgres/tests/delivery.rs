@@ -6,12 +6,11 @@
 mod server;
 mod trails;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use server::Server;
-use trails::{check_equal, delivering, lines, options, record, wait_stopped, wait_stored};
+use trails::{check_equal, copy_folder, delivering, lines, options, record, wait_stopped, wait_stored};
 use trailseal_core::clock::Clock;
 use trailseal_core::deliver::{Batch, BatchLine, Sink, SinkError};
 use trailseal_core::{Ack, AnyEvent, Status, Trail};
@@ -19,17 +18,6 @@ use trailseal_event::{Event, Index, Resource, Timestamp};
 use trailseal_postgres::StoreSink;
 
 const ORIGIN: &str = "example.com/delivery";
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_folder(&entry.path(), &to.join(entry.file_name())),
-            false => _ = std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap(),
-        }
-    }
-}
 
 #[test]
 fn every_event_arrives_once_with_its_exact_bytes() {

@@ -11,7 +11,7 @@ use trailseal_event::{Hit, Index, Order, Timestamp};
 use super::narrow::Narrowing;
 use super::place::Place;
 use super::statement::Rows;
-use super::windows::{Asked, Partition, Window};
+use super::windows::{Asked, Pace, Partition, Window};
 use crate::moment::Moment;
 
 /// Rows of one statement, at first and at most. Fewer in debug builds, so that small tests go several ways.
@@ -89,20 +89,23 @@ impl Walk<'_> {
             let origins = origins(client).await?;
             narrowing.of_origins(&origins.into_iter().map(|known| known.origin).collect::<Vec<_>>());
         }
-        let windows = match narrowing.is_of_few() {
-            true => vec![narrowing.bounds()],
-            false => {
-                let (partitions, beyond) = partitions(client).await?;
-                let bounds = narrowing.bounds();
-                let asked = Asked { order: self.order, place: place.as_ref(), bounds };
-                asked.windows(&partitions, beyond)
-            }
+        let bounds = narrowing.bounds();
+        let known = match narrowing.is_of_few() {
+            true => None,
+            false => Some(partitions(client).await?),
         };
         let mut rows = self.limit.saturating_add(1).clamp(ROWS_MIN, ROWS_MAX);
         let mut step = self.deadline.map(|_| STEP_MIN);
-        for window in &windows {
+        let mut pace = Pace::BEGIN;
+        loop {
+            let reached = found.reached.clone();
+            let asked = Asked { order: self.order, place: reached.as_ref(), bounds };
+            let (window, is_last) = match &known {
+                Some((partitions, beyond)) => asked.window(partitions, *beyond, pace),
+                None => (bounds, true),
+            };
             loop {
-                match self.look(client, &narrowing, window, rows, step, &mut found).await? {
+                match self.look(client, &narrowing, &window, rows, step, &mut found).await? {
                     Told::Enough => return Ok(found),
                     Told::All => break,
                     Told::Some => {}
@@ -115,18 +118,22 @@ impl Walk<'_> {
                     return Ok(found);
                 }
             }
+            if is_last {
+                return Ok(found);
+            }
             // What comes next lies behind this window.
             found.reached = window.end(self.order).or(found.reached.take());
             // A page that began where the window before ended has got no further in this one: it must, or whoever asks for the
             // next one would get the same for ever.
             let got_on = found.reached != place || cfg!(trailseal_fault = "store_page_gets_nowhere");
-            if self.is_late() && got_on && Some(window) != windows.last() {
+            if self.is_late() && got_on {
                 found.next.clone_from(&found.reached);
                 found.is_short = true;
                 return Ok(found);
             }
+            pace =
+                pace.after(found.hits.len(), self.limit.saturating_add(1).saturating_sub(found.hits.len()));
         }
-        Ok(found)
     }
 
     async fn look(

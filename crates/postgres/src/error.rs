@@ -64,6 +64,23 @@ pub enum StoreError {
         /// How long it was waited for.
         within: Duration,
     },
+    /// The answer takes more work than is allowed.
+    #[error(
+        "an answer of {store} takes more than the {} s or the memory allowed for it: narrow what is asked, for example by time",
+        within.as_secs_f64()
+    )]
+    WorkLimit {
+        /// The store.
+        store: String,
+        /// How long it may take.
+        within: Duration,
+    },
+    /// A histogram would have too many bars.
+    #[error("the histogram would have over {max} bars: use wider ones or a shorter time")]
+    Buckets {
+        /// The maximum.
+        max: usize,
+    },
     /// Nobody waits any more.
     #[error("could not {doing} {store} before the trail was closed")]
     Ended {
@@ -173,6 +190,11 @@ pub enum Problem {
 }
 
 impl StoreError {
+    /// Whether the server ended a statement, as it does with one that takes too long.
+    pub(crate) fn is_canceled(&self) -> bool {
+        matches!(self, StoreError::Postgres { source, .. } if source.code() == Some(&SqlState::QUERY_CANCELED))
+    }
+
     /// What kind of trouble it is.
     pub fn problem(&self) -> Problem {
         match self {
@@ -181,7 +203,9 @@ impl StoreError {
             StoreError::Unfit { .. } | StoreError::Newer { .. } | StoreError::Missing { .. } => {
                 Problem::Schema
             }
-            StoreError::System { .. } => Problem::Other,
+            StoreError::System { .. } | StoreError::WorkLimit { .. } | StoreError::Buckets { .. } => {
+                Problem::Other
+            }
             StoreError::Postgres { source, .. } => problem_of(source),
         }
     }

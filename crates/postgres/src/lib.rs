@@ -24,6 +24,9 @@ pub mod verify;
 pub use connect::{Connection, Lent, Pool};
 pub use deliver::{SINK_NAME, StoreSink, position_of};
 pub use error::{Problem, Refusal, StoreError};
-pub use read::{PAGE_BYTES_MAX, Reader, StoreCursor, StoreCursorError, StorePage, StoredOrigin};
+pub use read::{
+    Arrived, PAGE_BYTES_MAX, Reader, StoreCursor, StoreCursorError, StorePage, StorePosition,
+    StorePositionError, StoredOrigin,
+};
 pub use schema::{VERSION, check_readable, migrate, version};
 pub use url::{StoreUrl, split_password};

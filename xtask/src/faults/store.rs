@@ -19,6 +19,21 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-postgres", "--test", "reading", "gets_on"],
     },
     Fault {
+        name: "store_tail_passes_unread",
+        what: "whoever follows a shared store passes events that did not fit into a look",
+        tests: &["-p", "trailseal-postgres", "--test", "reading", "following"],
+    },
+    Fault {
+        name: "store_extents_believed",
+        what: "events of a shared store that its extents do not know are not looked for",
+        tests: &["-p", "trailseal-postgres", "--lib", "read::extent"],
+    },
+    Fault {
+        name: "store_untold_values_left_out",
+        what: "values that only lines tell are left out of the counts of a shared store",
+        tests: &["-p", "trailseal-postgres", "--test", "reading", "counting"],
+    },
+    Fault {
         name: "store_cursor_moved_apart",
         what: "the cursor in the shared store is moved after the transaction that adds the rows",
         tests: &["-p", "trailseal-postgres", "--test", "kill"],

@@ -412,6 +412,8 @@ pub(crate) struct Tail {
     pub(crate) follow: bool,
     #[command(flatten)]
     pub(crate) filters: Filters,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
     /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
@@ -445,6 +447,8 @@ pub(crate) struct Summary {
     /// The width of one histogram bar: 15m, 1h, 1d, … [default: gives up to 48 bars]
     #[arg(long, value_name = "SPAN")]
     pub(crate) bucket: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
 }
 
 #[cfg(feature = "postgres")]
@@ -552,6 +556,8 @@ pub(crate) struct Export {
     /// In CSV, also the columns before, after, changes and details, as JSON
     #[arg(long)]
     pub(crate) json_columns: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
     /// Show personal values in plain; a bundle has them in a file beside its lines
     #[arg(long)]
     pub(crate) personal: bool,

@@ -21,6 +21,7 @@ mod opening;
 mod reading;
 mod receipt;
 mod registry;
+mod relay;
 mod room;
 mod server;
 mod shared;
@@ -49,8 +50,10 @@ fn _trailseal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<reading::Events>()?;
     module.add_class::<reading::Page>()?;
     module.add_class::<server::Server>()?;
+    module.add_class::<relay::Relay>()?;
     module.add_function(wrap_pyfunction!(run_command, module)?)?;
     module.add_function(wrap_pyfunction!(to_json, module)?)?;
+    module.add_function(wrap_pyfunction!(outbox_schema, module)?)?;
     module.add_function(wrap_pyfunction!(fork_generation, module)?)?;
     ends::prepare(module)
 }
@@ -69,6 +72,12 @@ fn to_json(value: &Bound<'_, PyAny>) -> PyResult<String> {
     writer.value("value", value);
     writer.finish()?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The SQL that makes an outbox.
+#[pyfunction]
+fn outbox_schema() -> &'static str {
+    trailseal_outbox::SCHEMA_SQL
 }
 
 /// How often this process was forked, as far as the core has seen.

@@ -12,6 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use erasure::Erase;
 pub(crate) use filters::Filters;
 pub(crate) use retention::{Hold, Retain, Sink, days};
+#[cfg(feature = "postgres")]
+pub(crate) use store::OutboxFlag;
 pub(crate) use store::StoreFlag;
 
 /// An audit log that never slows the request, never loses what it accepted, and detects every rewrite.
@@ -191,6 +193,22 @@ pub(crate) enum Command {
     Store {
         #[command(subcommand)]
         command: Store,
+    },
+    /// Take events over from the outbox of an application, or make, show or release it
+    #[cfg(feature = "postgres")]
+    #[command(
+        after_help = "Example:\n  trailseal outbox migrate --outbox postgres://app@db.example/shop\n  trailseal outbox relay --outbox postgres://app@db.example/shop"
+    )]
+    Outbox {
+        #[command(subcommand)]
+        command: Outbox,
+    },
+    /// Try again what could not be recorded, after what is wrong was put right
+    #[cfg(feature = "postgres")]
+    #[command(after_help = "Example:\n  trailseal redeliver --outbox postgres://app@db.example/shop")]
+    Redeliver {
+        #[command(flatten)]
+        outbox: OutboxFlag,
     },
     /// List the sinks that hold back retirement, or forget one that is gone
     #[command(after_help = "Example:\n  trailseal sink list\n  trailseal sink forget old-database")]
@@ -464,6 +482,39 @@ pub(crate) enum Store {
         /// What the names of the roles begin with
         #[arg(long, default_value = "trailseal", value_name = "NAME")]
         prefix: String,
+    },
+}
+
+#[cfg(feature = "postgres")]
+#[derive(Subcommand)]
+pub(crate) enum Outbox {
+    /// Take its events over into the trail, each once, until it is stopped
+    Relay {
+        #[command(flatten)]
+        outbox: OutboxFlag,
+        /// End once it is empty
+        #[arg(long)]
+        until_empty: bool,
+    },
+    /// Make the tables in the application's database
+    Migrate {
+        #[command(flatten)]
+        outbox: OutboxFlag,
+    },
+    /// Print the SQL that makes the tables, for migrations of the application's own
+    Schema,
+    /// Show what waits, and what could not be recorded
+    Status {
+        #[command(flatten)]
+        outbox: OutboxFlag,
+    },
+    /// Let others take over what a trail has claimed that is gone for ever
+    Release {
+        /// The trail
+        #[arg(long, value_name = "ORIGIN")]
+        origin: String,
+        #[command(flatten)]
+        outbox: OutboxFlag,
     },
 }
 

@@ -99,6 +99,14 @@ pub enum StoreError {
         /// The newest known.
         known: i32,
     },
+    /// There is no outbox in that database yet.
+    #[error(
+        "{store} has no outbox yet: run `trailseal outbox migrate`, or the SQL that `trailseal outbox schema` prints"
+    )]
+    NoOutbox {
+        /// The database.
+        store: String,
+    },
     /// There is no store in that database yet.
     #[error("{store} holds no store yet: deliver to it first, with a role that may create schemas")]
     Missing {
@@ -200,9 +208,10 @@ impl StoreError {
         match self {
             StoreError::Url { .. } | StoreError::File { .. } => Problem::Settings,
             StoreError::TimedOut { .. } | StoreError::Ended { .. } => Problem::Unreachable,
-            StoreError::Unfit { .. } | StoreError::Newer { .. } | StoreError::Missing { .. } => {
-                Problem::Schema
-            }
+            StoreError::Unfit { .. }
+            | StoreError::Newer { .. }
+            | StoreError::NoOutbox { .. }
+            | StoreError::Missing { .. } => Problem::Schema,
             StoreError::System { .. } | StoreError::WorkLimit { .. } | StoreError::Buckets { .. } => {
                 Problem::Other
             }

@@ -9,11 +9,13 @@
 //! arrives once, whatever dies; `line` holds the event's exact bytes, and the other columns only help to find it; nothing is
 //! changed or deleted; and no password is ever shown.
 
+mod abandoned;
 pub mod columns;
 mod connect;
 mod deliver;
 mod error;
 mod moment;
+pub mod outbox;
 mod read;
 pub mod roles;
 mod schema;
@@ -21,6 +23,7 @@ mod tls;
 mod url;
 pub mod verify;
 
+pub use abandoned::{AbandonedSlots, AbandonedTimes};
 pub use connect::{Connection, Lent, Pool};
 pub use deliver::{SINK_NAME, StoreSink, position_of};
 pub use error::{Problem, Refusal, StoreError};

@@ -63,4 +63,19 @@ pub(super) const FAULTS: &[Fault] = &[
         what: "the columns of a store's rows are not made again from their lines",
         tests: &["-p", "trailseal-cli", "--test", "store_verify"],
     },
+    Fault {
+        name: "outbox_not_masked",
+        what: "an event lies in the outbox as it was given, secrets and all",
+        tests: &["-p", "trailseal-postgres", "--test", "outbox", "no_secret"],
+    },
+    Fault {
+        name: "outbox_takes_claimed",
+        what: "a relay takes events over that another trail has claimed",
+        tests: &["-p", "trailseal-postgres", "--test", "outbox", "no_other_one"],
+    },
+    Fault {
+        name: "outbox_looks_again",
+        what: "a relay looks for new commits in the middle of what it found",
+        tests: &["-p", "trailseal-postgres", "--test", "outbox", "commits_later"],
+    },
 ];

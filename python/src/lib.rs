@@ -1,7 +1,7 @@
 //! The native part of the Python package `trailseal`.
 //!
 //! In the order of an event's way: `fields` and `heads` (the keywords of `record`), `values` (anything as JSON text; with `kinds`),
-//! `context` (what the request adds), `trail` (records it), `awaited` (what is waited for), `room` (where the buffer has none),
+//! `context` (what the request adds; `request` reads its headers), `trail` (records it), `awaited` (what is waited for), `room` (where the buffer has none),
 //! `waits` (asyncio), `reading` (what comes back). `shared` is
 //! the open trail, through forks; `ends` is the end of the process; `notices` is what an operator should know.
 //!
@@ -22,6 +22,7 @@ mod reading;
 mod receipt;
 mod registry;
 mod relay;
+mod request;
 mod room;
 mod server;
 mod shared;

@@ -70,6 +70,13 @@ class RequestContext:
         on_behalf_of: Actor | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> None: ...
+    @staticmethod
+    def of_headers(
+        headers: Iterable[tuple[bytes, bytes]], *, ip: str | None = None, service: str | None = None
+    ) -> RequestContext:
+        """The context of a request with these headers, whose names are in lower case: user agent, request id (a new
+        one if none was sent), correlation id, trace and span."""
+
     def set(
         self,
         *,

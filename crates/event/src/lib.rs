@@ -29,6 +29,7 @@ pub mod policy;
 mod rewrite;
 mod steps;
 mod timestamp;
+pub mod trace_parent;
 
 pub use event::{
     Actor, BadLine, CONTEXT_FIELDS, Category, Context, DEPTH_MAX, Event, NO_OUTCOME, NoAction, Note, Number,

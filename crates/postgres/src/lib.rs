@@ -19,6 +19,7 @@ pub mod outbox;
 mod read;
 pub mod roles;
 mod schema;
+pub mod shared;
 mod tls;
 mod url;
 pub mod verify;

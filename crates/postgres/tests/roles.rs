@@ -5,12 +5,16 @@
 mod server;
 mod trails;
 
+use std::sync::Arc;
+
 use server::Server;
 use trails::{SOON, check_equal, delivering, options, record, wait_stored};
 use trailseal_core::deliver::MustEnd;
+use trailseal_event::count::FacetField;
+use trailseal_event::filter::Filter;
 use trailseal_postgres::roles::{self, GapKind};
 use trailseal_postgres::verify::{StoreVerifyError, StoreVerifyOptions, verify_store};
-use trailseal_postgres::{Connection, StoreError, StoreUrl, migrate, version};
+use trailseal_postgres::{Connection, Pool, Reader, StoreError, StorePosition, StoreUrl, migrate, version};
 
 const ORIGIN: &str = "example.com/roles";
 
@@ -128,6 +132,7 @@ fn each_role_can_do_its_work_and_nothing_else() {
     ] {
         assert_eq!(refused(&server, "support", &sql), "42501", "{sql}");
     }
+    check_reading(&server);
     // A function of the reader's own learns nothing of other tenants' rows.
     run(
         &server,
@@ -160,6 +165,18 @@ fn each_role_can_do_its_work_and_nothing_else() {
 }
 
 /// The rows are all there after everything that was tried.
+/// Counts, values and what arrives are of the reader's tenant too, though the filter names none.
+fn check_reading(server: &Server) {
+    let reader = |user: &str| Reader::new(Arc::new(Pool::new(url(server, user), 1)));
+    let (support, all) = (reader("support"), Filter { system: true, ..Filter::default() });
+    assert_eq!(support.count(&all).unwrap(), 100);
+    assert_eq!(support.facets(&all, FacetField::Tenant, 9).unwrap(), [("t1".to_owned(), 100)]);
+    assert_eq!(support.summary(&all, 9, None).unwrap().total, 100);
+    let arrived = support.after(&all, &StorePosition::default(), 10_000, None).unwrap();
+    assert_eq!((arrived.hits.len(), arrived.is_all), (100, true));
+    assert!(reader("newcomer").newest(&all, 9).unwrap().0.is_empty());
+}
+
 fn check_in_audit(server: &Server, dir: &tempfile::TempDir) {
     let wanted = trails::lines(dir.path()).len().to_string();
     assert_eq!(rows(server, "auditor", "SELECT count(*) FROM trailseal.events"), [[wanted]]);

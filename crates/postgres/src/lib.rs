@@ -15,6 +15,7 @@ mod deliver;
 mod error;
 mod moment;
 mod read;
+mod retire;
 pub mod roles;
 mod schema;
 mod tls;
@@ -24,6 +25,9 @@ pub mod verify;
 pub use connect::{Connection, Lent, Pool};
 pub use deliver::{SINK_NAME, StoreSink, position_of};
 pub use error::{Problem, Refusal, StoreError};
-pub use read::{PAGE_BYTES_MAX, Reader, StoreCursor, StoreCursorError, StorePage, StoredOrigin};
+pub use read::{
+    PAGE_BYTES_MAX, Reader, RetiredEvent, StoreCursor, StoreCursorError, StorePage, StoredOrigin,
+};
+pub use retire::{RetiredOrigin, retire};
 pub use schema::{VERSION, check_readable, migrate, version};
 pub use url::{StoreUrl, split_password};

@@ -8,6 +8,7 @@
 mod condition;
 mod narrow;
 mod place;
+mod retired;
 mod sql;
 mod statement;
 mod walk;
@@ -25,6 +26,7 @@ use trailseal_event::{Hit, Index, Order};
 use narrow::Narrowing;
 use place::Place;
 pub use place::{StoreCursor, StoreCursorError};
+pub use retired::RetiredEvent;
 pub use walk::StoredOrigin;
 use walk::{Found, Walk};
 

@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyTuple};
 use trailseal_event::{Event, EventText};
 
 use crate::heads::{Head, head_text, plain_text};
+use crate::request::context_fields;
 use crate::values::Writer;
 
 /// What a request knows.
@@ -151,6 +152,24 @@ impl RequestContext {
         }
         given.map_or(Ok(()), |given| context.change(given))?;
         Ok(context)
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (headers, *, ip=None, service=None))]
+    fn of_headers(
+        headers: &Bound<'_, PyAny>,
+        ip: Option<&str>,
+        service: Option<&str>,
+    ) -> PyResult<RequestContext> {
+        let mut context = Vec::with_capacity(8);
+        context_fields(headers, ip, service, |name, value| {
+            let mut text = vec![b'"'];
+            crate::texts::escape(value.as_bytes(), &mut text);
+            text.push(b'"');
+            context.push((name.to_owned(), String::from_utf8_lossy(&text).into_owned()));
+        })?;
+        let facts = Facts { whole: whole(&context), context, ..Facts::default() };
+        Ok(RequestContext { facts: Mutex::new(Arc::new(facts)) })
     }
 
     #[pyo3(signature = (**given))]

@@ -1,7 +1,7 @@
 //! The native part of the Python package `trailseal`.
 //!
 //! In the order of an event's way: `fields` and `heads` (the keywords of `record`), `values` (anything as JSON text; with `kinds`),
-//! `context` (what the request adds), `trail` (records it), `awaited` (what is waited for), `room` (where the buffer has none),
+//! `context` (what the request adds; `request` reads its headers), `trail` (records it), `awaited` (what is waited for), `room` (where the buffer has none),
 //! `waits` (asyncio), `reading` (what comes back). `shared` is
 //! the open trail, through forks; `ends` is the end of the process; `notices` is what an operator should know.
 //!
@@ -21,6 +21,8 @@ mod opening;
 mod reading;
 mod receipt;
 mod registry;
+mod relay;
+mod request;
 mod room;
 mod server;
 mod shared;
@@ -49,8 +51,10 @@ fn _trailseal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<reading::Events>()?;
     module.add_class::<reading::Page>()?;
     module.add_class::<server::Server>()?;
+    module.add_class::<relay::Relay>()?;
     module.add_function(wrap_pyfunction!(run_command, module)?)?;
     module.add_function(wrap_pyfunction!(to_json, module)?)?;
+    module.add_function(wrap_pyfunction!(outbox_schema, module)?)?;
     module.add_function(wrap_pyfunction!(fork_generation, module)?)?;
     ends::prepare(module)
 }
@@ -69,6 +73,12 @@ fn to_json(value: &Bound<'_, PyAny>) -> PyResult<String> {
     writer.value("value", value);
     writer.finish()?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The SQL that makes an outbox.
+#[pyfunction]
+fn outbox_schema() -> &'static str {
+    trailseal_outbox::SCHEMA_SQL
 }
 
 /// How often this process was forked, as far as the core has seen.

@@ -79,7 +79,10 @@ pub(crate) fn told(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Vec<(String
     let mut told = Vec::new();
     for (name, value) in settings.into_iter().flat_map(|settings| settings.iter()) {
         if !value.is_none() {
-            told.push((name.extract()?, told_of(&value)?));
+            let name: String = name.extract()?;
+            // What the command line calls it.
+            let name = if name == "store" { "store.url".to_owned() } else { name };
+            told.push((name, told_of(&value)?));
         }
     }
     Ok(told)

@@ -13,6 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use pyo3::prelude::*;
 use trailseal_cli::application::{Application, Sources, Trouble};
 use trailseal_core::{CloseError, Closed, OpenError, Trail, fork};
+use trailseal_postgres::AbandonedSlots;
 
 use crate::room::Room;
 use crate::{failures, notices};
@@ -46,6 +47,8 @@ pub(crate) struct Opened {
     pub(crate) trail: Trail,
     pub(crate) origin: Arc<str>,
     pub(crate) room: Arc<Room>,
+    /// Delivers the slots that nobody holds.
+    abandoned: Option<AbandonedSlots>,
 }
 
 /// Why there is no trail.
@@ -188,7 +191,8 @@ impl Shared {
         let origin = trail.origin().into();
         // Nobody else sets it: this is under the lock.
         let room = Arc::new(Room::new(trail.room_wait()));
-        let _ = current.opened.set(Opened { trail, origin, room });
+        let abandoned = self.application.deliver_abandoned(notices::on_notice())?;
+        let _ = current.opened.set(Opened { trail, origin, room, abandoned });
         Ok(())
     }
 
@@ -226,6 +230,13 @@ impl Shared {
     /// Closes the trail of this process, if it is open. Later closes do nothing.
     pub(crate) fn close(&self, timeout: Duration) -> Result<Option<Closed>, CloseError> {
         self.is_closed.store(true, Ordering::Release);
+        let current = self.current.load_full();
+        if current.number == fork::generation()
+            && let Some(abandoned) = current.opened.get().and_then(|opened| opened.abandoned.as_ref())
+        {
+            abandoned.end();
+        }
+        drop(current);
         let closed = self.if_open().map(|trail| trail.close(timeout));
         self.has_closed.store(true, Ordering::Release);
         closed.transpose()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
+use trailseal_core::deliver::DeliveryState;
 use trailseal_core::{Ack, AnyEvent, CloseError, FlushError, RecordError, RecordOptions, SealError};
 use trailseal_event::{Event, EventText};
 
@@ -18,6 +19,7 @@ use crate::heads::plain_text;
 use crate::opening::Opening;
 use crate::reading::{self, Asked, Events, Page};
 use crate::receipt::Receipt;
+use crate::relay::Relay;
 use crate::server::Server;
 use crate::shared::{Shared, Temporary};
 
@@ -344,6 +346,28 @@ impl Trail {
         self.begin(py, &action, &fields, ack_of(ack.as_deref())?)?.into_python(py)
     }
 
+    /// An event for an outbox: its id, its JSON text, and what of it was masked.
+    fn _prepare<'py>(
+        &self,
+        py: Python<'py>,
+        action: Bound<'py, PyAny>,
+        fields: &Bound<'py, PyDict>,
+    ) -> PyResult<(String, String, Vec<String>)> {
+        let (fields, _, ack) = Fields::of(fields)?;
+        if ack.is_some() {
+            let text = "an event in the outbox has no 'ack': it is recorded after the commit";
+            return Err(PyTypeError::new_err(text));
+        }
+        let event = fields.with_event(py, &action, |event| event_of(py, event))?;
+        let prepared = self.shared.opened(py)?.trail.prepared(&event);
+        let prepared = prepared.map_err(|error| of_record(py, &error))?;
+        Ok((prepared.id, prepared.json, prepared.masked))
+    }
+
+    fn relay_outbox(&self, py: Python<'_>, url: &str) -> PyResult<Relay> {
+        Relay::start(py, &self.shared, url)
+    }
+
     fn _begin_all<'py>(
         &self,
         py: Python<'py>,
@@ -538,6 +562,11 @@ impl Trail {
         for sink in stats.deliveries {
             let numbers = PyDict::new(py);
             numbers.set_item("lag_events", sink.lag_events)?;
+            let trouble = match sink.state {
+                DeliveryState::Failing { reason } | DeliveryState::Stopped { reason, .. } => Some(reason),
+                _ => None,
+            };
+            numbers.set_item("trouble", trouble)?;
             sinks.set_item(sink.name, numbers)?;
         }
         numbers.set_item("sinks", sinks)?;

@@ -3,10 +3,12 @@ seen."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+import trailseal
 from trailseal._client_address import ProxyHeader, client_address, networks
-from trailseal._request import new_request_id, trace_and_span
 
 TRUSTED = networks(["10.0.0.0/8", "::1/128", "192.0.2.7"])
 
@@ -51,24 +53,30 @@ def test_what_is_no_network_is_refused() -> None:
     assert networks("10.1.2.3/8") == networks(["10.0.0.0/8"])
 
 
+def context(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    fields: dict[str, Any] = trailseal.RequestContext.of_headers(headers).as_dict()["context"]
+    return fields
+
+
 def test_only_a_whole_traceparent_counts() -> None:
     trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-    assert trace_and_span(f"00-{trace}-{span}-01".encode()) == (trace, span)
-    assert trace_and_span(f"01-{trace}-{span}-01-more".encode()) == (trace, span)
-    for bad in (
-        f"00-{trace}-{span}-01-more",
-        f"ff-{trace}-{span}-01",
-        f"00-{'0' * 32}-{span}-01",
-        f"00-{trace}-{'0' * 16}-01",
-        f"00-{trace.upper()}-{span}-01",
-        f"00-{trace}-{span}",
-        "<script>",
-    ):
-        assert trace_and_span(bad.encode()) is None, bad
+    found = context((b"traceparent", f"00-{trace}-{span}-01".encode()))
+    assert (found["trace_id"], found["span_id"]) == (trace, span)
+    for bad in (f"00-{trace}-{span}-01-more".encode(), b"00-\xff", b"<script>"):
+        assert "trace_id" not in context((b"traceparent", bad)), bad
 
 
 def test_request_ids_are_uuids_of_version_7_in_order() -> None:
-    ids = [new_request_id() for _ in range(100)]
+    ids = [str(context()["request_id"]) for _ in range(100)]
     assert len(set(ids)) == 100
     assert all(len(id) == 36 and id[14] == "7" and id[19] in "89ab" for id in ids)
     assert [id[:13] for id in ids] == sorted(id[:13] for id in ids)
+
+
+def test_of_a_header_the_first_value_counts_whatever_its_bytes() -> None:
+    sent = ((b"user-agent", b'a"\\\n\xff\x00'), (b"user-agent", b"b"), (b"x-request-id", b""), (b"host", b"c"))
+    found = context(*sent)
+    assert found["user_agent"] == 'a"\\\n\ufffd\x00'
+    assert found["correlation_id"] == found["request_id"]
+    assert set(found) == {"user_agent", "request_id", "correlation_id"}
+    assert len(context((b"user-agent", b"x" * 100_000))["user_agent"]) == 65_536

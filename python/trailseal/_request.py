@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from . import RequestContext
 from ._client_address import Network, ProxyHeader, client_address
@@ -15,14 +13,19 @@ from ._types import Actor, EventFields, Id
 
 _R = TypeVar("_R")
 
-#: The headers that are read.
-HEADERS = frozenset({b"user-agent", b"x-request-id", b"x-correlation-id", b"traceparent", b"x-forwarded-for", b"forwarded"})
+#: Where WSGI has the headers that are read.
+_ENVIRON = {
+    f"HTTP_{name.decode().upper().replace('-', '_')}": name
+    for name in (
+        b"user-agent",
+        b"x-request-id",
+        b"x-correlation-id",
+        b"traceparent",
+        b"x-forwarded-for",
+        b"forwarded",
+    )
+}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-_HEX = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?", re.DOTALL)
-# A header is cut by the core; what is longer than any event is not even decoded.
-_TEXT_MAX = 65_536
-# The digit of a UUID that holds its variant in two bits.
-_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,55 +41,27 @@ class Settings(Generic[_R]):
 
 
 def context_of(
-    settings: Settings[_R], request: _R, peer: str | None, headers: Callable[[bytes], list[bytes]]
+    settings: Settings[_R], request: _R, peer: str | None, headers: Iterable[tuple[bytes, bytes]]
 ) -> RequestContext:
-    """The context of a request. `headers` gives all values of a header, whose name is in lower case."""
-    fields: dict[str, str] = {}
-    if settings.service is not None:
-        fields["service"] = settings.service
-    written = headers(settings.proxy_header.encode()) if settings.trusted_proxies else []
+    """The context of a request with these headers, whose names are in lower case."""
+    written: list[bytes] = []
+    if settings.trusted_proxies:
+        name, headers = settings.proxy_header.encode(), tuple(headers)
+        written = [value for known, value in headers if known == name]
     ip = client_address(peer, written, settings.trusted_proxies, settings.proxy_header)
-    if ip is not None:
-        fields["ip"] = ip
-    user_agent = _first(headers(b"user-agent"))
-    if user_agent is not None:
-        fields["user_agent"] = user_agent
-    request_id = _first(headers(b"x-request-id")) or new_request_id()
-    fields["request_id"] = request_id
-    # Sampling goes by it: what a request does is kept or left out as a whole.
-    fields["correlation_id"] = _first(headers(b"x-correlation-id")) or request_id
-    parents = headers(b"traceparent")
-    ids = trace_and_span(parents[0]) if parents else None
-    if ids is not None:
-        fields["trace_id"], fields["span_id"] = ids
-    return RequestContext(
-        actor=None if settings.principal is None else settings.principal(request),
-        tenant=None if settings.tenant is None else settings.tenant(request),
-        context=fields,
-    )
+    context = RequestContext.of_headers(headers, ip=ip, service=settings.service)
+    if settings.principal is not None:
+        context.set(actor=settings.principal(request))
+    if settings.tenant is not None:
+        context.set(tenant=settings.tenant(request))
+    return context
 
 
-def _first(values: list[bytes]) -> str | None:
-    return values[0][:_TEXT_MAX].decode("utf-8", "replace") if values and values[0] else None
-
-
-def new_request_id() -> str:
-    """A UUIDv7."""
-    drawn, millis = os.urandom(10).hex(), f"{time.time_ns() // 1_000_000:012x}"
-    return f"{millis[:8]}-{millis[8:]}-7{drawn[:3]}-{_VARIANT[drawn[3]]}{drawn[4:7]}-{drawn[7:19]}"
-
-
-def trace_and_span(value: bytes) -> tuple[str, str] | None:
-    """The ids of a W3C ``traceparent``: version - trace - parent - flags. Later versions may have more behind
-    it."""
-    found = _HEX.fullmatch(value.strip())
-    if found is None:
-        return None
-    version, trace, span, more = found.groups()
-    is_known = version != b"ff" and (version != b"00" or more is None)
-    if not is_known or not trace.strip(b"0") or not span.strip(b"0"):
-        return None
-    return trace.decode(), span.decode()
+def headers_of(environ: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """The headers of a request in WSGI's form, which has joined the values of one that was sent several times."""
+    # Of a header with an underscore in its name servers make the same key, but a proxy would not see it.
+    sent = ((name, environ.get(key)) for key, name in _ENVIRON.items())
+    return [(name, str(value).encode("latin-1", "replace")) for name, value in sent if value is not None]
 
 
 def outcome_of(status: int) -> str:

@@ -70,6 +70,13 @@ class RequestContext:
         on_behalf_of: Actor | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> None: ...
+    @staticmethod
+    def of_headers(
+        headers: Iterable[tuple[bytes, bytes]], *, ip: str | None = None, service: str | None = None
+    ) -> RequestContext:
+        """The context of a request with these headers, whose names are in lower case: user agent, request id (a new
+        one if none was sent), correlation id, trace and span."""
+
     def set(
         self,
         *,
@@ -124,6 +131,21 @@ class Server:
     ) -> None: ...
 
 @final
+class Relay:
+    """Takes events over from an outbox until it is stopped, or the trail is closed."""
+
+    def stats(self) -> dict[str, Any]:
+        """``taken_over``, ``refused`` (put aside, since they cannot be recorded), and ``trouble``: why nothing is taken over
+        at the moment, or ``None``."""
+    def wait_emptied(self, timeout: float = 10.0) -> bool:
+        """Waits until what was committed before this call is taken over. ``False`` if time is up."""
+    def stop(self) -> None:
+        """Ends it. What waits in the outbox stays there."""
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
 class Awaited:
     """Events that have an index, or wait for room, and whose level is not reached yet. Internal."""
 
@@ -187,6 +209,8 @@ class Trail:
         mask_preset: str | None = None,
         mask_replace_with: Literal["fixed", "remove", "last4", "hmac"] | None = None,
         anchors: Iterable[Mapping[str, str]] | None = None,
+        store: str | None = None,
+        store_password: str | None = None,
     ) -> Self:
         """Opens the trail in folder ``dir`` for writing, and makes it if there is none. What an earlier process had
         accepted is recovered first.
@@ -196,6 +220,9 @@ class Trail:
         (``TRAILSEAL_…``, unless ``environment=False``), then from keywords; later ones win.
 
         ``personal`` names the values that can be erased, such as ``[{"preset": "usual"}]``; see docs/erasure.md.
+
+        ``store`` is the URL of a shared store on PostgreSQL, ``postgres://USER@HOST/DATABASE``: every event is delivered to
+        it, once, and ``ack="store"`` waits for that. See docs/store.md.
 
         With ``workers="slots"`` each process takes a trail of its own in the folder, at its first use of it, also after a
         fork; readers see them as one. ``warm_up=True`` takes it at once, also in each forked child.
@@ -262,6 +289,11 @@ class Trail:
         """Records events as one: those that the policy keeps get consecutive indexes, or none gets any, also after a
         crash. Each is a mapping with ``action`` and the keywords of ``record``."""
     def _begin(self, action: str, fields: EventFields) -> Receipt | Awaited: ...
+    def _prepare(self, action: str, fields: EventFields) -> tuple[str, str, list[str]]: ...
+    def relay_outbox(self, url: str) -> Relay:
+        """Takes events over from the outbox in the database at ``url`` (``postgres://USER@HOST/DATABASE``), each once, on
+        a thread of its own. See ``trailseal.outbox``. Several trails may do so at once. With slots, or after a fork, call it in
+        each process that is to do it."""
     def _begin_all(self, events: Iterable[Mapping[str, Any]], ack: Ack | None) -> list[Receipt] | Awaited: ...
     def query(
         self,
@@ -376,6 +408,7 @@ class Trail:
 def run_command(arguments: Sequence[str]) -> int:
     """The command ``trailseal``; returns its exit code."""
 
+def outbox_schema() -> str: ...
 def to_json(value: Any) -> str:
     """A value as ``record`` would write it, without masking."""
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 from . import RequestContext, Trail, request_context
 from ._client_address import ProxyHeader, networks
 from ._lifespan import App, Message, Receive, Scope, Send, closing
 from ._recording import hand_in, let_go, reached
-from ._request import HEADERS, SAFE_METHODS, Mutation, Settings, context_of
+from ._request import SAFE_METHODS, Mutation, Settings, context_of
 from ._types import Actor, Id
 from .context import entered
 
@@ -70,17 +69,10 @@ class AuditMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "lifespan" and self._closes:
-            await closing(self.app, lambda: self.trail, scope, receive, send)
-        elif kind not in ("http", "websocket") or isinstance(scope.get(CONTEXT_KEY), RequestContext):
-            # Of an application that is mounted in another: the request has its context.
-            await self.app(scope, receive, send)
-        else:
-            await self._request(scope, receive, send)
-
-    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        context = self._context(scope)
-        scope[CONTEXT_KEY] = context
+        if kind not in ("http", "websocket") or isinstance(scope.get(CONTEXT_KEY), RequestContext):
+            await self._no_request(scope, receive, send)
+            return
+        context = scope[CONTEXT_KEY] = self._context(scope)
         scope[TRAIL_KEY] = self.trail
         token = request_context.set(context)
         try:
@@ -89,18 +81,24 @@ class AuditMiddleware:
             else:
                 await self.app(scope, receive, send)
         finally:
-            # A request that is thrown away unfinished may end elsewhere, where this context never was.
-            with suppress(ValueError):
+            # A request that is thrown away unfinished may end elsewhere, where this context never was. No `suppress`,
+            # which costs half a microsecond a request.
+            try:  # noqa: SIM105
                 request_context.reset(token)
+            except ValueError:
+                pass
+
+    async def _no_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" and self._closes:
+            await closing(self.app, lambda: self.trail, scope, receive, send)
+        else:
+            # Of an application that is mounted in another: the request has its context.
+            await self.app(scope, receive, send)
 
     def _context(self, scope: Scope) -> RequestContext:
-        sent: dict[bytes, list[bytes]] = {}
-        for name, value in scope.get("headers") or ():
-            if name in HEADERS:
-                sent.setdefault(name, []).append(value)
         client = scope.get("client")
         peer = str(client[0]) if client else None
-        return context_of(self._settings, scope, peer, lambda name: sent.get(name, []))
+        return context_of(self._settings, scope, peer, scope.get("headers") or ())
 
     async def _mutation(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         mutation = Mutation(scope["method"], scope.get("path", ""))

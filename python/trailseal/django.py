@@ -43,7 +43,7 @@ from django.utils.module_loading import import_string
 from . import RequestContext, Trail, request_context
 from ._client_address import networks
 from ._recording import hand_in, let_go, reached, record
-from ._request import SAFE_METHODS, Mutation, Settings, context_of
+from ._request import SAFE_METHODS, Mutation, Settings, context_of, headers_of
 from .asgi import CloseAtShutdown
 from .context import entered
 
@@ -182,14 +182,7 @@ class AuditMiddleware:
 
     def _context(self, request: HttpRequest) -> RequestContext:
         meta = request.META
-
-        def headers(name: bytes) -> list[bytes]:
-            key = name.decode().upper().replace("-", "_")
-            # Of a header with an underscore in its name servers make the same key, but a proxy would not see it.
-            value = meta.get(f"HTTP_{key}")
-            return [] if value is None else [value.encode("latin-1", "replace")]
-
-        return context_of(self._settings, request, meta.get("REMOTE_ADDR") or None, headers)
+        return context_of(self._settings, request, meta.get("REMOTE_ADDR") or None, headers_of(meta))
 
     def _mutation(self, request: HttpRequest) -> Mutation | None:
         if not self._settings.records_mutations or request.method in SAFE_METHODS:

@@ -12,7 +12,7 @@ from typing import Any
 from . import RequestContext, Trail
 from ._client_address import ProxyHeader, networks
 from ._recording import record
-from ._request import SAFE_METHODS, Mutation, Settings, context_of
+from ._request import SAFE_METHODS, Mutation, Settings, context_of, headers_of
 from ._types import Actor, Id
 from .context import entered
 
@@ -91,12 +91,8 @@ class AuditMiddleware:
         return None if self._route is None else self._route(environ)
 
     def _context(self, environ: Environ) -> RequestContext:
-        def headers(name: bytes) -> list[bytes]:
-            # WSGI has joined the values of a header that was sent several times.
-            value = environ.get(f"HTTP_{name.decode().upper().replace('-', '_')}")
-            return [] if value is None else [str(value).encode("latin-1", "replace")]
-
-        return context_of(self._settings, environ, environ.get("REMOTE_ADDR") or None, headers)
+        peer = environ.get("REMOTE_ADDR") or None
+        return context_of(self._settings, environ, peer, headers_of(environ))
 
 
 def _within(

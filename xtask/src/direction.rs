@@ -10,19 +10,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each crate, and which of ours its code may use.
-const CRATES: [(&str, &[&str]); 12] = [
+const CRATES: [(&str, &[&str]); 13] = [
     ("tlog", &[]),
     ("event", &[]),
     ("core", &["tlog", "event"]),
     ("import", &["event"]),
     ("export", &["tlog", "event", "core"]),
     ("index", &["tlog", "event", "core"]),
-    ("postgres", &["tlog", "event", "core"]),
+    ("outbox", &["event", "core"]),
+    ("postgres", &["tlog", "event", "core", "outbox"]),
     ("server", &["tlog", "event", "core", "index", "export"]),
-    ("cli", &["tlog", "event", "core", "import", "export", "index", "postgres", "server"]),
+    ("cli", &["tlog", "event", "core", "import", "export", "index", "outbox", "postgres", "server"]),
     ("testkit", &["tlog", "event", "core"]),
     ("derive", &[]),
-    ("trailseal", &["tlog", "event", "core", "export", "index", "postgres", "server", "derive"]),
+    ("trailseal", &["tlog", "event", "core", "export", "index", "outbox", "postgres", "server", "derive"]),
 ];
 
 /// The parts of a crate that may name `std::fs`. The handoff is memory that outlives the process, and locks are the

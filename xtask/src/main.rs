@@ -59,7 +59,8 @@ fn main() -> ExitCode {
 
 /// What is tested beside the defaults. `object-store` is not: its test needs an S3 server, and whatever stands above
 /// `export` would be built and tested a second time. Lints and documentation have it.
-const FEATURES: &str = "trailseal/axum,trailseal/tracing,trailseal/derive,trailseal/archive,trailseal/serve";
+const FEATURES: &str =
+    "trailseal/axum,trailseal/tracing,trailseal/derive,trailseal/archive,trailseal/postgres,trailseal/serve";
 
 /// Every test of the project.
 fn test() -> Result<(), String> {

@@ -120,6 +120,18 @@ impl Application {
         Ok(writing::attach(&self.0, trail, self.0.own_store()?.as_ref())?)
     }
 
+    /// With slots and a shared store, delivers those that no process holds, for as long as what it returns is kept.
+    ///
+    /// # Errors
+    /// As [`attach`](Application::attach).
+    #[cfg(feature = "postgres")]
+    pub fn deliver_abandoned(
+        &self,
+        on_notice: trailseal_core::OnNotice,
+    ) -> Result<Option<trailseal_postgres::AbandonedSlots>, Trouble> {
+        Ok(writing::deliver_abandoned(&self.0, self.0.own_store()?.as_ref(), Some(on_notice))?)
+    }
+
     /// Puts a mode in force for events that match no rule.
     ///
     /// # Errors

@@ -12,6 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use erasure::Erase;
 pub(crate) use filters::Filters;
 pub(crate) use retention::{Hold, Retain, Sink, days};
+#[cfg(feature = "postgres")]
+pub(crate) use store::OutboxFlag;
 pub(crate) use store::StoreFlag;
 
 /// An audit log that never slows the request, never loses what it accepted, and detects every rewrite.
@@ -191,6 +193,22 @@ pub(crate) enum Command {
     Store {
         #[command(subcommand)]
         command: Store,
+    },
+    /// Take events over from the outbox of an application, or make, show or release it
+    #[cfg(feature = "postgres")]
+    #[command(
+        after_help = "Example:\n  trailseal outbox migrate --outbox postgres://app@db.example/shop\n  trailseal outbox relay --outbox postgres://app@db.example/shop"
+    )]
+    Outbox {
+        #[command(subcommand)]
+        command: Outbox,
+    },
+    /// Try again what could not be recorded, after what is wrong was put right
+    #[cfg(feature = "postgres")]
+    #[command(after_help = "Example:\n  trailseal redeliver --outbox postgres://app@db.example/shop")]
+    Redeliver {
+        #[command(flatten)]
+        outbox: OutboxFlag,
     },
     /// List the sinks that hold back retirement, or forget one that is gone
     #[command(after_help = "Example:\n  trailseal sink list\n  trailseal sink forget old-database")]
@@ -412,6 +430,8 @@ pub(crate) struct Tail {
     pub(crate) follow: bool,
     #[command(flatten)]
     pub(crate) filters: Filters,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
     /// The output format [default: table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
@@ -445,6 +465,8 @@ pub(crate) struct Summary {
     /// The width of one histogram bar: 15m, 1h, 1d, … [default: gives up to 48 bars]
     #[arg(long, value_name = "SPAN")]
     pub(crate) bucket: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
 }
 
 #[cfg(feature = "postgres")]
@@ -471,6 +493,39 @@ pub(crate) enum Store {
         /// What the names of the roles begin with
         #[arg(long, default_value = "trailseal", value_name = "NAME")]
         prefix: String,
+    },
+}
+
+#[cfg(feature = "postgres")]
+#[derive(Subcommand)]
+pub(crate) enum Outbox {
+    /// Take its events over into the trail, each once, until it is stopped
+    Relay {
+        #[command(flatten)]
+        outbox: OutboxFlag,
+        /// End once it is empty
+        #[arg(long)]
+        until_empty: bool,
+    },
+    /// Make the tables in the application's database
+    Migrate {
+        #[command(flatten)]
+        outbox: OutboxFlag,
+    },
+    /// Print the SQL that makes the tables, for migrations of the application's own
+    Schema,
+    /// Show what waits, and what could not be recorded
+    Status {
+        #[command(flatten)]
+        outbox: OutboxFlag,
+    },
+    /// Let others take over what a trail has claimed that is gone for ever
+    Release {
+        /// The trail
+        #[arg(long, value_name = "ORIGIN")]
+        origin: String,
+        #[command(flatten)]
+        outbox: OutboxFlag,
     },
 }
 
@@ -563,6 +618,8 @@ pub(crate) struct Export {
     /// In CSV, also the columns before, after, changes and details, as JSON
     #[arg(long)]
     pub(crate) json_columns: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreFlag,
     /// Show personal values in plain; a bundle has them in a file beside its lines
     #[arg(long)]
     pub(crate) personal: bool,

@@ -39,34 +39,38 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 /// Every user of a machine sees the arguments of its processes. If a URL in these has a password, the program is begun anew with that
 /// in its environment, which only its own user sees; if it cannot be, the arguments stay as they are.
 pub fn without_passwords(arguments: Vec<OsString>) -> Vec<OsString> {
-    let (mut shown, mut found) = (Vec::with_capacity(arguments.len()), None);
-    let mut is_url = false;
+    let (mut shown, mut found) = (Vec::with_capacity(arguments.len()), Vec::new());
+    let mut flag_before = None;
     for argument in &arguments {
         let text = argument.to_str().unwrap_or_default();
-        let url = text.strip_prefix("--store=").or_else(|| is_url.then_some(text));
-        is_url = text == "--store";
-        match url.and_then(|url| Some((url, store::without_password(url)?))) {
-            Some((url, (bare, password))) => {
-                found = Some(password);
+        let inside = FLAGS
+            .iter()
+            .find_map(|(flag, variable)| Some((text.strip_prefix(flag)?.strip_prefix('=')?, *variable)));
+        let url = inside.or(flag_before.map(|variable| (text, variable)));
+        flag_before = FLAGS.iter().find(|(flag, _)| *flag == text).map(|(_, variable)| *variable);
+        match url.and_then(|(url, variable)| Some((url, variable, store::without_password(url)?))) {
+            Some((url, variable, (bare, password))) => {
+                found.push((variable, password));
                 shown.push(text.replace(url, &bare).into());
             }
             None => shown.push(argument.clone()),
         }
     }
-    let (Some(password), Some((name, rest)), Ok(program)) =
-        (found, shown.split_first(), std::env::current_exe())
+    let (false, Some((name, rest)), Ok(program)) =
+        (found.is_empty(), shown.split_first(), std::env::current_exe())
     else {
         return arguments;
     };
     let mut again = Command::new(program);
-    again.arg0(name).args(rest).env(PASSWORD_VARIABLE, password);
+    again.arg0(name).args(rest).envs(found);
     // Returns only if it failed.
     let _ = again.exec();
     arguments
 }
 
-/// The setting `store.password`.
-const PASSWORD_VARIABLE: &str = "TRAILSEAL_STORE__PASSWORD";
+/// Flags with URLs, and the settings of their passwords.
+const FLAGS: [(&str, &str); 2] =
+    [("--store", "TRAILSEAL_STORE__PASSWORD"), ("--outbox", "TRAILSEAL_OUTBOX__PASSWORD")];
 
 /// Makes a write beyond the process's file-size limit (`ulimit -f`) fail like one on a full disk. By default the system
 /// kills the process with SIGXFSZ.

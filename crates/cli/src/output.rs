@@ -40,6 +40,8 @@ pub(crate) struct Trails {
     pub(crate) is_one: bool,
     /// No index is higher.
     pub(crate) last: u64,
+    /// How many events there are, those that were retired included.
+    pub(crate) events: u64,
 }
 
 impl Trails {
@@ -47,6 +49,7 @@ impl Trails {
         Trails {
             is_one: search.readers().count() == 1,
             last: search.readers().map(|reader| reader.end().get()).max().unwrap_or(0),
+            events: search.readers().map(|reader| reader.end().get()).sum(),
         }
     }
 }
@@ -87,7 +90,7 @@ pub(crate) fn tell(text: &str) {
 
 impl<W: Write> Writer<W> {
     pub(crate) fn new(out: W, format: Format, trails: Trails, keys: Option<Arc<dyn PersonalKeys>>) -> Self {
-        let Trails { is_one, last } = trails;
+        let Trails { is_one, last, .. } = trails;
         Writer { out, format, is_one, layout: Layout::new(width(), last), has_header: false, keys }
     }
 

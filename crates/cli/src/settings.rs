@@ -184,6 +184,8 @@ impl Settings {
         options.anchors.clone_from(&self.anchors);
         self.server_config()?;
         self.own_store()?;
+        #[cfg(feature = "postgres")]
+        self.own_outbox()?;
         Ok(options)
     }
 

@@ -221,3 +221,69 @@ fn many_servers_fill_one_store() {
     let counted = "SELECT origin, count(*) FROM trailseal.events WHERE NOT system GROUP BY 1 ORDER BY 1";
     assert_eq!(store.rows(counted), [["example.com/node-0", "10"], ["example.com/node-1", "10"]]);
 }
+
+#[test]
+fn an_outbox_is_made_relayed_shown_and_redelivered_without_showing_the_password() {
+    let (server, url) = guarded(&[]);
+    let place = Place::new();
+    let run = |arguments: &[&str]| {
+        let answer = place.run_all(arguments);
+        hides(&answer);
+        answer
+    };
+    run(&["outbox", "status", "--outbox", &url]).could_not(&["has no outbox yet"]);
+    let migrated = run(&["outbox", "migrate", "--outbox", &url]).ok();
+    assert!(migrated.out.ends_with("has an outbox now\n"), "{migrated:?}");
+    assert!(run(&["outbox", "schema"]).ok().out.contains("CREATE TABLE trailseal_outbox.events"));
+    let write = |event: &str| {
+        server.execute(&format!("INSERT INTO trailseal_outbox.events (event) VALUES ('{event}')"));
+    };
+    write(r#"{"action":"one"}"#);
+    write("no event");
+    let relayed = run(&["outbox", "relay", "--until-empty", "--json", "--outbox", &url]).no();
+    assert_eq!(relayed.json(), serde_json::json!({ "taken_over": 1, "refused": 1 }));
+    assert_eq!(place.run("query --json").ok().json()["action"], "one");
+    place.write("trailseal.toml", format!("[outbox]\nurl = \"{url}\"\n"));
+    let status = run(&["outbox", "status", "--json"]).ok().json();
+    assert_eq!((&status["waiting"], &status["refused"]), (&0.into(), &1.into()), "{status}");
+    let doctor = run(&["doctor", "--json"]).no();
+    assert!(doctor.json()["findings"].to_string().contains(r#""code":"outbox_refused""#), "{doctor:?}");
+    server.execute(r#"UPDATE trailseal_outbox.refused SET event = '{"action":"two"}'"#);
+    assert!(run(&["redeliver"]).ok().out.starts_with("1 events wait"));
+    write(r#"{"action":"three"}"#);
+    let serving = Server::with(&place, &[]);
+    let admin = serving.admin();
+    wait_until("the server relays", || admin.count("") == 3);
+    hides_the_password(&[&serving.log()]);
+    drop(serving);
+    let doctor = run(&["doctor", "--json"]);
+    assert!(!doctor.json()["findings"].to_string().contains("outbox"), "{doctor:?}");
+    server.execute("INSERT INTO trailseal_outbox.events (event, origin) VALUES ('{\"action\":\"four\"}', 'example.com/gone')");
+    run(&["outbox", "release", "--origin", "example.com/gone"]).ok();
+    run(&["outbox", "relay", "--until-empty"]).ok();
+    assert_eq!(place.run("query --count").ok().out, "4\n");
+    run(&["outbox", "relay", "--until-empty", "--outbox", "postgres://nobody@127.0.0.1:1/x"])
+        .could_not(&["the outbox could not be emptied"]);
+}
+
+#[test]
+fn what_the_store_refuses_for_a_change_of_its_tables_halts_delivery_and_loses_nothing() {
+    let (store, url) = guarded(&[]);
+    let place = Place::new();
+    let server = Server::with(&place, &["--store", &url]);
+    let admin = server.admin();
+    admin.post("/v1/events?ack=store", r#"{"action":"good"}"#).is(202);
+    store.execute("ALTER TABLE trailseal.events ADD CONSTRAINT ours CHECK (action <> 'bad')");
+    for action in ["bad", "after"] {
+        admin.post("/v1/events?ack=durable", format!(r#"{{"action":"{action}"}}"#)).is(202);
+    }
+    wait_until("it is shown", || server.client("").get("/readyz").text().contains("delivery to store fails"));
+    let metrics = admin.get("/metrics").is(200).text();
+    assert!(metrics.contains(r#"trailseal_sink_failing{sink="store"} 1"#), "{metrics}");
+    let stats = admin.get("/v1/stats").is(200).text();
+    assert!(stats.contains("violates check constraint"), "{stats}");
+    // Leaving one out would be a hole in what can be verified.
+    assert_eq!(actions(&store), ["good"]);
+    store.execute("ALTER TABLE trailseal.events DROP CONSTRAINT ours");
+    wait_until("all of it is delivered", || actions(&store) == ["good", "bad", "after"]);
+}

@@ -1,4 +1,4 @@
-//! `query` and `history` of a shared store: the same answers as from the folders, with the trail's name first in each event.
+//! Reading a shared store: the same answers as from the folders, with the trail's name first in each event.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../../postgres/tests/server/mod.rs"]
@@ -7,7 +7,8 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use support::Place;
+use serde_json::Value;
+use support::{Lines, Place};
 
 /// Two trails delivered to one store, and what each has recorded.
 fn two_trails(url: &str) -> (Place, Place) {
@@ -120,4 +121,94 @@ fn what_is_no_store_is_said() {
     place.run(&format!("query --store {url}")).could_not(&["holds no store yet"]);
     place.run("query --store postgres://nobody@127.0.0.1:1/none").could_not(&["could not connect to"]);
     place.run("query --store mysql://me:s3cr3t@db/x").could_not(&["the store's URL cannot be used"]);
+}
+
+/// The values of a field in a summary, with their counts.
+fn counts(summary: &Value, field: &str) -> Vec<(String, u64)> {
+    let one = |value: &Value| (value["value"].as_str().unwrap().to_owned(), value["count"].as_u64().unwrap());
+    summary[field].as_array().unwrap().iter().map(one).collect()
+}
+
+#[test]
+fn a_store_is_summed_up() {
+    let server = postgres::Server::start();
+    let (one, _other) = two_trails(server.url_text());
+    let summary = |more: &str| -> Value {
+        serde_json::from_str(&one.run(&format!("summary --store settings --json {more}")).ok().out).unwrap()
+    };
+    let all = summary("");
+    assert_eq!(all["total"], 80);
+    assert_eq!(counts(&all, "by_tenant"), [("acme".to_owned(), 40), ("other".to_owned(), 40)]);
+    assert_eq!(counts(&all, "by_action"), [("order.pay".to_owned(), 80)]);
+    assert_eq!(all["bucket_seconds"], 1, "nine moments");
+    let bars = all["histogram"].as_array().unwrap();
+    assert_eq!((bars.len(), bars.iter().map(|bar| bar["count"].as_u64().unwrap()).sum::<u64>()), (9, 80));
+    let some = summary("--origin example.com/b --tenant acme --bucket 7d");
+    assert_eq!((&some["total"], &some["bucket_seconds"]), (&Value::from(20), &Value::from(604_800)));
+    let text = one.run("summary --store settings --resource order/3").ok().out;
+    assert!(text.starts_with("16 events\n") && text.contains("by tenant"), "{text}");
+    assert!(one.run("summary").ok().out.starts_with("40 events"), "without the flag, the folder is read");
+}
+
+#[test]
+fn a_store_is_exported_as_trails_are() {
+    let server = postgres::Server::start();
+    let (one, _other) = two_trails(server.url_text());
+    let export = |words: &str| one.run(&format!("export --store settings {words}")).ok();
+    let lines = export("--format jsonl").out;
+    assert_eq!(ids(&lines).len(), 80);
+    let query = "query --store settings --order asc --order-by recorded --format jsonl";
+    assert_eq!(lines, one.run(query).ok().out, "by recording, each with its trail's name first");
+    assert_eq!(ids(&export("--format jsonl --origin example.com/a --tenant acme").out).len(), 20);
+    let csv = export("--format csv --json-columns").out;
+    assert_eq!((csv.lines().count(), csv.matches("example.com/b,").count()), (81, 40), "{csv}");
+    for (format, begin) in [("parquet", &b"PAR1"[..]), ("sqlite", b"SQLite format 3\0")] {
+        let answer = export(&format!("--format {format} --out events"));
+        assert!(answer.err.contains("80 events exported"), "{answer:#?}");
+        assert!(std::fs::read(one.path("events")).unwrap().starts_with(begin), "{format}");
+        std::fs::remove_file(one.path("events")).unwrap();
+    }
+    one.run("export --store settings --format bundle --out evidence.zip")
+        .could_not(&["which a store does not have", "without --store"]);
+    assert!(!one.path("evidence.zip").exists());
+}
+
+#[test]
+fn a_store_is_followed_also_past_an_outage() {
+    let mut server = postgres::Server::start_own(&[]);
+    let (one, other) = two_trails(server.url_text());
+    let newest = one.run("tail --store settings -n 3 --format jsonl").ok().out;
+    let all = one.run("query --store settings --order asc --order-by recorded --format jsonl").ok().out;
+    assert!(all.ends_with(&newest) && newest.lines().count() == 3, "{newest}");
+    let tail = ["tail", "--store", "settings", "-f", "-n", "1000", "--format", "jsonl", "--tenant", "acme"];
+    let mut following = one.command(&tail).spawn().unwrap();
+    let (out, err) =
+        (Lines::of(following.stdout.take().unwrap()), Lines::of(following.stderr.take().unwrap()));
+    let event = |place: &Place, id: &str, ack: &str| {
+        let event = format!(r#"{{"id":"{id}","action":"late","tenant":"acme"}}"#);
+        place.feed(&format!("record --ack {ack}"), event).ok();
+    };
+    event(&other, "b-new", "store");
+    let mut seen = Vec::new();
+    let mut wait_for = |id: &str| {
+        while seen.last().is_none_or(|last: &String| last != id) {
+            seen.extend(ids(&out.wait()));
+        }
+    };
+    wait_for("b-new");
+    server.stop();
+    let told = err.wait();
+    assert!(told.contains("waiting for it"), "{told}");
+    // What the trail alone has, the next one that delivers brings.
+    event(&one, "a-kept", "durable");
+    server.start_again();
+    event(&other, "b-after", "store");
+    event(&one, "a-after", "store");
+    wait_for("a-after");
+    following.kill().unwrap();
+    following.wait().unwrap();
+    let mut sorted = seen.clone();
+    sorted.sort();
+    sorted.dedup();
+    assert_eq!((sorted.len(), seen.len()), (44, 44), "each once: {seen:?}");
 }

@@ -63,11 +63,11 @@ pub use trail::{
     Ack, AnyEvent, AnyEvents, Archive, ArchiveError, Archived, BackedUp, BackupError, CloseError, Closed,
     EachLine, EraseError, Erased, FindWitnesses, FlushError, ForgetSinkError, Found, Held, HeldAll, Hold,
     HoldAdded, HoldError, Kept, KeptPolicyError, Known, KnownIds, KnownIdsError, KnownSink, LineAt,
-    OpenError, Options, PendingReceipt, PendingReceipts, Place, RETAIN_DAYS_MAX, ReadError, Reader, Receipt,
-    RecordError, RecordOptions, RetainError, Retained, RetentionRule, RetiredEvent, Retiring, RotateError,
-    RuleCounts, SealError, SecretError, SetPolicyError, SinkBehind, Slot, Stats, Status, Submission,
-    Submitted, Submitter, Succeeded, Trail, TrailWith, Tried, TriedAll, Witness, WouldErase, back_up,
-    back_up_personal_keys, holds_in, load_mask_key, policy_hash, slots_in, trails_in,
+    OpenError, Options, PendingReceipt, PendingReceipts, Place, Prepared, RETAIN_DAYS_MAX, ReadError, Reader,
+    Receipt, RecordError, RecordOptions, RetainError, Retained, RetentionRule, RetiredEvent, Retiring,
+    RotateError, RuleCounts, SealError, SecretError, SetPolicyError, SinkBehind, Slot, Stats, Status,
+    Submission, Submitted, Submitter, Succeeded, Trail, TrailWith, Tried, TriedAll, Witness, WouldErase,
+    back_up, back_up_personal_keys, holds_in, load_mask_key, policy_hash, slots_in, trails_in,
 };
 /// Detects that this process is a forked child; see [`Trail::is_forked`].
 pub use trailseal_event::fork;

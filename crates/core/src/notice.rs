@@ -121,6 +121,20 @@ pub enum Notice {
         /// What differs.
         reason: String,
     },
+    /// Events of an outbox cannot be taken over now; they wait there.
+    OutboxFailed {
+        /// What failed.
+        reason: String,
+    },
+    /// Events of the outbox are taken over again.
+    OutboxRecovered,
+    /// An event in an outbox cannot be recorded, and was put aside there.
+    OutboxRefused {
+        /// Its id there.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The index does not look up the ids of older events: they are read from the trail, and held in memory.
     IdsInMemory {
         /// Why.
@@ -297,6 +311,15 @@ impl std::fmt::Display for Notice {
             Notice::DeliveryStopped { sink, at, reason } => write!(
                 formatter,
                 "delivery to {sink} stopped at event {at}: {reason}; run `trailseal doctor`"
+            ),
+            Notice::OutboxFailed { reason } => {
+                write!(formatter, "the outbox failed, and its events wait there: {reason}")
+            }
+            Notice::OutboxRecovered => formatter.write_str("events of the outbox are taken over again"),
+            Notice::OutboxRefused { id, reason } => write!(
+                formatter,
+                "event {id} of the outbox cannot be recorded ({reason}); it is kept in trailseal_outbox.refused: put right what \
+                 is wrong, then `trailseal redeliver`"
             ),
             Notice::IdsInMemory { reason } => write!(
                 formatter,

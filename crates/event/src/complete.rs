@@ -185,7 +185,7 @@ pub(crate) fn random() -> [u8; 10] {
 /// between processes, threads and moments: an event is not refused for lack of a perfect id.
 fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
-    if getrandom::fill(&mut seed).is_err() {
+    if getrandom::getrandom(&mut seed).is_err() {
         let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let unlike = (moment, std::process::id(), std::thread::current().id(), &raw const seed);
         seed = Sha256::digest(format!("{unlike:?}")).into();

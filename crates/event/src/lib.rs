@@ -9,10 +9,12 @@
 //! 3. [`policy`]: what happens to it
 //! 4. [`mask`]: hides secrets
 //! 5. [`mod@line`]: the one line; [`personal`]: the values in it that can be erased
-//! 6. [`filter`]: what readers ask for; [`Hit`]: what they get; [`fields`]: what stores search by, from a line's bytes
+//! 6. [`filter`]: what readers ask for; [`Hit`]: what they get; [`count`]: what is counted of it; [`fields`]: what stores
+//!    search by, from a line's bytes
 
 pub mod client_address;
 pub mod complete;
+pub mod count;
 mod event;
 mod event_text;
 pub mod fields;
@@ -27,6 +29,7 @@ pub mod policy;
 mod rewrite;
 mod steps;
 mod timestamp;
+pub mod trace_parent;
 
 pub use event::{
     Actor, BadLine, CONTEXT_FIELDS, Category, Context, DEPTH_MAX, Event, NO_OUTCOME, NoAction, Note, Number,

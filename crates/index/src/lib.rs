@@ -33,7 +33,7 @@ pub use search::{
     Cursor, CursorError, FacetValue, Hit, Lag, PAGE_BYTES_MAX, Page, Search, SearchError, TellTrouble,
 };
 pub use store::remove;
-pub use summary::Summary;
+pub use trailseal_event::count::Summary;
 pub use view::{
     By, Candidate, Checker, Count, FacetField, Facets, First, HISTOGRAM_BUCKETS_MAX, IndexView, Order,
     RangeCheck,

@@ -1,56 +1,13 @@
 //! A summary: how many events there are of each kind, and when.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use trailseal_event::count::{Bars, ByValue, Fitting, Summary};
+use trailseal_event::fields::Fields;
 use trailseal_event::filter::Filter;
-use trailseal_event::{Event, Object, Recorded, Timestamp, Value};
 
-use crate::search::{name_of, value_of};
-use crate::view::ByValue;
-use crate::{FacetField, FacetValue, Order, Search, SearchError};
-
-/// Common time spans, from a second to a year.
-const SPANS: [u64; 13] =
-    [1, 10, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 604_800, 2_592_000, 7_776_000, 31_536_000];
-/// The maximum number of bars in a histogram if nobody sets the width.
-const BARS_MAX: usize = 48;
-
-/// How many events there are of each kind, and when.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
-    /// All that match.
-    pub total: u64,
-    /// For each field its most frequent values with their counts.
-    pub facets: Vec<(&'static str, Vec<FacetValue>)>,
-    /// The width of a histogram bar.
-    pub bucket: Duration,
-    /// When each bar begins and how many events it has; empty bars are left out.
-    pub histogram: Vec<(Timestamp, u64)>,
-}
-
-impl Summary {
-    /// As one JSON object, the same for every interface.
-    pub fn to_json(&self) -> Value {
-        let mut answer = Object::default();
-        answer.insert("total", self.total);
-        for (name, values) in &self.facets {
-            let values = values.iter().map(FacetValue::to_json).collect();
-            answer.insert(format!("by_{name}"), Value::Array(values));
-        }
-        answer.insert("bucket_seconds", self.bucket.as_secs());
-        let bar = |(start, count): &(Timestamp, u64)| {
-            let mut bar = Object::default();
-            bar.insert("start", start.to_string());
-            bar.insert("count", *count);
-            Value::from(bar)
-        };
-        answer.insert("histogram", Value::Array(self.histogram.iter().map(bar).collect()));
-        Value::from(answer)
-    }
-}
+use crate::{FacetField, IndexError, Order, Search, SearchError};
 
 impl Search {
     /// Counts matching events by each field, at most `top` values of each, and over time. Without a `bucket`, the bars
@@ -72,8 +29,13 @@ impl Search {
         for (name, field) in FacetField::NAMED {
             facets.push((name, self.values(filter, field, "", top)?));
         }
-        let bucket = bucket.unwrap_or_else(|| self.fitting_span(filter));
-        let histogram = self.histogram(filter, bucket)?;
+        let (bucket, histogram) = match bucket {
+            Some(bucket) => (bucket, self.histogram(filter, bucket)?),
+            None => {
+                let bars = self.fitting_bars(filter)?;
+                (bars.width(), bars.into_counts())
+            }
+        };
         Ok(Summary { total, facets, bucket, histogram })
     }
 
@@ -84,51 +46,44 @@ impl Search {
         top: usize,
         bucket: Option<Duration>,
     ) -> Result<Summary, SearchError> {
-        let (mut counts, mut times) = (FacetField::NAMED.map(|_| ByValue::default()), Vec::new());
+        let mut counts = FacetField::NAMED.map(|_| ByValue::default());
+        let (mut total, mut bars) = (0, bucket.map_or_else(Bars::fine, Bars::new));
         self.each(filter, Order::OLDEST_RECORDED, None, &mut |hit| {
-            let Ok(Recorded { event, .. }) = Event::from_line(hit.exact_line()) else {
-                return ControlFlow::Continue(());
-            };
-            times.push(hit.time.as_micros());
+            let Some(fields) = Fields::of_line(hit.exact_line()) else { return ControlFlow::Continue(()) };
+            total += 1;
+            match bucket {
+                Some(_) => bars.add(hit.time, 1),
+                None => bars.add_fitting(hit.time, 1),
+            }
             for ((_, field), counts) in FacetField::NAMED.iter().zip(&mut counts) {
-                let Some(value) = value_of(&event, *field) else { continue };
-                counts.add(value.into_owned(), name_of(&event, *field).map(Cow::into_owned), 1);
+                if let Some(value) = field.value_in(&fields) {
+                    counts.add(value, field.name_in(&fields), 1);
+                }
             }
             ControlFlow::Continue(())
         })?;
-        let most = |((name, _), counts): (&(&'static str, FacetField), ByValue)| {
-            (*name, FacetValue::most_frequent(counts, top))
-        };
-        let facets = FacetField::NAMED.iter().zip(counts).map(most).collect();
-        let bars = |bucket: Duration| {
-            let width = i64::try_from(bucket.as_micros()).unwrap_or(i64::MAX).max(1);
-            let mut bars = BTreeMap::new();
-            for time in &times {
-                *bars.entry(time - time.rem_euclid(width)).or_insert(0) += 1;
-            }
-            bars
-        };
-        let fitting = || {
-            let fits = |span: &u64| bars(Duration::from_secs(*span)).len() <= BARS_MAX;
-            Duration::from_secs(SPANS.into_iter().find(fits).unwrap_or(SPANS[SPANS.len() - 1]))
-        };
-        let bucket = bucket.unwrap_or_else(fitting);
-        let histogram = bars(bucket).into_iter().map(|(start, count)| (Timestamp::from_micros(start), count));
-        Ok(Summary { total: times.len() as u64, facets, bucket, histogram: histogram.collect() })
+        let named = FacetField::NAMED.iter().zip(counts);
+        let facets = named.map(|((name, _), counts)| (*name, counts.most_frequent(top))).collect();
+        let bucket = bucket.unwrap_or_else(|| bars.fitting());
+        Ok(Summary { total, facets, bucket, histogram: bars.fit(bucket).into_counts() })
     }
 
-    /// The narrowest span with which the events fit into few bars.
-    fn fitting_span(&mut self, filter: &Filter) -> Duration {
-        let mut bucket = Duration::from_secs(SPANS[SPANS.len() - 1]);
-        for seconds in SPANS.into_iter().rev() {
-            let shorter = Duration::from_secs(seconds);
-            match self.histogram(filter, shorter) {
-                Ok(bars) if bars.len() <= BARS_MAX => bucket = shorter,
-                // There are more spans than an answer can hold: use wider ones.
-                _ => break,
-            }
+    /// Bars of the narrowest usual width with which there are few.
+    fn fitting_bars(&mut self, filter: &Filter) -> Result<Bars, SearchError> {
+        let mut fitting = Fitting::default();
+        while let Some(width) = fitting.asks_for() {
+            let counts = match self.histogram(filter, width) {
+                Ok(counts) => Some(counts),
+                Err(SearchError::Index(IndexError::Buckets { .. })) => None,
+                Err(error) => return Err(error),
+            };
+            fitting.take(counts.map(|counts| {
+                let mut bars = Bars::new(width);
+                counts.into_iter().for_each(|(start, n)| bars.add(start, n));
+                bars
+            }));
         }
-        bucket
+        Ok(fitting.into_bars())
     }
 }
 
@@ -140,7 +95,7 @@ mod tests {
 
     use trailseal_core::file::StdFiles;
     use trailseal_core::{Ack, Options, Trail};
-    use trailseal_event::Event;
+    use trailseal_event::{Event, Timestamp};
 
     use super::*;
 

@@ -64,6 +64,23 @@ pub enum StoreError {
         /// How long it was waited for.
         within: Duration,
     },
+    /// The answer takes more work than is allowed.
+    #[error(
+        "an answer of {store} takes more than the {} s or the memory allowed for it: narrow what is asked, for example by time",
+        within.as_secs_f64()
+    )]
+    WorkLimit {
+        /// The store.
+        store: String,
+        /// How long it may take.
+        within: Duration,
+    },
+    /// A histogram would have too many bars.
+    #[error("the histogram would have over {max} bars: use wider ones or a shorter time")]
+    Buckets {
+        /// The maximum.
+        max: usize,
+    },
     /// Nobody waits any more.
     #[error("could not {doing} {store} before the trail was closed")]
     Ended {
@@ -81,6 +98,14 @@ pub enum StoreError {
         found: i32,
         /// The newest known.
         known: i32,
+    },
+    /// There is no outbox in that database yet.
+    #[error(
+        "{store} has no outbox yet: run `trailseal outbox migrate`, or the SQL that `trailseal outbox schema` prints"
+    )]
+    NoOutbox {
+        /// The database.
+        store: String,
     },
     /// There is no store in that database yet.
     #[error("{store} holds no store yet: deliver to it first, with a role that may create schemas")]
@@ -173,15 +198,23 @@ pub enum Problem {
 }
 
 impl StoreError {
+    /// Whether the server ended a statement, as it does with one that takes too long.
+    pub(crate) fn is_canceled(&self) -> bool {
+        matches!(self, StoreError::Postgres { source, .. } if source.code() == Some(&SqlState::QUERY_CANCELED))
+    }
+
     /// What kind of trouble it is.
     pub fn problem(&self) -> Problem {
         match self {
             StoreError::Url { .. } | StoreError::File { .. } => Problem::Settings,
             StoreError::TimedOut { .. } | StoreError::Ended { .. } => Problem::Unreachable,
-            StoreError::Unfit { .. } | StoreError::Newer { .. } | StoreError::Missing { .. } => {
-                Problem::Schema
+            StoreError::Unfit { .. }
+            | StoreError::Newer { .. }
+            | StoreError::NoOutbox { .. }
+            | StoreError::Missing { .. } => Problem::Schema,
+            StoreError::System { .. } | StoreError::WorkLimit { .. } | StoreError::Buckets { .. } => {
+                Problem::Other
             }
-            StoreError::System { .. } => Problem::Other,
             StoreError::Postgres { source, .. } => problem_of(source),
         }
     }

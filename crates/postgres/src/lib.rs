@@ -9,11 +9,13 @@
 //! arrives once, whatever dies; `line` holds the event's exact bytes, and the other columns only help to find it; nothing is
 //! changed or deleted; and no password is ever shown.
 
+mod abandoned;
 pub mod columns;
 mod connect;
 mod deliver;
 mod error;
 mod moment;
+pub mod outbox;
 mod read;
 mod retire;
 pub mod roles;
@@ -22,11 +24,13 @@ mod tls;
 mod url;
 pub mod verify;
 
+pub use abandoned::{AbandonedSlots, AbandonedTimes};
 pub use connect::{Connection, Lent, Pool};
 pub use deliver::{SINK_NAME, StoreSink, position_of};
 pub use error::{Problem, Refusal, StoreError};
 pub use read::{
-    PAGE_BYTES_MAX, Reader, RetiredEvent, StoreCursor, StoreCursorError, StorePage, StoredOrigin,
+    Arrived, PAGE_BYTES_MAX, Reader, RetiredEvent, StoreCursor, StoreCursorError, StorePage, StorePosition,
+    StorePositionError, StoredOrigin,
 };
 pub use retire::{RetiredOrigin, retire};
 pub use schema::{VERSION, check_readable, migrate, version};

@@ -9,13 +9,15 @@ mod trails;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use server::Server;
-use trails::{SOON, check_equal, delivering, lines, options, wait_stored};
-use trailseal_core::Ack;
+use trails::{SOON, check_equal, delivering, lines, options, wait_stored, wait_until};
+use trailseal_core::file::StdFiles;
+use trailseal_core::{Ack, Reader, Trail};
 use trailseal_event::Event;
-use trailseal_postgres::StoreUrl;
+use trailseal_postgres::{AbandonedSlots, AbandonedTimes, StoreSink, StoreUrl};
 
 const CHILD: &str = "TRAILSEAL_POSTGRES_CHILD";
 const ORIGIN: &str = "example.com/killed";
@@ -51,6 +53,74 @@ fn child_records_and_delivers_until_it_is_killed() {
         let level =
             if trail.with(ack).record(&event).is_ok() && ack == Ack::Store { "stored" } else { "durable" };
         println!("{level} {mark}");
+    }
+}
+
+const SLOT_CHILD: &str = "TRAILSEAL_SLOT_CHILD";
+
+/// The child's work; does nothing when the test suite runs it as a test.
+#[test]
+fn child_records_in_a_slot_until_it_is_killed() {
+    let Ok(dir) = std::env::var(SLOT_CHILD) else { return };
+    let trail = Trail::open_slot(dir, options(ORIGIN)).unwrap();
+    for number in 0_u64.. {
+        let _ = trail.record(&Event::new("test.slot").detail("number", number));
+        if number == 5_000 {
+            println!("recorded");
+        }
+        if number % 100 == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_in_its_slot_is_delivered_by_another_one() {
+    if std::env::var(SLOT_CHILD).is_ok() {
+        return;
+    }
+    let (server, dir) = (Server::start_own(&[]), tempfile::tempdir().unwrap());
+    let own = Trail::open_slot(dir.path(), options(ORIGIN)).unwrap();
+    own.deliver_to_store(Box::new(StoreSink::new(server.url(), own.origin()))).unwrap();
+    wait_stored(&own);
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_records_in_a_slot_until_it_is_killed", "--nocapture", "--test-threads=1"])
+        .env(SLOT_CHILD, dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.into_iter().any(|line| line.ends_with("recorded")));
+    // Nobody touches the slot of a process that lives.
+    let times =
+        AbandonedTimes { every: Duration::from_millis(20), after: Duration::from_millis(200), at_most: SOON };
+    let watching =
+        AbandonedSlots::start(dir.path().to_owned(), options(ORIGIN), server.url(), times).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Whoever looks for a slot while this one is delivered takes another one. Something holds that up.
+    let origin = format!("{ORIGIN}/1");
+    let mut holds_up = server.connect();
+    let insert = format!("BEGIN; INSERT INTO trailseal.cursors (origin, next) VALUES ('{origin}', 0)");
+    holds_up.run("hold up", SOON, async |client| client.batch_execute(&insert).await).unwrap();
+    let slot = dir.path().join("1");
+    wait_until("the slot is taken", || {
+        Reader::open(&slot, Arc::new(StdFiles)).is_ok_and(|reader| reader.holder().is_some())
+    });
+    let other = Trail::open_slot(dir.path(), options(ORIGIN)).unwrap();
+    assert_eq!(other.origin(), format!("{ORIGIN}/2"));
+    drop(holds_up);
+    wait_until("the slot is delivered", || watching.delivered().contains(&1));
+    watching.end();
+    check_equal(&server, &origin, &slot);
+    let left = server.value("SELECT count(*) FROM trailseal.events WHERE action = 'test.slot'");
+    assert!(left.parse::<u64>().unwrap() >= 5_000, "{left}");
+    // It is free again.
+    let again = Trail::open_slot(dir.path(), options(ORIGIN)).unwrap();
+    assert_eq!(again.origin(), origin);
+    for trail in [own, other, again] {
+        trail.close(SOON).unwrap();
     }
 }
 

@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use server::Server;
-use trails::{SOON, check_equal, delivering, event, options, record, wait_stored};
+use trails::{SOON, check_equal, delivering, event, lines, options, record, wait_stored, wait_until};
 use trailseal_core::deliver::MustEnd;
-use trailseal_core::{Ack, Status};
+use trailseal_core::{Ack, Status, Trail};
 use trailseal_event::filter::Filter;
-use trailseal_event::{By, First, Order};
+use trailseal_event::{By, Event, First, Order};
+use trailseal_postgres::outbox;
 use trailseal_postgres::roles::gaps;
 use trailseal_postgres::verify::{StoreVerifyOptions, verify_store};
 use trailseal_postgres::{Pool, Reader, StoreUrl, version};
@@ -166,4 +167,44 @@ fn many_trails_deliver_and_are_verified_over_few_connections() {
         assert_eq!((verdict.ok, verdict.unsealed), (true, 0), "{verdict:?}");
     }
     assert!(!gaps(&mut connection).unwrap().is_empty(), "the user is a superuser");
+}
+
+#[test]
+fn relays_share_an_outbox_over_few_connections() {
+    const TRAILS: usize = 3;
+    const WRITTEN: usize = 600;
+    let server = Server::start_own(&[]);
+    let bouncer = PgBouncer::before(&server, 2);
+    outbox::migrate(&mut bouncer.url().connect(&MustEnd::default()).unwrap()).unwrap();
+    let dirs: Vec<_> = (0..TRAILS).map(|_| tempfile::tempdir().unwrap()).collect();
+    let relays: Vec<_> = dirs
+        .iter()
+        .enumerate()
+        .map(|(number, dir)| {
+            let trail = Trail::open(dir.path(), options(&format!("example.com/relay/{number}"))).unwrap();
+            let relay = outbox::Relay::start(trail.clone(), bouncer.url()).unwrap();
+            (trail, relay)
+        })
+        .collect();
+    let mut connection = bouncer.url().connect(&MustEnd::default()).unwrap();
+    for number in 0..WRITTEN {
+        let insert = format!(
+            "INSERT INTO trailseal_outbox.events (event) VALUES ('{{\"action\":\"do\",\"id\":\"{number}\"}}')"
+        );
+        connection.run("write into", SOON, async |client| client.batch_execute(&insert).await).unwrap();
+    }
+    wait_until("all are taken over", || {
+        relays.iter().map(|(_, relay)| relay.stats().taken_over).sum::<u64>() == WRITTEN as u64
+    });
+    let mut ids = BTreeSet::new();
+    for ((trail, relay), dir) in relays.into_iter().zip(&dirs) {
+        assert_eq!(relay.stop().trouble, None);
+        trail.close(SOON).unwrap();
+        for (_, line) in lines(dir.path()) {
+            let recorded = Event::from_line(&line).unwrap();
+            assert!(recorded.system || ids.insert(recorded.event.id.unwrap()), "one came twice");
+        }
+    }
+    assert_eq!(ids.len(), WRITTEN);
+    assert_eq!(server.value("SELECT count(*) FROM trailseal_outbox.events"), "0");
 }

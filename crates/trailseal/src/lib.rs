@@ -32,7 +32,9 @@
 //! | `derive` | `#[derive(AuditEvent)]`: turns your structs into events |
 //! | `archive` | an archive for retired events: bundles in a folder |
 //! | `object-store` | the same in object stores such as S3 |
-//! | `postgres` | a shared store on PostgreSQL, into which many trails are delivered |
+//! | `postgres` | a shared store on PostgreSQL, into which many trails are delivered; the relay of an outbox |
+//! | `outbox` | events that commit with the business change, through any driver of PostgreSQL |
+//! | `tokio-postgres`, `sqlx` | the same with a method for transactions of that driver |
 //! | `serve` | the server and its viewer inside the application; implies `index` |
 //!
 //! If you come from `llm-orchestrator-audit`: [`AuditLogger`], [`struct@AuditEvent`], [`AuditStorage`].
@@ -45,6 +47,8 @@ mod erasure;
 #[cfg(feature = "index")]
 mod index;
 mod into_event;
+#[cfg(feature = "outbox")]
+pub mod outbox;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;

@@ -52,6 +52,12 @@ pub struct Trail {
 struct Held {
     /// What is searched: the trail's folder, or that of all slots.
     finders: Finders,
+    /// How it was opened, if it is one of several slots.
+    #[cfg(feature = "postgres")]
+    slot_options: Option<Options>,
+    /// Delivers the slots that nobody holds.
+    #[cfg(feature = "postgres")]
+    abandoned: std::sync::Mutex<Option<trailseal_postgres::AbandonedSlots>>,
     _temporary: Option<TemporaryFolder>,
 }
 
@@ -95,8 +101,8 @@ impl Trail {
     pub fn open_slot(dir: impl AsRef<Path>, options: Options) -> Result<Trail, OpenError> {
         let dir = dir.as_ref();
         let on_notice = options.on_notice.clone();
-        let core = trailseal_core::Trail::open_slot(dir, options)?;
-        Ok(Trail::of(core, dir.to_owned(), on_notice, None))
+        let core = trailseal_core::Trail::open_slot(dir, options.clone())?;
+        Ok(Trail::of(core, dir.to_owned(), on_notice, None).with_slot_options(options))
     }
 
     /// A trail for a test, in a temporary folder that is deleted with the last clone.
@@ -134,8 +140,29 @@ impl Trail {
         #[cfg(not(feature = "index"))]
         drop(on_notice);
         let finders = Finders::new(dir, core.folder().files().clone());
-        let held = Held { finders, _temporary: temporary };
+        let held = Held {
+            finders,
+            #[cfg(feature = "postgres")]
+            slot_options: None,
+            #[cfg(feature = "postgres")]
+            abandoned: std::sync::Mutex::default(),
+            _temporary: temporary,
+        };
         Trail { core, held: Arc::new(held), options: RecordOptions::new() }
+    }
+
+    #[cfg(feature = "postgres")]
+    fn with_slot_options(mut self, options: Options) -> Trail {
+        // Nobody else has it yet.
+        if let Some(held) = Arc::get_mut(&mut self.held) {
+            held.slot_options = Some(options);
+        }
+        self
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn with_slot_options(self, _options: Options) -> Trail {
+        self
     }
 
     /// The same trail, with options for everything that is recorded through it: an [`Ack`](crate::Ack), which is the level
@@ -410,12 +437,50 @@ impl Trail {
     /// [`Ack::Store`](crate::Ack::Store) waits for it. A store that cannot be reached is tried again and again:
     /// [`stats`](Trail::stats) says why, and so does `on_notice` of the [`Options`].
     ///
+    /// With [slots](Trail::open_slot), it also delivers what processes left in slots that nobody has held for a minute.
+    ///
     /// # Errors
     /// When the trail is closed, or no thread can be started.
     #[cfg(feature = "postgres")]
     pub fn deliver_to_store(&self, url: &crate::postgres::StoreUrl) -> std::io::Result<()> {
         let sink = trailseal_postgres::StoreSink::new(url.clone(), self.origin());
-        self.core.deliver_to_store(Box::new(sink))
+        self.core.deliver_to_store(Box::new(sink))?;
+        if let Some(options) = &self.held.slot_options {
+            let times = trailseal_postgres::AbandonedTimes::default();
+            let dir = self.held.finders.dir().to_owned();
+            let started =
+                trailseal_postgres::AbandonedSlots::start(dir, options.clone(), url.clone(), times)?;
+            *self.held.abandoned.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(started);
+        }
+        Ok(())
+    }
+
+    /// Completes and masks an event, to be written into the outbox in the application's own transaction: it commits, or is rolled
+    /// back, with the change that it tells of. Fields that it lacks come from the request's [context](crate::RequestContext).
+    /// Nothing is recorded here; a relay does that after the commit.
+    ///
+    /// # Errors
+    /// When it has no action, or the trail was opened before a fork.
+    #[cfg(feature = "outbox")]
+    pub fn for_outbox<'a>(
+        &self,
+        event: impl IntoEvent<'a>,
+    ) -> Result<crate::outbox::OutboxEvent, RecordError> {
+        let event = context::fill(event.into_event());
+        crate::outbox::OutboxEvent::of(&self.core, &event)
+    }
+
+    /// Takes events over from the outbox in a database, each once, on a separate thread until the relay is stopped. Several
+    /// trails may do so at once. A database that cannot be reached is tried again and again: [`RelayStats`] says why, and so does
+    /// `on_notice` of the [`Options`].
+    ///
+    /// [`RelayStats`]: crate::outbox::RelayStats
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    #[cfg(feature = "postgres")]
+    pub fn relay_outbox(&self, url: &crate::postgres::StoreUrl) -> std::io::Result<crate::outbox::Relay> {
+        crate::outbox::Relay::start(self.core.clone(), url.clone())
     }
 
     /// Why no event would be accepted now; `None` if it would.
@@ -472,6 +537,10 @@ impl Trail {
     /// [`CloseError::Late`] when `timeout` came first; what was accepted stays in the folder and is recovered at the next
     /// opening.
     pub fn close(&self, timeout: Duration) -> Result<Closed, CloseError> {
+        #[cfg(feature = "postgres")]
+        if !self.core.is_forked() {
+            drop(self.held.abandoned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+        }
         self.core.close(timeout)
     }
 

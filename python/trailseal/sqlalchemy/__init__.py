@@ -18,7 +18,7 @@ What these hooks cannot see: ``Session.bulk_save_objects``, ``bulk_insert_mappin
 and statements on a ``Connection``, unless ``record_statements(engine, trail)`` watches the engine, too;
 ``text()``, rows that the database changes by itself (``ON DELETE CASCADE``, triggers), rows of a ``secondary``
 table, and foreign keys of ``post_update`` relationships. A process that ends between COMMIT and the recording,
-some microseconds later, loses the events of that transaction.
+some microseconds later, loses the events of that transaction; ``record_changes(Session, Outbox(trail))`` rules that out.
 """
 
 from .marks import audited

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState, Session, SessionTransaction
 
 from .. import Trail
+from ..outbox import Outbox
 from . import transactions
 from .recording import Event, record_all
 from .seen import begin_seen, end_seen
@@ -32,7 +33,7 @@ class Pending:
         "before",
     )
 
-    def __init__(self, session: Session, trail: Trail, waits_for_outer: bool) -> None:
+    def __init__(self, session: Session, trail: Trail | Outbox, waits_for_outer: bool) -> None:
         # A connection that waits for its COMMIT must not keep the session.
         self._session = weakref.ref(session)
         self._trail = trail
@@ -95,7 +96,7 @@ def pending_of(session: Session | None) -> Pending | None:
     return None if session is None else session.info.get(_KEY)
 
 
-def watch(session: Session, trail: Trail, waits_for_outer: bool) -> None:
+def watch(session: Session, trail: Trail | Outbox, waits_for_outer: bool) -> None:
     """Called at the begin of every transaction."""
     if _KEY not in session.info:
         session.info[_KEY] = Pending(session, trail, waits_for_outer)

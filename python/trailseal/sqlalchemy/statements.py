@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from .. import Trail
+from ..outbox import Outbox
 from . import transactions
 from .marks import mapper_of_table, marks_of
 from .rows import event as event_of
@@ -16,7 +17,7 @@ from .seen import is_seen
 _STATEMENT_MAX = 2_000
 
 
-def record_statements(engine: Any, trail: Trail) -> None:
+def record_statements(engine: Any, trail: Trail | Outbox) -> None:
     """From now on an INSERT, UPDATE or DELETE on the table of a model that is marked by :func:`audited`, and that
     :func:`record_changes` does not see, becomes an event such as ``invoice.unseen_update``, with the number of
     rows:

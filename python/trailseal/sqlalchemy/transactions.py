@@ -19,6 +19,7 @@ from weakref import ReferenceType, WeakKeyDictionary, WeakSet
 from sqlalchemy import Connection, Engine, NestedTransaction, RootTransaction, event
 
 from .. import Trail
+from ..outbox import Outbox
 from .recording import Event, record_all
 
 
@@ -59,8 +60,12 @@ _open: WeakKeyDictionary[Connection, _Transaction] = WeakKeyDictionary()
 _watched: WeakSet[Engine] = WeakSet()
 
 
-def add(connection: Connection, trail: Trail, events: list[Event], session: Committer | None = None) -> None:
+def add(connection: Connection, trail: Trail | Outbox, events: list[Event], session: Committer | None = None) -> None:
     """Events of what this connection has just changed."""
+    if isinstance(trail, Outbox):
+        # They are in the transaction itself, and every rollback takes them along.
+        trail.record_all(connection, events)
+        return
     root = connection.get_transaction()
     if root is None or _autocommits(connection):
         record_all([(trail, events)])

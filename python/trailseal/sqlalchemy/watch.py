@@ -8,6 +8,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Mapper, Session, SessionTransaction, scoped_session, sessionmaker
 
 from .. import Trail
+from ..outbox import Outbox
 from . import flush
 from .bulk import do_orm_execute
 from .pending import pending_of, watch
@@ -16,11 +17,14 @@ _MAPPER_HOOKS = ("before_insert", "after_insert", "before_update", "after_update
 _are_mappers_watched = False
 
 
-def record_changes(sessions: Any, trail: Trail, *, wait_for_outer: bool = True) -> None:
+def record_changes(sessions: Any, trail: Trail | Outbox, *, wait_for_outer: bool = True) -> None:
     """From now on changes of models that are marked by :func:`audited`, made by these sessions, become events of
     the trail when their transaction commits. ``sessions`` is a ``sessionmaker``, an ``async_sessionmaker``, a
     class of sessions, a ``scoped_session`` or one session. Call it after other ``do_orm_execute`` hooks that
     change statements are set.
+
+    Given an :class:`~trailseal.outbox.Outbox` instead of a trail, the events are written into the transaction itself, and a relay
+    records them after the COMMIT: no process that ends can lose them. That needs PostgreSQL.
 
     If the trail refuses the events, ``commit()`` raises what it says; the transaction is committed then. A policy
     with

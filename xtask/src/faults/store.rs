@@ -19,6 +19,21 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-postgres", "--test", "reading", "gets_on"],
     },
     Fault {
+        name: "store_tail_passes_unread",
+        what: "whoever follows a shared store passes events that did not fit into a look",
+        tests: &["-p", "trailseal-postgres", "--test", "reading", "following"],
+    },
+    Fault {
+        name: "store_extents_believed",
+        what: "events of a shared store that its extents do not know are not looked for",
+        tests: &["-p", "trailseal-postgres", "--lib", "read::extent"],
+    },
+    Fault {
+        name: "store_untold_values_left_out",
+        what: "values that only lines tell are left out of the counts of a shared store",
+        tests: &["-p", "trailseal-postgres", "--test", "reading", "counting"],
+    },
+    Fault {
         name: "store_cursor_moved_apart",
         what: "the cursor in the shared store is moved after the transaction that adds the rows",
         tests: &["-p", "trailseal-postgres", "--test", "kill"],
@@ -77,5 +92,20 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "store_retired_list_unchecked",
         what: "a list in the shared store explains missing rows although it is not the one that was announced",
         tests: &["-p", "trailseal-postgres", "--lib", "verify::retired_tests"],
+    },
+    Fault {
+        name: "outbox_not_masked",
+        what: "an event lies in the outbox as it was given, secrets and all",
+        tests: &["-p", "trailseal-postgres", "--test", "outbox", "no_secret"],
+    },
+    Fault {
+        name: "outbox_takes_claimed",
+        what: "a relay takes events over that another trail has claimed",
+        tests: &["-p", "trailseal-postgres", "--test", "outbox", "no_other_one"],
+    },
+    Fault {
+        name: "outbox_looks_again",
+        what: "a relay looks for new commits in the middle of what it found",
+        tests: &["-p", "trailseal-postgres", "--test", "outbox", "commits_later"],
     },
 ];

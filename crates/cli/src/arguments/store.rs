@@ -12,6 +12,15 @@ pub(crate) struct StoreFlag {
     pub(crate) url: Option<HiddenUrl>,
 }
 
+/// The database that has an outbox.
+#[cfg(feature = "postgres")]
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct OutboxFlag {
+    /// The database with the outbox: postgres://USER@HOST/DATABASE [default: outbox.url of the settings]
+    #[arg(id = "outbox", long = "outbox", value_name = "URL")]
+    pub(crate) url: Option<HiddenUrl>,
+}
+
 /// A URL that may hold a password, so it is shown nowhere.
 #[derive(Clone)]
 pub(crate) struct HiddenUrl(pub(crate) String);

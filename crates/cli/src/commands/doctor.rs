@@ -5,6 +5,8 @@ mod delivery;
 mod guard;
 mod personal;
 mod policy;
+#[cfg(feature = "postgres")]
+mod waiting;
 
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt as _;
@@ -36,7 +38,7 @@ const ADVICE: [&str; 5] = ["no_anchor", "mask_patterns", "inode_numbers", "perso
 const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"2026-11-21T08:58:52.003315Z","tenant":"acme","category":"data_change","action":"invoice.update","severity":"info","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example"},"resource":{"type":"invoice","id":"inv-2026-0042"},"before":{"status":"open","amount":129900},"after":{"status":"paid","amount":129900},"changes":{"status":{"before":"open","after":"paid"}},"details":{"reason":"monthly run","batch":17},"context":{"ip":"203.0.113.9","user_agent":"Mozilla/5.0 (X11; Linux x86_64)","request_id":"req-7f3a9c2e11d04b55","correlation_id":"corr-51c0ffee0042"}}"#;
 
 /// Every code that a finding can have, the worst first.
-const CODES: [&str; 25] = [
+const CODES: [&str; 28] = [
     "damaged",
     "checkpoint",
     "kept_missing",
@@ -60,6 +62,9 @@ const CODES: [&str; 25] = [
     "store_roles",
     "store_partitions",
     "store_durability",
+    "outbox",
+    "outbox_refused",
+    "outbox_claimed",
     "inode_numbers",
     "mask_patterns",
 ];
@@ -129,6 +134,12 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
     if let Ok(Some(store)) = settings.own_store() {
         for (code, gap) in guard::look(store.url()) {
             add(code, gap.what, &gap.mend);
+        }
+    }
+    #[cfg(feature = "postgres")]
+    if let Ok(Some(outbox)) = settings.own_outbox() {
+        for (code, what, mend) in waiting::look(outbox.url()) {
+            add(code, what, mend);
         }
     }
     // If there is no trail, the finding names the given folder.

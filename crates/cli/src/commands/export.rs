@@ -7,10 +7,11 @@ use std::sync::Arc;
 use trailseal_event::filter::Filter;
 use trailseal_event::personal::PersonalKeys;
 use trailseal_export::{CSV_HEADER, CSV_JSON_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_row};
-use trailseal_index::{Hit, Order, Search};
+use trailseal_index::{Hit, Order};
 
 use super::query::keep_going;
-use super::reading::{filter, keys_if, search};
+use super::reading::{filter, keys_if, search, source};
+use super::source::Source;
 use super::text::write_out;
 use super::{bundle, mask};
 use crate::arguments::{Export, ExportFormat};
@@ -51,20 +52,19 @@ pub(crate) fn write(
     let filter = filter(&export.filters)?;
     let out = export.out.as_deref();
     refuse_unfit(export, out)?;
-    let (mut search, has_json) = (search(settings)?, export.json_columns);
-    match (export.format, out) {
-        (ExportFormat::Bundle, _) => {
-            // The recipient of the bundle need not learn a value that its events do not contain.
-            let masker = settings.masker(mask::keys(settings)?.into_iter().next())?;
-            let told = export.filters.clone().shown(|name, value| masker.shown(name, value).into_owned());
-            bundle::write(&mut search, &filter, &told, keys.as_deref(), out)
-        }
-        (format, Some(path)) => {
-            to_file(&mut Rows { search: &mut search, filter: &filter, keys, has_json }, format, path)
-        }
-        (format, None) => {
+    if export.format == ExportFormat::Bundle {
+        // The recipient of the bundle need not learn a value that its events do not contain.
+        let masker = settings.masker(mask::keys(settings)?.into_iter().next())?;
+        let told = export.filters.clone().shown(|name, value| masker.shown(name, value).into_owned());
+        return bundle::write(&mut search(settings)?, &filter, &told, keys.as_deref(), out);
+    }
+    let mut source = source(settings, &export.store)?;
+    let mut rows = Rows { source: &mut *source, filter: &filter, keys, has_json: export.json_columns };
+    match out {
+        Some(path) => to_file(&mut rows, export.format, path),
+        None => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            to_stream(&mut Rows { search: &mut search, filter: &filter, keys, has_json }, format, stdout)
+            to_stream(&mut rows, export.format, stdout)
         }
     }
 }
@@ -77,6 +77,10 @@ fn refuse_unfit(export: &Export, out: Option<&Path>) -> Outcome {
         ));
     }
     match (export.format, out) {
+        (ExportFormat::Bundle, _) if export.store.url.is_some() => Err(Failure::could_not(
+            "a bundle proves its events by the tree of their trail, which a store does not have: make it where the trail's \
+             folder is, without --store",
+        )),
         (ExportFormat::Sqlite, None) => {
             Err(Failure::could_not("SQLite needs a seekable file: name one with --out FILE"))
         }
@@ -128,7 +132,7 @@ fn to_stream(rows: &mut Rows<'_>, format: ExportFormat, mut out: impl Write + Se
         }
         _ => {
             // With several trails, each event names its trail.
-            let is_one = rows.search.readers().count() == 1;
+            let is_one = rows.source.trails()?.is_one;
             rows.each_line(&mut |origin, line| {
                 let mut line = line;
                 if !is_one {
@@ -146,7 +150,7 @@ fn to_stream(rows: &mut Rows<'_>, format: ExportFormat, mut out: impl Write + Se
 
 /// The exported events, oldest first: an export is read from its beginning, and the next one continues it.
 struct Rows<'a> {
-    search: &'a mut Search,
+    source: &'a mut dyn Source,
     filter: &'a Filter,
     /// Opens personal values; without, each is shown as `erasable`.
     keys: Option<Arc<dyn PersonalKeys>>,
@@ -186,14 +190,13 @@ impl Rows<'_> {
 
     /// Calls `each` with every event and its line as it is shown.
     fn each_hit(&mut self, each: &mut dyn FnMut(&Hit, &[u8]) -> io::Result<()>) -> Outcome<u64> {
-        let total = self.search.readers().map(|reader| reader.end().get()).sum();
-        let bar = progress::events("exporting", total);
+        let bar = progress::events("exporting", self.source.trails()?.events);
         let (mut count, mut failed) = (0, None);
-        self.search.each(self.filter, Order::OLDEST_RECORDED, None, &mut |hit| {
-            if hit.index.get().is_multiple_of(SHOWN_EVERY) {
-                bar.set_position(hit.index.get());
-            }
+        self.source.some(self.filter, Order::OLDEST_RECORDED, None, usize::MAX, &mut |hit| {
             count += 1;
+            if count % SHOWN_EVERY == 0 {
+                bar.set_position(count);
+            }
             keep_going(each(hit, &hit.shown(self.keys.as_deref())), &mut failed)
         })?;
         bar.finish_and_clear();

@@ -16,6 +16,8 @@ mod input;
 mod key;
 mod man;
 mod mask;
+#[cfg(feature = "postgres")]
+mod outbox;
 pub(crate) mod policy;
 pub(crate) mod prove;
 mod query;
@@ -133,6 +135,10 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Sink { command } => sink::run(&settings, &command, json),
         #[cfg(feature = "postgres")]
         Command::Store { command } => store::run(&settings, &command, json),
+        #[cfg(feature = "postgres")]
+        Command::Outbox { command } => outbox::run(&settings, &command, json),
+        #[cfg(feature = "postgres")]
+        Command::Redeliver { outbox } => outbox::redelivered(&settings, &outbox, json),
         Command::Erase(erase) => erase::run(&settings, &erase, json),
         Command::Man(_) | Command::Completions { .. } => Ok(()),
     }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
-use trailseal_core::{Notice, Trail};
+use trailseal_core::{Notice, OnNotice, Trail};
 use trailseal_server::{Server, ServerError, raise_limit_of_files};
 
 use super::writing::{CLOSE_TIMEOUT, all_sealed, attach};
@@ -25,17 +25,25 @@ pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
     config.open = arguments.open;
     let store = settings.store(&arguments.store)?;
     let mut options = settings.options()?;
-    options.on_notice = Some(Arc::new(|notice: &Notice| tracing::warn!("{notice}")));
+    let on_notice: OnNotice = Arc::new(|notice: &Notice| tracing::warn!("{notice}"));
+    options.on_notice = Some(on_notice.clone());
     let trail = match settings.uses_slots()? {
         true => Trail::open_slot(settings.dir(), options)?,
         false => Trail::open(settings.dir(), options)?,
     };
     attach(&settings, &trail, store.as_ref())?;
+    #[cfg(feature = "postgres")]
+    let beside = (
+        super::outbox::beside(&settings, &trail)?,
+        super::writing::deliver_abandoned(&settings, store.as_ref(), Some(on_notice))?,
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::could_not(format!("could not start threads: {error}")))?;
     let served = runtime.block_on(serve(&settings, trail.clone(), config));
     // Requests that wait for the disk are done; the rest must not delay the close.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    #[cfg(feature = "postgres")]
+    drop(beside);
     let cut = match served {
         Ok(cut) => cut,
         Err(failure) => {

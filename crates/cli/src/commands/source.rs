@@ -1,11 +1,12 @@
 //! Where events are read from: the trails in a folder, or the shared store of many trails.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use trailseal_core::{ReadError, RetiredEvent};
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_event::{By, First, Hit, Order};
-use trailseal_index::{Cursor, Search};
+use trailseal_index::{Cursor, Search, Summary};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::{Trails, tell};
@@ -32,6 +33,16 @@ pub(super) trait Source {
     /// The exact number of matching events.
     fn count(&mut self, filter: &Filter) -> Outcome<u64>;
 
+    /// How many events there are of each kind, and when.
+    fn summary(&mut self, filter: &Filter, top: usize, bucket: Option<Duration>) -> Outcome<Summary>;
+
+    /// The `count` newest events by recording, the oldest of them first, and what follows all that is there.
+    fn follow<'a>(
+        self: Box<Self>,
+        filter: &'a Filter,
+        count: usize,
+    ) -> Outcome<(Vec<Hit>, Box<dyn Follow + 'a>)>;
+
     /// Whether a match may have been missed because values are hashed by a key that is not here.
     fn lacks_key(&self, filter: &Filter) -> bool;
 
@@ -39,6 +50,15 @@ pub(super) trait Source {
     fn retired(&mut self, _filter: &Filter) -> Outcome<Option<Failure>> {
         Ok(None)
     }
+}
+
+/// Follows a source.
+pub(super) trait Follow {
+    /// How often to look.
+    fn look_every(&self) -> Duration;
+
+    /// Calls `each` with the events that have arrived since the last look, each once.
+    fn arrived(&mut self, each: &mut dyn FnMut(&Hit) -> ControlFlow<()>) -> Outcome;
 }
 
 /// If nothing was found, says that it may be there under another name.
@@ -95,12 +115,53 @@ impl Source for Search {
         Ok(Search::count(self, filter)?)
     }
 
+    fn summary(&mut self, filter: &Filter, top: usize, bucket: Option<Duration>) -> Outcome<Summary> {
+        Ok(Search::summary(self, filter, top, bucket)?)
+    }
+
+    fn follow<'a>(
+        mut self: Box<Self>,
+        filter: &'a Filter,
+        count: usize,
+    ) -> Outcome<(Vec<Hit>, Box<dyn Follow + 'a>)> {
+        let seen = self.end();
+        let mut newest = self.page(filter, Order::NEWEST_RECORDED, None, count, None)?.hits;
+        newest.reverse();
+        Ok((newest, Box::new(FollowFolder { search: *self, filter, seen })))
+    }
+
     fn lacks_key(&self, filter: &Filter) -> bool {
         Search::lacks_key(self, filter)
     }
 
     fn retired(&mut self, filter: &Filter) -> Outcome<Option<Failure>> {
         retired(self, filter)
+    }
+}
+
+/// Follows the trails in a folder.
+struct FollowFolder<'a> {
+    search: Search,
+    filter: &'a Filter,
+    seen: Cursor,
+}
+
+impl Follow for FollowFolder<'_> {
+    fn look_every(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    fn arrived(&mut self, each: &mut dyn FnMut(&Hit) -> ControlFlow<()>) -> Outcome {
+        self.search.refresh()?;
+        // Taken before the lines are read: what arrives meanwhile is shown by the next look. After a crash of the
+        // writer, what only its handoff holds is visible, and then for a moment not, while the next writer recovers it:
+        // it must not be shown twice.
+        let end = self.seen.or_later(&self.search.end());
+        if end != self.seen {
+            let since = std::mem::replace(&mut self.seen, end);
+            self.search.each(self.filter, Order::OLDEST_RECORDED, Some(&since), each)?;
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trailseal_core::deliver::MustEnd;
 use trailseal_core::file::StdFiles;
@@ -9,13 +10,21 @@ use trailseal_core::{Folder, load_mask_key, trails_in};
 use trailseal_event::filter::Filter;
 use trailseal_event::mask::MaskKey;
 use trailseal_event::{Hit, Order};
-use trailseal_postgres::{Pool, Reader, StoreCursor, check_readable};
+use trailseal_index::Summary;
+use trailseal_postgres::{Pool, Problem, Reader, StoreCursor, StoreError, StorePosition, check_readable};
 
-use super::source::{Source, of_this_order};
-use crate::failure::Outcome;
-use crate::output::Trails;
+use super::source::{Follow, Source, of_this_order};
+use crate::failure::{Outcome, with_causes};
+use crate::output::{Trails, tell};
 use crate::settings::Settings;
 use crate::store::Store;
+
+/// How often a follower looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// And while the store cannot be reached.
+const TRY_EVERY: Duration = Duration::from_secs(2);
+/// So many events come at once.
+const ARRIVED_AT_ONCE: usize = 1_000;
 
 /// A shared store that is read.
 pub(super) struct Stored {
@@ -52,8 +61,9 @@ fn mask_keys(settings: &Settings) -> Vec<MaskKey> {
 
 impl Source for Stored {
     fn trails(&self) -> Outcome<Trails> {
-        let last = self.reader.origins()?.iter().map(|origin| origin.next.get()).max();
-        Ok(Trails { is_one: false, last: last.unwrap_or(0) })
+        let origins = self.reader.origins()?;
+        let ends = || origins.iter().map(|origin| origin.next.get());
+        Ok(Trails { is_one: false, last: ends().max().unwrap_or(0), events: ends().sum() })
     }
 
     fn some(
@@ -77,7 +87,68 @@ impl Source for Stored {
         Ok(self.reader.count(filter)?)
     }
 
+    fn summary(&mut self, filter: &Filter, top: usize, bucket: Option<Duration>) -> Outcome<Summary> {
+        Ok(self.reader.summary(filter, top, bucket)?)
+    }
+
+    fn follow<'a>(
+        self: Box<Self>,
+        filter: &'a Filter,
+        count: usize,
+    ) -> Outcome<(Vec<Hit>, Box<dyn Follow + 'a>)> {
+        let (newest, seen) = self.reader.newest(filter, count)?;
+        Ok((newest, Box::new(FollowStore { reader: self.reader, filter, seen, is_away: false })))
+    }
+
     fn lacks_key(&self, filter: &Filter) -> bool {
         !self.has_keys && filter.has_hashable()
+    }
+}
+
+/// Follows all trails of a store, also past its outages.
+struct FollowStore<'a> {
+    reader: Reader,
+    filter: &'a Filter,
+    seen: StorePosition,
+    /// Whether it could not be reached at the last look.
+    is_away: bool,
+}
+
+impl Follow for FollowStore<'_> {
+    fn look_every(&self) -> Duration {
+        if self.is_away { TRY_EVERY } else { LOOK_EVERY }
+    }
+
+    fn arrived(&mut self, each: &mut dyn FnMut(&Hit) -> ControlFlow<()>) -> Outcome {
+        loop {
+            let arrived = match self.reader.after(self.filter, &self.seen, ARRIVED_AT_ONCE, Some(LOOK_EVERY))
+            {
+                Ok(arrived) => arrived,
+                Err(error) => return self.wait_for_it(error),
+            };
+            if std::mem::take(&mut self.is_away) {
+                tell("the store is back");
+            }
+            if arrived.hits.iter().any(|hit| each(hit).is_break()) {
+                return Ok(());
+            }
+            self.seen = arrived.next;
+            if arrived.is_all {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl FollowStore<'_> {
+    /// What passes is waited for; nothing is missed meanwhile.
+    fn wait_for_it(&mut self, error: StoreError) -> Outcome {
+        if !matches!(error.problem(), Problem::Unreachable | Problem::Connections | Problem::Locked) {
+            return Err(error.into());
+        }
+        if !std::mem::replace(&mut self.is_away, true) {
+            tell(&format!("{}: waiting for it", with_causes(&error)));
+        }
+        Ok(())
     }
 }

@@ -7,7 +7,8 @@ use trailseal_event::NO_OUTCOME;
 use trailseal_event::filter::parse_span;
 use trailseal_index::FacetValue;
 
-use super::reading::{filter, search};
+use super::reading::{filter, source};
+use super::source::tell_lacking_key;
 use crate::arguments::Summary;
 use crate::failure::{Failure, Outcome};
 use crate::output::{cut, printable, stdout, thousands, width};
@@ -19,7 +20,11 @@ const COUNT_WIDTH: usize = 14;
 pub(super) fn run(settings: &Settings, summary: &Summary, json: bool) -> Outcome {
     let filter = filter(&summary.filters)?;
     let bucket = summary.bucket.as_deref().map(span).transpose()?;
-    let summary = search(settings)?.summary(&filter, summary.top, bucket)?;
+    let mut source = source(settings, &summary.store)?;
+    let summary = source.summary(&filter, summary.top, bucket)?;
+    if summary.total == 0 {
+        tell_lacking_key(&*source, &filter);
+    }
     if json { as_json(&summary) } else { as_text(&summary) }
 }
 

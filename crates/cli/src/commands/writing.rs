@@ -64,6 +64,22 @@ pub(crate) fn attach(settings: &Settings, trail: &Trail, store: Option<&Store>) 
     store.map_or(Ok(()), |store| store.attach(trail))
 }
 
+/// With slots, those that no process holds are delivered to the shared store, too, for as long as this is kept.
+#[cfg(feature = "postgres")]
+pub(crate) fn deliver_abandoned(
+    settings: &Settings,
+    store: Option<&Store>,
+    on_notice: Option<trailseal_core::OnNotice>,
+) -> Outcome<Option<trailseal_postgres::AbandonedSlots>> {
+    let Some(store) = store.filter(|_| settings.uses_slots().unwrap_or(false)) else { return Ok(None) };
+    let mut options = settings.options()?;
+    options.on_notice = on_notice;
+    let times = trailseal_postgres::AbandonedTimes::default();
+    let started =
+        trailseal_postgres::AbandonedSlots::start(settings.dir(), options, store.url().clone(), times);
+    started.map(Some).map_err(|error| Failure::could_not(format!("could not watch the slots: {error}")))
+}
+
 /// The index is derived: a failure to write it is reported and stops nothing.
 fn attach_index(trail: &Trail) -> Outcome {
     let folder = trail.folder().root().join(trailseal_index::FOLDER);

@@ -1,6 +1,8 @@
 //! Which shared store is meant.
 
 use super::given::Settings;
+#[cfg(feature = "postgres")]
+use crate::arguments::OutboxFlag;
 use crate::arguments::StoreFlag;
 use crate::failure::{Failure, Outcome};
 use crate::store::Store;
@@ -26,6 +28,26 @@ impl Settings {
         store.map(Some).map_err(|what| Failure::could_not(format!("{source}: {what}")))
     }
 
+    /// The database with the outbox: the flag's, or else that of the settings.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn outbox(&self, flag: &OutboxFlag) -> Outcome<Option<Store>> {
+        let given = self.given.get("outbox.url").filter(|given| !given.value.is_empty());
+        let (url, source) = match (flag.url.as_ref(), given) {
+            (Some(url), _) => (url.0.as_str(), "--outbox"),
+            (None, Some(given)) => (given.value.as_str(), &*given.source),
+            (None, None) => return Ok(None),
+        };
+        let password = self.given.get("outbox.password").map(|given| given.value.as_str());
+        let outbox = Store::parse(url, password);
+        outbox.map(Some).map_err(|what| Failure::could_not(format!("{source}: {what}")))
+    }
+
+    /// The database with the outbox of the settings.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn own_outbox(&self) -> Outcome<Option<Store>> {
+        self.outbox(&OutboxFlag::default())
+    }
+
     /// The shared store of the settings.
     pub(crate) fn own_store(&self) -> Outcome<Option<Store>> {
         self.store(&StoreFlag::default())
@@ -35,8 +57,8 @@ impl Settings {
 /// What may be shown of a secret setting.
 pub(super) fn shown(name: &str, value: &str) -> String {
     match name {
-        "store.password" => "***".to_owned(),
-        "store.url" => crate::store::shown(value),
+        "store.password" | "outbox.password" => "***".to_owned(),
+        "store.url" | "outbox.url" => crate::store::shown(value),
         _ => value.to_owned(),
     }
 }

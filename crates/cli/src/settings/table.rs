@@ -167,6 +167,19 @@ pub(super) const SETTINGS: [Setting; 60] = [
             from a place of its own, such as a secret of Kubernetes.",
     },
     Setting {
+        name: "outbox.url",
+        default: "",
+        allowed: "a URL such as postgres://USER@HOST/DATABASE",
+        about: "The application's database, if it writes events into an outbox there: `serve` and `outbox relay` take them over, \
+            each once. See [outbox.md](outbox.md).",
+    },
+    Setting {
+        name: "outbox.password",
+        default: "",
+        allowed: "a text",
+        about: "The password for that database, if the URL has none. It is shown nowhere.",
+    },
+    Setting {
         name: "mask.enabled",
         default: "true",
         allowed: "true or false",

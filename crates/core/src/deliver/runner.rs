@@ -424,6 +424,6 @@ fn panicked(panic: &(dyn Any + Send)) -> String {
 fn jittered(backoff: Duration) -> Duration {
     let mut random = [0; 4];
     // Without randomness they may; nothing worse happens.
-    let _ = getrandom::fill(&mut random);
+    let _ = getrandom::getrandom(&mut random);
     backoff.mul_f64(0.5 + f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX) / 2.0)
 }

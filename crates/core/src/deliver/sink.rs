@@ -89,7 +89,8 @@ impl MustEnd {
         self.0.load(Ordering::Acquire)
     }
 
-    pub(super) fn set(&self) {
+    /// Asks for the end. Waits that look at it end soon.
+    pub fn set(&self) {
         self.0.store(true, Ordering::Release);
     }
 }

@@ -39,7 +39,9 @@ impl Ring {
     /// now; anything else is left alone, and is an error. The new generation is on disk before the first frame can be,
     /// so no frame of an earlier writer is ever mistaken for one of this writer.
     pub(crate) fn new(place: &Place, capacity: u64, owner: &Owner, durable: u64) -> io::Result<Ring> {
-        let generation = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+        let mut generation = [0; 8];
+        getrandom::getrandom(&mut generation).map_err(io::Error::other)?;
+        let generation = u64::from_ne_bytes(generation);
         match place {
             Place::Memory => {
                 let (producer, consumer) = map::heap(capacity);

@@ -210,7 +210,7 @@ fn make(
 ) -> Result<KeyFileHeader, PersonalKeysError> {
     let master = master_key(folder, options)?;
     let mut random = [0; 36];
-    getrandom::fill(&mut random).map_err(io::Error::other).map_err(failed("make", path))?;
+    getrandom::getrandom(&mut random).map_err(io::Error::other).map_err(failed("make", path))?;
     let id = u32::from_le_bytes(std::array::from_fn(|place| random[place]));
     let key: [u8; 32] = std::array::from_fn(|place| random[4 + place]);
     let header = new_header(id, origin, &key, master.as_ref()).map_err(failed("make", path))?;
@@ -225,7 +225,7 @@ fn make(
 
 fn new_header(id: u32, origin: &str, key: &[u8; 32], master: Option<&[u8; 32]>) -> io::Result<KeyFileHeader> {
     let mut nonce = [0; 12];
-    getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+    getrandom::getrandom(&mut nonce).map_err(io::Error::other)?;
     KeyFileHeader::new(id, origin, key, nonce, master)
         .ok_or_else(|| io::Error::other("the cipher does not take it"))
 }

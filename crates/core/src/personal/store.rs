@@ -119,7 +119,7 @@ impl KeyStore {
         }
         table.room = number;
         let mut random = [0; 24];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        getrandom::getrandom(&mut random).map_err(io::Error::other)?;
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|place| random[at + place]));
         let above = path.parent().filter(|above| !above.as_os_str().is_empty());
         let inodes_hold = files.inode_numbers_hold(above.unwrap_or(Path::new("."))).unwrap_or(false);
@@ -232,7 +232,7 @@ impl KeyStore {
     fn new_key(&self, table: &mut Table, subject: SubjectHash) -> io::Result<Arc<SubjectKey>> {
         let number = table.next;
         let mut random = [0; 44];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        getrandom::getrandom(&mut random).map_err(io::Error::other)?;
         let key: [u8; 32] = std::array::from_fn(|place| random[place]);
         let nonce: [u8; 12] = std::array::from_fn(|place| random[32 + place]);
         let failed = || io::Error::other("the cipher takes no key");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trailseal_event::{Event, EventText};
+use trailseal_event::{Event, EventText, Timestamp};
 
 /// An event, in any of the forms that can be recorded.
 #[derive(Clone, Copy, Debug)]
@@ -89,11 +89,15 @@ pub struct Submitted<'a> {
     pub event: AnyEvent<'a>,
     /// Its id, if it has no id of its own.
     pub id: Option<String>,
+    /// Its time, if it has no time of its own: when it was written, where that was not now. A repeat may have another one.
+    pub time: Option<Timestamp>,
+    /// Paths that were masked before it was handed in, as in an outbox. Never what a client says.
+    pub masked: Vec<String>,
 }
 
 impl<'a> Submitted<'a> {
     /// An event as JSON text.
     pub fn json(text: &'a [u8]) -> Submitted<'a> {
-        Submitted { event: AnyEvent::Json(text), id: None }
+        Submitted { event: AnyEvent::Json(text), id: None, time: None, masked: Vec::new() }
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn make(
         Some(held) => SigningKey::from_seed(origin(options, &held.seed())?.as_str(), &held.seed()),
         None => {
             let mut seed = [0; 32];
-            getrandom::fill(&mut seed)
+            getrandom::getrandom(&mut seed)
                 .map_err(|error| OpenError::Key { path: key_path.clone(), what: error.to_string() })?;
             SigningKey::from_seed(origin(options, &seed)?.as_str(), &seed)
         }

@@ -7,6 +7,7 @@ use super::error::RecordError;
 use super::inner::{Inner, Trail};
 use super::own::{own_stamp, push_rest, push_system};
 use super::ready::{Secrets, Sent};
+use crate::notice::Notice;
 
 impl Trail {
     /// Records one of the trail's own events, for programs that give others access to the trail: that it was read, that
@@ -33,6 +34,11 @@ impl Trail {
     pub fn as_written(&self, event: &Event) -> Event {
         let masked = line::masked_own(&self.inner.masker, event);
         masked.map_or_else(|| event.clone(), |(masked, _)| masked)
+    }
+
+    /// Tells the operator something, as the trail itself does.
+    pub fn notice(&self, notice: &Notice) {
+        self.inner.log.notice(notice);
     }
 
     /// Records one of the trail's own events.

@@ -164,7 +164,12 @@ impl TrailWith<'_> {
         let (receipts, newest) = match events {
             AnyEvents::Events(events) if self.options.is_once => {
                 let by = Submitter::default();
-                let one = |event| Submitted { event: AnyEvent::Event(event), id: None };
+                let one = |event| Submitted {
+                    event: AnyEvent::Event(event),
+                    id: None,
+                    time: None,
+                    masked: Vec::new(),
+                };
                 let events: Vec<Submitted<'_>> = events.iter().map(one).collect();
                 self.trail.hand_in_submission(Submission { events: &events, by: &by }, how, true)?
             }

@@ -109,7 +109,7 @@ impl Trail {
 
 fn new_key(origin: &str, files: &dyn Files, path: &Path) -> io::Result<SigningKey> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+    getrandom::getrandom(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
     let key = SigningKey::from_seed(origin, &seed);
     files.replace(path, key.to_private_string().as_bytes(), true)?;
     Ok(key)

@@ -116,7 +116,7 @@ impl<const BYTES: usize> Secret<BYTES> {
             return Ok(secret);
         }
         let mut secret = [0; BYTES];
-        getrandom::fill(&mut secret).map_err(|error| self.failed(folder)(io::Error::other(error)))?;
+        getrandom::getrandom(&mut secret).map_err(|error| self.failed(folder)(io::Error::other(error)))?;
         self.save(folder, &secret)?;
         Ok(secret)
     }

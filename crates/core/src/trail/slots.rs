@@ -37,11 +37,7 @@ impl Trail {
         }
         let mut last = None;
         for slot in 0..SLOTS_MAX {
-            let folder = dir.join(slot.to_string());
-            let mut options = options.clone().of_slot(&folder);
-            options.origin = options.origin.map(|origin| format!("{origin}/{slot}"));
-            options.first_slot = Some(dir.join("0"));
-            match Trail::open(folder, options) {
+            match open_one(dir, slot, options.clone()) {
                 Err(error @ OpenError::Locked { .. }) => last = Some(error),
                 other => return other,
             }
@@ -49,6 +45,28 @@ impl Trail {
         // Only reached after at least one slot was found locked.
         Err(last.unwrap_or_else(|| OpenError::Damaged { path: dir.to_owned(), what: "no slot".into() }))
     }
+
+    /// Opens one slot of `dir` again, as the process that had it would have: it is recovered, and from then on somebody else who
+    /// looks for a slot takes another one. Never makes a trail.
+    ///
+    /// # Errors
+    /// As [`open`](Trail::open); [`OpenError::Locked`] when it is in use.
+    pub fn open_slot_again(
+        dir: impl AsRef<Path>,
+        number: u32,
+        mut options: Options,
+    ) -> Result<Trail, OpenError> {
+        options.create = false;
+        open_one(dir.as_ref(), number, options)
+    }
+}
+
+fn open_one(dir: &Path, number: u32, options: Options) -> Result<Trail, OpenError> {
+    let folder = dir.join(number.to_string());
+    let mut options = options.of_slot(&folder);
+    options.origin = options.origin.map(|origin| format!("{origin}/{number}"));
+    options.first_slot = Some(dir.join("0"));
+    Trail::open(folder, options)
 }
 
 impl Options {

@@ -99,7 +99,7 @@ impl fmt::Debug for MaskKey {
 
 fn random_bytes() -> io::Result<[u8; KEY_BYTES]> {
     let mut bytes = [0; KEY_BYTES];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    getrandom::getrandom(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes)
 }
 

@@ -23,18 +23,18 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::file::Files;
 use trailseal_core::{ReadError, Reader, trails_in};
+use trailseal_event::Timestamp;
+use trailseal_event::count::ByValue;
 use trailseal_event::filter::Filter;
-use trailseal_event::{Object, Timestamp, Value};
 
 pub use cursor::{Cursor, CursorError};
 pub use error::{SearchError, TellTrouble};
 use gathered::MATCHES_MAX;
 use left::Left;
 use member::Member;
-pub(crate) use summed::{name_of, value_of};
 pub use trailseal_event::Hit;
+pub use trailseal_event::count::FacetValue;
 
-use crate::view::{ByValue, Named};
 use crate::{FacetField, Order};
 
 /// A page with a budget ends at this many bytes of lines, whatever its limit.
@@ -49,45 +49,6 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// Set if the time budget or the byte limit ended the page before it was full: how many events were checked so far.
     pub scanned: Option<u64>,
-}
-
-/// A value of a field, and how many events have it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FacetValue {
-    /// The value, such as an actor's id.
-    pub value: String,
-    /// An actor's name, if it has both: the most frequent one.
-    pub name: Option<String>,
-    /// How many events.
-    pub count: u64,
-}
-
-impl FacetValue {
-    /// At most `top` of them, the most frequent first, then by value.
-    pub(crate) fn most_frequent(by_value: ByValue, top: usize) -> Vec<FacetValue> {
-        let one = |(value, Named { count, name }): (String, Named)| FacetValue {
-            value,
-            name: name.map(|(name, _)| name),
-            count,
-        };
-        let mut values: Vec<FacetValue> = by_value.0.into_iter().map(one).collect();
-        values.sort_unstable_by(|left, right| {
-            right.count.cmp(&left.count).then_with(|| left.value.cmp(&right.value))
-        });
-        values.truncate(top);
-        values
-    }
-
-    /// As one JSON object.
-    pub fn to_json(&self) -> Value {
-        let mut one = Object::default();
-        one.insert("value", self.value.as_str());
-        if let Some(name) = &self.name {
-            one.insert("name", name.as_str());
-        }
-        one.insert("count", self.count);
-        Value::from(one)
-    }
 }
 
 /// How far the indexes lag.
@@ -352,7 +313,7 @@ impl Search {
         for member in &mut self.members {
             by_value.merge(member.facets(filter, field, &is_wanted)?);
         }
-        Ok(FacetValue::most_frequent(by_value, top))
+        Ok(by_value.most_frequent(top))
     }
 
     /// How many matching events fall into each span of `bucket` by time, the earliest first; empty spans are left out.

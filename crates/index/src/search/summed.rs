@@ -6,15 +6,16 @@ use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use trailseal_event::Timestamp;
+use trailseal_event::count::ByValue;
+use trailseal_event::fields::Fields;
 use trailseal_event::filter::Filter;
 use trailseal_event::line::effective_time;
-use trailseal_event::personal::searchable;
-use trailseal_event::{Event, Outcome, Timestamp};
 
 use super::error::SearchError;
 use super::member::Member;
 use super::wanted::LOOK_EVERY;
-use crate::view::{ByValue, Wanted as ValueWanted};
+use crate::view::Wanted as ValueWanted;
 use crate::{Candidate, FacetField, IndexError, IndexView};
 
 impl Member {
@@ -133,11 +134,10 @@ impl Member {
             }
         }
         self.scan_all(filter, scanned, &mut |line| {
-            let event = Event::from_line(line).ok().map(|recorded| recorded.event);
-            let Some(event) = event else { return };
-            let (value, name) = (value_of(&event, field), name_of(&event, field));
-            if let Some(value) = value.filter(|value| is_wanted(value, name.as_deref())) {
-                by_value.add(value.into_owned(), name.map(Cow::into_owned), 1);
+            let Some(fields) = Fields::of_line(line) else { return };
+            let name = field.name_in(&fields);
+            if let Some(value) = field.value_in(&fields).filter(|value| is_wanted(value, name)) {
+                by_value.add(value, name, 1);
             }
         })?;
         Ok(by_value)
@@ -169,29 +169,6 @@ impl Member {
         })?;
         Ok(counts)
     }
-}
-
-/// The value of a field as the index has it.
-pub(crate) fn value_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>> {
-    let text = match field {
-        FacetField::Tenant => event.tenant.as_deref(),
-        FacetField::Actor => {
-            event.actor.as_ref().and_then(|actor| actor.id.as_deref().or(actor.name.as_deref()))
-        }
-        FacetField::Action => Some(event.action.as_str()),
-        FacetField::Category => return Some(event.category.name()),
-        FacetField::ResourceType => event.resource.as_ref().and_then(|resource| resource.kind.as_deref()),
-        FacetField::Outcome => Some(Outcome::name_or_none(event.outcome)),
-        FacetField::Severity => Some(event.severity.name()),
-        FacetField::Ip => event.context.ip.as_deref(),
-    };
-    text.map(searchable)
-}
-
-/// The name that belongs to the value of a field, if it has one.
-pub(crate) fn name_of(event: &Event, field: FacetField) -> Option<Cow<'_, str>> {
-    let actor = event.actor.as_ref().filter(|actor| field == FacetField::Actor && actor.id.is_some())?;
-    actor.name.as_deref().map(searchable)
 }
 
 /// What part of a trail matters for a filter.

@@ -23,8 +23,9 @@ use trailseal_event::filter::Filter;
 
 pub use check::RangeCheck;
 pub(crate) use order::{Key, Turn, after};
-pub(crate) use summary::{ByValue, Named, Wanted};
-pub use summary::{Count, Facets, HISTOGRAM_BUCKETS_MAX};
+pub(crate) use summary::Wanted;
+pub use summary::{Count, Facets};
+pub use trailseal_event::count::{FacetField, HISTOGRAM_BUCKETS_MAX};
 pub use trailseal_event::{By, First, Order};
 
 use crate::dictionary::Dictionary;
@@ -50,47 +51,17 @@ pub struct Candidate {
     pub place: Place,
 }
 
-/// What events can be counted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum FacetField {
-    Tenant,
-    /// By the actor's id, or its name if it has no id.
-    Actor,
-    Action,
-    Category,
-    /// By the type of the event's own resource; related ones do not count.
-    ResourceType,
-    Outcome,
-    Severity,
-    /// By the client's address, as it was sent.
-    Ip,
-}
-
-impl FacetField {
-    /// The fields that are counted, by the names that users know.
-    pub const NAMED: [(&'static str, FacetField); 8] = [
-        ("action", FacetField::Action),
-        ("actor", FacetField::Actor),
-        ("category", FacetField::Category),
-        ("outcome", FacetField::Outcome),
-        ("severity", FacetField::Severity),
-        ("tenant", FacetField::Tenant),
-        ("resource_type", FacetField::ResourceType),
-        ("ip", FacetField::Ip),
-    ];
-
-    fn column(self) -> Coded {
-        match self {
-            FacetField::Tenant => Coded::Tenant,
-            FacetField::Actor => Coded::Actor,
-            FacetField::Action => Coded::Action,
-            FacetField::Category => Coded::Category,
-            FacetField::ResourceType => Coded::Kind,
-            FacetField::Outcome => Coded::Outcome,
-            FacetField::Severity => Coded::Severity,
-            FacetField::Ip => Coded::Ip,
-        }
+/// Where a field's values are.
+fn column_of(field: FacetField) -> Coded {
+    match field {
+        FacetField::Tenant => Coded::Tenant,
+        FacetField::Actor => Coded::Actor,
+        FacetField::Action => Coded::Action,
+        FacetField::Category => Coded::Category,
+        FacetField::ResourceType => Coded::Kind,
+        FacetField::Outcome => Coded::Outcome,
+        FacetField::Severity => Coded::Severity,
+        FacetField::Ip => Coded::Ip,
     }
 }
 

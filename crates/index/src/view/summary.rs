@@ -4,18 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range};
 
 use trailseal_event::Timestamp;
+use trailseal_event::count::{ByValue, HISTOGRAM_BUCKETS_MAX};
 use trailseal_event::filter::Filter;
-use trailseal_event::personal::ERASABLE;
 
 use super::plan::Plan;
 use super::rowset::{Block, RowSet};
-use super::{Checker, FacetField, First, IndexView, Piece};
+use super::{Checker, FacetField, First, IndexView, Piece, column_of};
 use crate::dictionary::actor_parts;
 use crate::error::IndexError;
 use crate::schema::{ABSENT, BLOCK_ROWS, Coded, FIRST_CODE, OTHER, SPAN_ROWS, listed_name};
-
-/// A histogram has at most this many buckets.
-pub const HISTOGRAM_BUCKETS_MAX: usize = 100_000;
 
 /// How many events match.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,49 +40,6 @@ pub struct Facets {
 
 /// Whether a value, with a name that belongs to it, is wanted.
 pub(crate) type Wanted<'a> = dyn Fn(&str, Option<&str>) -> bool + 'a;
-
-/// How many events have each value, and the names that come with it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ByValue(pub(crate) HashMap<String, Named>);
-
-/// A value's number of events, and its most frequent name with the number of its events.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Named {
-    pub(crate) count: u64,
-    pub(crate) name: Option<(String, u64)>,
-}
-
-impl ByValue {
-    pub(crate) fn add(&mut self, value: String, name: Option<String>, n: u64) {
-        let named = self.0.entry(value).or_default();
-        named.count += n;
-        named.offer(name.map(|name| (name, n)));
-    }
-
-    pub(crate) fn merge(&mut self, other: ByValue) {
-        for (value, Named { count, name }) in other.0 {
-            let named = self.0.entry(value).or_default();
-            named.count += count;
-            named.offer(name);
-        }
-    }
-}
-
-impl Named {
-    /// The same name may come in several parts; then the largest part counts, which is good enough to choose one.
-    fn offer(&mut self, name: Option<(String, u64)>) {
-        let Some((name, n)) = name.filter(|(name, _)| is_shown(name)) else { return };
-        let is_better = self.name.as_ref().is_none_or(|(own, most)| (n, &name) > (*most, own));
-        if is_better {
-            self.name = Some((name, n));
-        }
-    }
-}
-
-/// What stands for a personal or masked name says nothing to people.
-fn is_shown(name: &str) -> bool {
-    !name.is_empty() && name != ERASABLE && !name.starts_with("hmac:")
-}
 
 impl IndexView {
     /// The exact number of matching events in `bounds`. `check` is called for those that only the line can decide:
@@ -218,9 +172,9 @@ impl IndexView {
         let (counts, _) = self.counts(filter, bounds, field, check)?;
         let mut by_value = ByValue::default();
         for (code, &n) in (0..).zip(&counts.by_code).filter(|(_, n)| **n > 0) {
-            let Some((value, name)) = self.named_value(field.column(), code) else { continue };
+            let Some((value, name)) = self.named_value(column_of(field), code) else { continue };
             if is_wanted(&value, name.as_deref()) {
-                by_value.add(value, name, n);
+                by_value.add(&value, name.as_deref(), n);
             }
         }
         Ok((by_value, counts.by_code.get(OTHER as usize).copied().unwrap_or(0)))
@@ -234,7 +188,7 @@ impl IndexView {
         field: FacetField,
         check: &mut Checker<'_>,
     ) -> Result<(Counts, bool), IndexError> {
-        let mut counts = Counts::new(self.codes_end(field.column()));
+        let mut counts = Counts::new(self.codes_end(column_of(field)));
         let mut is_complete = true;
         if let Some(plan) = self.plan(filter) {
             for (piece, rows) in self.pieces(&plan, bounds, First::Oldest) {
@@ -242,7 +196,7 @@ impl IndexView {
                     continue;
                 }
                 let (found, is_all) = self.matching(piece, rows, &plan, check)?;
-                self.gather(piece, &found, field.column(), &mut counts)?;
+                self.gather(piece, &found, column_of(field), &mut counts)?;
                 if !is_all {
                     is_complete = false;
                     break;
@@ -281,7 +235,7 @@ impl IndexView {
             && !plan.line
             && (!plan.system || head.system.is_empty());
         if is_whole {
-            file.sums(field.column(), |code, n| counts.add(code, n))?;
+            file.sums(column_of(field), |code, n| counts.add(code, n))?;
         }
         Ok(is_whole)
     }
@@ -328,7 +282,7 @@ impl IndexView {
     fn facets_of(&self, field: FacetField, counts: &Counts, top: usize, is_complete: bool) -> Facets {
         let mut by_value: HashMap<&[u8], u64> = HashMap::new();
         for (code, &n) in (0..).zip(&counts.by_code).filter(|(_, n)| **n > 0) {
-            if let Some(value) = self.value_of(field.column(), code) {
+            if let Some(value) = self.value_of(column_of(field), code) {
                 *by_value.entry(value).or_default() += n;
             }
         }

@@ -6,11 +6,17 @@
 //! here and there. One page is one transaction, which sees the store at one moment.
 
 mod condition;
+mod extent;
+mod fetch;
+mod grouped;
 mod narrow;
 mod place;
+mod position;
 mod retired;
 mod sql;
 mod statement;
+mod tail;
+mod tally;
 mod walk;
 mod windows;
 
@@ -23,10 +29,11 @@ use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_event::mask::MaskKey;
 use trailseal_event::{Hit, Index, Order};
 
-use narrow::Narrowing;
 use place::Place;
 pub use place::{StoreCursor, StoreCursorError};
+pub use position::{StorePosition, StorePositionError};
 pub use retired::RetiredEvent;
+pub use tail::Arrived;
 pub use walk::StoredOrigin;
 use walk::{Found, Walk};
 
@@ -39,7 +46,7 @@ pub const PAGE_BYTES_MAX: usize = 2 << 20;
 const SOME: usize = 2_000;
 /// A connection must get free within this.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(30);
-/// What has no budget may take this long, each page of it.
+/// What has no budget may take this long, each page of it, unless the reader says otherwise.
 const WITHIN: Duration = Duration::from_secs(600);
 /// A page with a budget may take this much longer.
 const GRACE: Duration = Duration::from_secs(30);
@@ -55,23 +62,33 @@ pub struct StorePage {
     pub scanned: Option<u64>,
 }
 
-/// Searches a store.
+/// Searches a store. A clone reads through the same connections.
+#[derive(Clone)]
 pub struct Reader {
     pool: Arc<Pool>,
     /// Hash what filters ask for as masking does.
     keys: Vec<MaskKey>,
+    within: Duration,
 }
 
 impl Reader {
     /// Reads through these connections.
     pub fn new(pool: Arc<Pool>) -> Reader {
-        Reader { pool, keys: Vec::new() }
+        Reader { pool, keys: Vec::new(), within: WITHIN }
     }
 
     /// From now on, values that masking replaced by their hash with one of these keys are found too.
     #[must_use]
     pub fn with_mask_keys(mut self, keys: Vec<MaskKey>) -> Reader {
         self.keys = keys;
+        self
+    }
+
+    /// From now on, what has no budget ends with [`StoreError::WorkLimit`] if it takes longer than this: a count, a summary,
+    /// each page of a long walk.
+    #[must_use]
+    pub fn within(mut self, within: Duration) -> Reader {
+        self.within = within.min(WITHIN);
         self
     }
 
@@ -138,34 +155,6 @@ impl Reader {
         self.some(filter, order, cursor, usize::MAX, each).map(drop)
     }
 
-    /// The exact number of matching events.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
-        let stored = filter.as_stored(&self.keys);
-        let narrowing = Narrowing::of(&stored);
-        if narrowing.is_never() {
-            return Ok(0);
-        }
-        if let Some(sql) = statement::count(&narrowing).filter(|_| !narrowing.asks_for_indexes()) {
-            let (events, in_doubt) = self.run(WITHIN, async |client| {
-                let rows = client.query_typed(sql.as_str(), &sql.parameters()).await?;
-                rows.first().map_or(Ok((0, 0)), |row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?)))
-            })?;
-            if in_doubt == 0 {
-                return Ok(i64::unsigned_abs(events));
-            }
-        }
-        let mut count = 0;
-        // Any order will do, and this one goes from partition to partition.
-        self.each(filter, Order::OLDEST_RECORDED, None, &mut |_| {
-            count += 1;
-            ControlFlow::Continue(())
-        })?;
-        Ok(count)
-    }
-
     /// The events that have this id, the newest first: one, unless it came in several times. The trail's own too.
     ///
     /// # Errors
@@ -195,7 +184,7 @@ impl Reader {
         if origin.contains('\0') {
             return Ok(None);
         }
-        let line = self.run(WITHIN, async |client| walk::at(client, origin, number).await)?;
+        let line = self.run(self.within, async |client| walk::at(client, origin, number).await)?;
         Ok(line.and_then(|line| Hit::new(Arc::from(origin), index, line)))
     }
 
@@ -204,7 +193,7 @@ impl Reader {
     /// # Errors
     /// When the store cannot be read.
     pub fn origins(&self) -> Result<Vec<StoredOrigin>, StoreError> {
-        self.run(WITHIN, async |client| walk::origins(client).await)
+        self.run(self.within, async |client| walk::origins(client).await)
     }
 
     fn walk(
@@ -219,9 +208,9 @@ impl Reader {
         if limit == 0 {
             return Ok(Found::at(place));
         }
-        let budget = budget.map(|budget| budget.min(WITHIN));
+        let budget = budget.map(|budget| budget.min(self.within));
         let deadline = budget.map(|budget| Instant::now() + budget);
-        let within = budget.map_or(WITHIN, |budget| budget + GRACE);
+        let within = budget.map_or(self.within, |budget| budget + GRACE);
         let walk = Walk { filter, order, limit, bytes_max, deadline };
         self.run(within, async move |client| walk.run(client, place).await)
     }
@@ -236,13 +225,24 @@ impl Reader {
         // The server must not go on when nobody waits any more. Compiling a plan takes longer than running it.
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL jit = off",
-            within.as_millis()
+            within.as_millis().max(1)
         );
-        lent.run("read", within, async |client| {
+        // What takes too long the server ends; no answer at all is another trouble.
+        let answer = lent.run("read", within + GRACE, async |client| {
             client.batch_execute(&begin).await?;
             let answer = work(client).await?;
             client.batch_execute("COMMIT").await?;
             Ok(answer)
-        })
+        });
+        match answer {
+            Err(error) if error.is_canceled() => {
+                Err(StoreError::WorkLimit { store: self.pool.url().shown().to_owned(), within })
+            }
+            answer => answer,
+        }
+    }
+
+    fn too_much(&self) -> StoreError {
+        StoreError::WorkLimit { store: self.pool.url().shown().to_owned(), within: self.within }
     }
 }

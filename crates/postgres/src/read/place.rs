@@ -37,6 +37,11 @@ impl Place {
         Place { time, recorded: time, origin: String::new(), index: 0 }
     }
 
+    /// Whether it is before every event recorded then.
+    pub(super) fn is_edge(&self) -> bool {
+        self.origin.is_empty()
+    }
+
     /// The same in the order by time, where every event of that time comes after it.
     pub(super) fn at_time(time: Timestamp) -> Place {
         Place { recorded: Moment::FIRST, ..Place::at(time) }

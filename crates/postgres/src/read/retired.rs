@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use trailseal_core::retired::RetiredId;
 use trailseal_event::Index;
 
-use super::{Reader, WITHIN};
+use super::Reader;
 use crate::error::{Problem, StoreError};
 
 /// The first part of a list that names the index.
@@ -43,7 +43,7 @@ impl Reader {
         let wanted = RetiredId::of(id, tenant);
         let from = wanted.prefix().to_vec();
         let to = [&from[..], &[0xff; 13]].concat();
-        let found = self.run(WITHIN, async |client| {
+        let found = self.run(self.within, async |client| {
             let mut found = Vec::new();
             for row in client.query_typed(RETIRED_IDS, &[(&from, Type::BYTEA), (&to, Type::BYTEA)]).await? {
                 let (segment, event): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
@@ -68,7 +68,7 @@ impl Reader {
         if origin.contains('\0') {
             return Ok(None);
         }
-        let found = self.run(WITHIN, async |client| {
+        let found = self.run(self.within, async |client| {
             let rows =
                 client.query_typed(RETIRED_AT, &[(&origin, Type::TEXT), (&number, Type::INT8)]).await?;
             rows.first().map(|row| row.try_get::<_, i64>(0)).transpose()

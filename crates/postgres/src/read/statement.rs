@@ -129,7 +129,12 @@ pub(super) fn count(narrowing: &Narrowing) -> Option<Sql> {
         doubt.write(sql.push(" OR "));
     }
     sql.push(") FROM trailseal.events");
-    let mut wanted = Wanted::new(&mut sql);
+    narrowed(narrowing, &mut Wanted::new(&mut sql));
+    Some(sql)
+}
+
+/// All that is asked of rows, whatever their order.
+pub(super) fn narrowed(narrowing: &Narrowing, wanted: &mut Wanted<'_>) {
     if !narrowing.any.is_empty() {
         let sql = wanted.and().push("(false");
         for condition in &narrowing.any {
@@ -141,21 +146,20 @@ pub(super) fn count(narrowing: &Narrowing) -> Option<Sql> {
     let Window { recorded, time } = narrowing.bounds();
     wanted.bounds("recorded", recorded);
     wanted.bounds("time", time);
-    Some(sql)
 }
 
 /// What follows WHERE.
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     sql: &'a mut Sql,
     is_begun: bool,
 }
 
 impl<'a> Wanted<'a> {
-    fn new(sql: &'a mut Sql) -> Self {
+    pub(super) fn new(sql: &'a mut Sql) -> Self {
         Wanted { sql, is_begun: false }
     }
 
-    fn and(&mut self) -> &mut Sql {
+    pub(super) fn and(&mut self) -> &mut Sql {
         let is_begun = std::mem::replace(&mut self.is_begun, true);
         self.sql.push(if is_begun { " AND " } else { " WHERE " })
     }
@@ -166,7 +170,7 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn bounds(&mut self, column: &str, Bounds { from, to }: Bounds) {
+    pub(super) fn bounds(&mut self, column: &str, Bounds { from, to }: Bounds) {
         let mut bound = |than: &str, time: Option<Timestamp>| {
             if let Some(time) = time {
                 self.and().push(column).push(than).moment(time);

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 use trailseal_event::filter::Filter;
 use trailseal_event::{Hit, Index, Order, Timestamp};
 
+use super::extent::{Indexes, recorded_of};
 use super::narrow::Narrowing;
 use super::place::Place;
-use super::statement::Rows;
-use super::windows::{Asked, Partition, Window};
+use super::sql::Sql;
+use super::statement::{Rows, Wanted};
+use super::windows::{Asked, Bounds, Pace, Partition, Window};
 use crate::moment::Moment;
 
 /// Rows of one statement, at first and at most. Fewer in debug builds, so that small tests go several ways.
@@ -89,20 +90,23 @@ impl Walk<'_> {
             let origins = origins(client).await?;
             narrowing.of_origins(&origins.into_iter().map(|known| known.origin).collect::<Vec<_>>());
         }
-        let windows = match narrowing.is_of_few() {
-            true => vec![narrowing.bounds()],
-            false => {
-                let (partitions, beyond) = partitions(client).await?;
-                let bounds = narrowing.bounds();
-                let asked = Asked { order: self.order, place: place.as_ref(), bounds };
-                asked.windows(&partitions, beyond)
-            }
+        let bounds = narrowing.bounds();
+        let known = match narrowing.is_of_few() {
+            true => None,
+            false => Some(partitions(client).await?),
         };
         let mut rows = self.limit.saturating_add(1).clamp(ROWS_MIN, ROWS_MAX);
         let mut step = self.deadline.map(|_| STEP_MIN);
-        for window in &windows {
+        let mut pace = Pace::BEGIN;
+        loop {
+            let reached = found.reached.clone();
+            let asked = Asked { order: self.order, place: reached.as_ref(), bounds };
+            let (window, is_last) = match &known {
+                Some((partitions, beyond)) => asked.window(partitions, *beyond, pace),
+                None => (bounds, true),
+            };
             loop {
-                match self.look(client, &narrowing, window, rows, step, &mut found).await? {
+                match self.look(client, &narrowing, &window, rows, step, &mut found).await? {
                     Told::Enough => return Ok(found),
                     Told::All => break,
                     Told::Some => {}
@@ -115,18 +119,22 @@ impl Walk<'_> {
                     return Ok(found);
                 }
             }
+            if is_last {
+                return Ok(found);
+            }
             // What comes next lies behind this window.
             found.reached = window.end(self.order).or(found.reached.take());
             // A page that began where the window before ended has got no further in this one: it must, or whoever asks for the
             // next one would get the same for ever.
             let got_on = found.reached != place || cfg!(trailseal_fault = "store_page_gets_nowhere");
-            if self.is_late() && got_on && Some(window) != windows.last() {
+            if self.is_late() && got_on {
                 found.next.clone_from(&found.reached);
                 found.is_short = true;
                 return Ok(found);
             }
+            pace =
+                pace.after(found.hits.len(), self.limit.saturating_add(1).saturating_sub(found.hits.len()));
         }
-        Ok(found)
     }
 
     async fn look(
@@ -169,7 +177,7 @@ impl Walk<'_> {
     /// Judges a row. True if the page is full.
     fn take(&self, row: Looked, found: &mut Found) -> bool {
         let Looked { place, line: Some(line), .. } = row else { return false };
-        if !self.accepts(&place.origin, &line) {
+        if !accepts(self.filter, &place.origin, &line) {
             return false;
         }
         let is_cut = found.bytes >= self.bytes_max;
@@ -189,17 +197,17 @@ impl Walk<'_> {
         false
     }
 
-    fn accepts(&self, origin: &str, line: &[u8]) -> bool {
-        if cfg!(trailseal_fault = "store_rows_not_judged") {
-            return true;
-        }
-        let origins = &self.filter.origin;
-        (origins.is_empty() || origins.iter().any(|wanted| wanted == origin)) && self.filter.accepts(line)
-    }
-
     fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
+}
+
+/// Judges a line of a trail.
+pub(super) fn accepts(filter: &Filter, origin: &str, line: &[u8]) -> bool {
+    if cfg!(trailseal_fault = "store_rows_not_judged") {
+        return true;
+    }
+    (filter.origin.is_empty() || filter.origin.iter().any(|wanted| wanted == origin)) && filter.accepts(line)
 }
 
 /// A row that was looked at.
@@ -263,9 +271,29 @@ pub(super) async fn origins(client: &Client) -> Result<Vec<StoredOrigin>, Error>
     client.query_typed(ORIGINS, &[]).await?.iter().map(one).collect()
 }
 
-/// One event, by its place.
+/// One event, by its place: where its trail has it, and otherwise anywhere.
 pub(super) async fn at(client: &Client, origin: &str, index: i64) -> Result<Option<Vec<u8>>, Error> {
-    const AT: &str = "SELECT line FROM trailseal.events WHERE origin = $1 AND idx = $2 LIMIT 1";
-    let rows = client.query_typed(AT, &[(&origin, Type::TEXT), (&index, Type::INT8)]).await?;
+    let Some(high) = index.checked_add(1) else { return Ok(None) };
+    let known = recorded_of(client, &[Indexes { origin: origin.to_owned(), low: index, high }]).await?;
+    let mut line = at_between(client, origin, index, known).await?;
+    if line.is_none() && known != Bounds::default() {
+        line = at_between(client, origin, index, Bounds::default()).await?;
+    }
+    Ok(line)
+}
+
+async fn at_between(
+    client: &Client,
+    origin: &str,
+    index: i64,
+    recorded: Bounds,
+) -> Result<Option<Vec<u8>>, Error> {
+    let mut sql = Sql::default();
+    sql.push("SELECT line FROM trailseal.events");
+    let mut wanted = Wanted::new(&mut sql);
+    wanted.and().push("origin = ").text(origin).push(" AND idx = ").number(index);
+    wanted.bounds("recorded", recorded);
+    sql.push(" LIMIT 1");
+    let rows = client.query_typed(sql.as_str(), &sql.parameters()).await?;
     rows.first().map(|row| row.try_get(0)).transpose()
 }

@@ -2,8 +2,9 @@
 //!
 //! Partitions hold what was recorded in some span, and a statement over many of them takes long to plan. An event's time
 //! is never later than its recording. So from the newest on by time, whatever is at or after some time was also recorded
-//! then or later, and a few partitions have all of it. From the oldest on there is no such bound, since a late event may
-//! be in any later partition: but each partition's earliest time is known ([`Partition::earliest`]).
+//! then or later, and a few partitions have all of it; of those newer still, only the ones with late events have any. From
+//! the oldest on there is no such bound, since a late event may be in any later partition: but each partition's earliest
+//! time is known ([`Partition::earliest`]).
 //!
 //! What must hold: the windows follow each other in the order, leave nothing out, and each has all events of its part.
 
@@ -11,8 +12,31 @@ use trailseal_event::{By, First, Order, Timestamp};
 
 use super::place::Place;
 
-/// Each window has this many times as many partitions as the one before.
+/// Each window has at most this many times as many partitions as the one before.
 const GROWTH: usize = 4;
+
+/// How many partitions the next window should have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Those of the last one, or of the first.
+    count: usize,
+    /// Those of all windows before the next one.
+    passed: usize,
+}
+
+impl Pace {
+    /// One partition at first: mostly it has all that is wanted.
+    pub(super) const BEGIN: Pace = Pace { count: 1, passed: 0 };
+
+    /// After a window, with what was found in all and how much more is wanted.
+    pub(super) fn after(self, found: usize, more: usize) -> Pace {
+        let passed = self.passed + self.count;
+        // If the rest lies as densely, and a little more.
+        let expected = more.saturating_mul(passed).checked_div(found);
+        let count = expected.map_or(usize::MAX, |count| (count / 4 + 1).saturating_add(count));
+        Pace { count: count.clamp(1, self.count * GROWTH), passed }
+    }
+}
 
 /// A partition of the events.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +64,7 @@ pub(super) struct Window {
 }
 
 /// What is asked for and how.
+#[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) order: Order,
     /// Where it begins, unless at the end of the order.
@@ -60,23 +85,31 @@ impl Window {
 }
 
 impl Asked<'_> {
-    /// The windows, for partitions in the order of their times. `beyond` is the earliest time of events that are in none
-    /// of them.
-    pub(super) fn windows(&self, partitions: &[Partition], beyond: Option<Timestamp>) -> Vec<Window> {
+    /// The next window, for partitions in the order of their times, and whether it is the last one. `beyond` is the
+    /// earliest time of events that are in none of them.
+    pub(super) fn window(
+        &self,
+        partitions: &[Partition],
+        beyond: Option<Timestamp>,
+        pace: Pace,
+    ) -> (Window, bool) {
         let mut whole = self.bounds;
         // Nothing was recorded before its time.
         whole.recorded.from = latest(whole.recorded.from, whole.time.from);
         whole.recorded.to = earliest_of(whole.recorded.to, self.last_of(partitions, beyond));
+        if self.order.by == By::Recorded {
+            whole.recorded = self.behind_place(whole.recorded);
+        }
         match (self.order.by, self.order.first) {
-            (_, First::Newest) => self.newest_first(whole, partitions),
-            (By::Recorded, First::Oldest) => self.oldest_first(whole, partitions, &|_| None),
+            (_, First::Newest) => self.newest_first(whole, partitions, pace.count),
+            (By::Recorded, First::Oldest) => self.oldest_first(whole, partitions, pace.count, &|_| None),
             (By::Time, First::Oldest) => {
                 whole.recorded.from = latest(whole.recorded.from, self.place.map(|place| place.time.time()));
                 let earliest = |after: usize| {
                     let rest = partitions.get(after..).unwrap_or_default();
                     rest.iter().filter_map(|partition| partition.earliest).chain(beyond).min()
                 };
-                self.oldest_first(whole, partitions, &earliest)
+                self.oldest_first(whole, partitions, pace.count, &earliest)
             }
         }
     }
@@ -93,7 +126,7 @@ impl Asked<'_> {
         partitions.iter().rfind(has_some).map(|partition| partition.to)
     }
 
-    fn newest_first(&self, whole: Window, partitions: &[Partition]) -> Vec<Window> {
+    fn newest_first(&self, whole: Window, partitions: &[Partition], count: usize) -> (Window, bool) {
         let is_by_time = self.order.by == By::Time;
         let place = self.place.map(|place| if is_by_time { place.time } else { place.recorded }.time());
         let top = [place, whole.time.to.filter(|_| is_by_time), whole.recorded.to];
@@ -102,35 +135,37 @@ impl Asked<'_> {
         let used = partitions.iter().rposition(|partition| partition.earliest.is_some());
         let mut rest = partitions.get(..used.map_or(0, |last| last + 1)).unwrap_or_default();
         if let Some(top) = top {
-            rest = &rest[..rest.partition_point(|partition| partition.from <= top)];
+            rest = &rest[..rest.partition_point(|partition| partition.from < top)];
         }
-        let (mut windows, mut above, mut count) = (Vec::new(), None, 1);
-        while rest.len() > count {
-            rest = &rest[..rest.len() - count];
-            count *= GROWTH;
-            let Some(from) = rest.last().map(|partition| partition.to) else { break };
-            if whole.recorded.from.is_some_and(|least| from <= least) {
-                break;
-            }
-            windows.push(self.between(whole, Some(from), above));
-            above = Some(from);
+        let below = rest.len().checked_sub(count).and_then(|left| rest.get(..left)).and_then(<[_]>::last);
+        let Some(from) = below.map(|partition| partition.to) else { return (whole, true) };
+        if whole.recorded.from.is_some_and(|least| from <= least) {
+            return (whole, true);
         }
-        windows.push(self.between(whole, None, above));
-        windows
+        let mut window = whole;
+        window.recorded.from = latest(whole.recorded.from, Some(from));
+        if is_by_time {
+            window.time.from = latest(whole.time.from, Some(from));
+        }
+        (window, false)
     }
 
-    /// The part from one moment up to another, from the newest on. By time, what it has may have been recorded later.
-    fn between(&self, whole: Window, from: Option<Timestamp>, to: Option<Timestamp>) -> Window {
-        let mut window = whole;
-        window.recorded.from = latest(whole.recorded.from, from);
-        match self.order.by {
-            By::Time => {
-                window.time.from = latest(whole.time.from, from);
-                window.time.to = earliest_of(whole.time.to, to);
+    /// By recording, nothing behind the place was recorded later or earlier than it.
+    fn behind_place(&self, bounds: Bounds) -> Bounds {
+        let Some(place) = self.place else { return bounds };
+        let at = place.recorded.time();
+        match self.order.first {
+            First::Oldest => Bounds { from: latest(bounds.from, Some(at)), ..bounds },
+            First::Newest => {
+                // At the same moment there may be more, unless it is the edge of a window.
+                let to = if place.is_edge() {
+                    at
+                } else {
+                    Timestamp::from_micros(at.as_micros().saturating_add(1))
+                };
+                Bounds { to: earliest_of(bounds.to, Some(to)), ..bounds }
             }
-            By::Recorded => window.recorded.to = earliest_of(whole.recorded.to, to),
         }
-        window
     }
 
     /// `earliest` says the earliest time in all partitions from a number on, and is asked only by time.
@@ -138,60 +173,36 @@ impl Asked<'_> {
         &self,
         whole: Window,
         partitions: &[Partition],
+        count: usize,
         earliest: &dyn Fn(usize) -> Option<Timestamp>,
-    ) -> Vec<Window> {
+    ) -> (Window, bool) {
         let is_by_time = self.order.by == By::Time;
         let place = self.place.map(|place| if is_by_time { place.time } else { place.recorded }.time());
         let bottom = latest(whole.recorded.from, place);
+        let begun = latest(whole.time.from, place);
         let mut after =
             bottom.map_or(0, |bottom| partitions.partition_point(|partition| partition.to <= bottom));
-        let (mut windows, mut begin, mut count) = (Vec::new(), None, 1);
         loop {
             after += count;
-            count *= GROWTH;
-            if after >= partitions.len() {
-                break;
-            }
-            let Some(end) = partitions.get(after - 1).map(|partition| partition.to) else { break };
+            let end = partitions.get(after.wrapping_sub(1)).map(|partition| partition.to);
+            let Some(end) = end.filter(|_| after < partitions.len()) else { return (whole, true) };
             if whole.recorded.to.is_some_and(|most| most <= end) {
-                break;
+                return (whole, true);
             }
             let mut window = whole;
             window.recorded.to = Some(end);
-            if is_by_time {
-                // What is left has no earlier time than this; up to there, everything is here.
-                let Some(complete) = earliest(after) else { break };
-                let complete =
-                    if cfg!(trailseal_fault = "store_late_events_ignored") { end } else { complete };
-                let begun = latest(begin, latest(whole.time.from, place));
-                if begun.is_some_and(|begun| complete <= begun) {
-                    continue;
-                }
-                window.time = Bounds {
-                    from: latest(whole.time.from, begin),
-                    to: earliest_of(whole.time.to, Some(complete)),
-                };
-                begin = Some(complete);
-                windows.push(window);
-                if whole.time.to.is_some_and(|most| most <= complete) {
-                    return windows;
-                }
-            } else {
-                window.recorded.from = latest(whole.recorded.from, begin);
-                begin = Some(end);
-                windows.push(window);
+            if !is_by_time {
+                return (window, false);
             }
-        }
-        let mut last = whole;
-        match self.order.by {
-            By::Time => {
-                last.time.from = latest(whole.time.from, begin);
-                last.recorded.from = latest(whole.recorded.from, begin);
+            // What is left has no earlier time than this; up to there, everything is here.
+            let Some(complete) = earliest(after) else { return (whole, true) };
+            let complete = if cfg!(trailseal_fault = "store_late_events_ignored") { end } else { complete };
+            if begun.is_some_and(|begun| complete <= begun) {
+                continue;
             }
-            By::Recorded => last.recorded.from = latest(whole.recorded.from, begin),
+            window.time.to = earliest_of(whole.time.to, Some(complete));
+            return (window, whole.time.to.is_some_and(|most| most <= complete));
         }
-        windows.push(last);
-        windows
     }
 }
 
@@ -205,6 +216,8 @@ fn earliest_of(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Times
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use proptest::prelude::*;
 
     use super::*;
@@ -227,10 +240,16 @@ mod tests {
     }
 
     /// As a walk does: each window's events in order, after the place reached.
-    fn walked(asked: &Asked<'_>, windows: &[Window], events: &[Event]) -> Vec<Event> {
+    fn walked(
+        asked: &Asked<'_>,
+        events: &[Event],
+        mut window_at: impl FnMut(&Asked<'_>, usize) -> (Window, bool),
+    ) -> Vec<Event> {
         let place = |place: &Place| (place.time.time().as_micros(), place.recorded.time().as_micros());
         let (mut found, mut reached) = (Vec::new(), asked.place.map(|it| key(asked.order, place(it))));
-        for window in windows {
+        let mut at = asked.place.cloned();
+        loop {
+            let (window, is_last) = window_at(&Asked { place: at.as_ref(), ..*asked }, found.len());
             let is_after = |one: (i64, i64)| {
                 reached.is_none_or(|it| if asked.order.first == First::Newest { one < it } else { one > it })
             };
@@ -245,12 +264,14 @@ mod tests {
                 some.reverse();
             }
             found.extend(some);
-            if let Some(end) = window.end(asked.order) {
-                let (time, recorded) = place(&end);
-                reached = Some(if asked.order.by == By::Time { (time, recorded) } else { (recorded, -1) });
+            if is_last {
+                return found;
             }
+            let before = at.replace(window.end(asked.order).unwrap());
+            assert_ne!(at, before, "it gets on");
+            let (time, recorded) = place(at.as_ref().unwrap());
+            reached = Some(if asked.order.by == By::Time { (time, recorded) } else { (recorded, -1) });
         }
-        found
     }
 
     proptest! {
@@ -290,13 +311,16 @@ mod tests {
                 ..Place::at(at(other))
             });
             let asked = Asked { order, place: place.as_ref(), bounds };
-            let windows = asked.windows(&partitions, beyond);
-            let whole = [bounds];
-            prop_assert_eq!(
-                walked(&asked, &windows, &events),
-                walked(&Asked { bounds: Window::default(), ..asked }, &whole, &events),
-                "{:?}", windows
-            );
+            let (mut pace, mut windows) = (Pace::BEGIN, Vec::new());
+            let found = walked(&asked, &events, |asked, found| {
+                if !windows.is_empty() {
+                    pace = pace.after(found, 10);
+                }
+                let (window, is_last) = asked.window(&partitions, beyond, pace);
+                windows.push(window);
+                (window, is_last)
+            });
+            prop_assert_eq!(found, walked(&asked, &events, |_, _| (bounds, true)), "{:?}", windows);
         }
     }
 
@@ -324,21 +348,75 @@ mod tests {
             let place = place.map(|time| Place::at(at(time)));
             let bounds = Window::default();
             let asked = Asked { order, place: place.as_ref(), bounds };
-            let windows = asked.windows(&months(100, &[]), None);
-            let bounds = windows[0].recorded;
-            assert_eq!((bounds.from, bounds.to), (first.0.map(at), first.1.map(at)), "{order:?} {windows:?}");
-            assert!(windows.len() <= 5, "{windows:?}");
+            let (window, is_last) = asked.window(&months(100, &[]), None, Pace::BEGIN);
+            let bounds = window.recorded;
+            assert_eq!((bounds.from, bounds.to), (first.0.map(at), first.1.map(at)), "{order:?} {window:?}");
+            assert!(!is_last);
+        }
+    }
+
+    /// How many partitions each window of a walk that finds nothing is about.
+    fn asked_in_all(order: Order, months: &[Partition], mut pace: impl FnMut(Pace) -> Pace) -> Vec<usize> {
+        let (mut place, mut counts, mut own) = (None, Vec::new(), Pace::BEGIN);
+        loop {
+            let asked = Asked { order, place: place.as_ref(), bounds: Window::default() };
+            let (window, is_last) = asked.window(months, None, own);
+            let Bounds { from, to } = window.recorded;
+            let is_asked = |month: &&Partition| {
+                from.is_none_or(|from| month.to > from) && to.is_none_or(|to| month.from < to)
+            };
+            counts.push(months.iter().filter(is_asked).count());
+            if is_last {
+                return counts;
+            }
+            place = window.end(order);
+            own = pace(own);
         }
     }
 
     #[test]
+    fn hardly_a_partition_is_asked_twice_though_events_are_late() {
+        let late: Vec<(i64, i64)> = (0..100).map(|month| (month, month * 10 - 1)).collect();
+        for order in ORDERS {
+            let counts = asked_in_all(order, &months(100, &late), |pace| pace.after(0, 50));
+            assert!(counts.iter().sum::<usize>() <= 110 && counts.len() <= 5, "{order:?} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn what_lies_evenly_is_found_without_asking_much_more() {
+        // Two events a month, and a page of fifty.
+        let mut found = 0;
+        let counts = asked_in_all(Order::NEWEST, &months(100, &[]), |pace| {
+            found += 2 * pace.count;
+            pace.after(found, 50_usize.saturating_sub(found).max(1))
+        });
+        let until_full: Vec<usize> = counts
+            .iter()
+            .scan(0, |sum, count| {
+                *sum += count;
+                Some(*sum)
+            })
+            .collect();
+        assert!(until_full[3] < 40, "{until_full:?}");
+    }
+
+    #[test]
     fn a_late_event_is_found_in_the_partition_of_its_recording() {
-        let asked = Asked { order: Order::OLDEST, place: None, bounds: Window::default() };
-        let windows = asked.windows(&months(100, &[(70, 3)]), None);
+        let (late, all) = (months(100, &[(70, 3)]), Window::default());
+        let asked = Asked { order: Order::OLDEST, place: None, bounds: all };
+        let (first, _) = asked.window(&late, None, Pace::BEGIN);
         // Up to time 3, the first partition has everything; from there on, all up to that one are asked.
-        assert_eq!(windows[0].time.to, Some(at(3)));
-        assert!(windows[1].recorded.to >= Some(at(710)), "{windows:?}");
-        let windows = asked.windows(&months(100, &[]), Some(at(2)));
-        assert_eq!((windows[0].time.to, windows[1].recorded.to), (Some(at(2)), None));
+        assert_eq!(first.time.to, Some(at(3)));
+        let place = first.end(Order::OLDEST);
+        let asked = Asked { place: place.as_ref(), ..asked };
+        let (second, _) = asked.window(&late, None, Pace::BEGIN.after(0, 50));
+        assert!(second.recorded.to >= Some(at(710)), "{second:?}");
+        let asked = Asked { place: None, ..asked };
+        let (first, _) = asked.window(&months(100, &[]), Some(at(2)), Pace::BEGIN);
+        let place = first.end(Order::OLDEST);
+        let (second, _) =
+            Asked { place: place.as_ref(), ..asked }.window(&months(100, &[]), Some(at(2)), Pace::BEGIN);
+        assert_eq!((first.time.to, second.recorded.to), (Some(at(2)), None));
     }
 }

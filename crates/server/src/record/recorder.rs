@@ -192,6 +192,8 @@ fn submitted<'a>(caller: &Caller, texts: Vec<&'a [u8]>, key: Option<&str>) -> Ve
     let one = |(place, json)| Submitted {
         event: AnyEvent::Json(json),
         id: key.map(|key: &str| id_for(caller, key, place)),
+        time: None,
+        masked: Vec::new(),
     };
     texts.into_iter().enumerate().map(one).collect()
 }

@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::complete::EventId;
+use trailseal_event::trace_parent::trace_and_span;
 
 use super::settings::Settings;
 use crate::RequestContext;
@@ -32,7 +33,8 @@ pub(super) fn context(parts: &Parts, settings: &Settings) -> RequestContext {
         context.correlation_id = text(headers, &CORRELATION_ID).or_else(|| Some(id.clone()));
         context.request_id = Some(id);
         let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(trace_and_span);
-        (context.trace_id, context.span_id) = parent.unzip();
+        (context.trace_id, context.span_id) =
+            parent.map(|(trace, span)| (trace.to_owned(), span.to_owned())).unzip();
         facts.actor = settings.principal.as_ref().and_then(|principal| principal(parts));
         facts.tenant = settings.tenant.as_ref().and_then(|tenant| tenant(parts));
     });
@@ -50,42 +52,4 @@ fn peer(parts: &Parts) -> Option<IpAddr> {
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let value = headers.get(name).filter(|value| !value.is_empty())?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-}
-
-/// The ids of a W3C `traceparent`: `00-` trace `-` parent `-` flags. Later versions may have more behind it.
-fn trace_and_span(text: &str) -> Option<(String, String)> {
-    let mut parts = text.trim().split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |text: &str, length| {
-        text.len() == length
-            && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
-    let is_id = |text: &str, length| is_hex(text, length) && text.bytes().any(|byte| byte != b'0');
-    let is_known = is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
-    (is_known && is_id(trace, 32) && is_id(span, 16) && is_hex(flags, 2))
-        .then(|| (trace.to_owned(), span.to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::trace_and_span;
-
-    #[test]
-    fn only_a_whole_traceparent_counts() {
-        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
-        let ids = Some((trace.to_owned(), span.to_owned()));
-        assert_eq!(trace_and_span(&format!("00-{trace}-{span}-01")), ids);
-        assert_eq!(trace_and_span(&format!("01-{trace}-{span}-01-more")), ids);
-        let zeros = "0".repeat(32);
-        for bad in [
-            format!("00-{trace}-{span}-01-more"),
-            format!("ff-{trace}-{span}-01"),
-            format!("00-{zeros}-{span}-01"),
-            format!("00-{}-{span}-01", trace.to_uppercase()),
-            format!("00-{trace}-{span}"),
-            "<script>".into(),
-        ] {
-            assert_eq!(trace_and_span(&bad), None, "{bad}");
-        }
-    }
 }

@@ -37,14 +37,18 @@ impl Trail {
         bytes: &mut Vec<u8>,
     ) -> Result<(One<'p>, Warnings), RecordError> {
         let inner = &*self.inner;
-        if let (None, AnyEvent::Json(text)) = (&submitted.id, submitted.event)
+        if let (None, None, AnyEvent::Json(text)) = (&submitted.id, submitted.time, submitted.event)
+            && submitted.masked.is_empty()
             && let Some(ready) = inner.ready_from_text(policy, text, by, now, bytes)
         {
             let (ready, key) = ready.map_err(|OtherTenant| RecordError::OtherTenant)?;
             return Ok((One { ready, key, end: bytes.len() }, Warnings::default()));
         }
-        let (event, warnings) = self.sent(submitted, by)?;
-        let masked = line::masked(&inner.masker, &event);
+        let (mut event, warnings) = self.sent(submitted, by)?;
+        if let (None, Some(time)) = (event.time, submitted.time) {
+            event.to_mut().time = Some(time);
+        }
+        let masked = with_earlier(line::masked(&inner.masker, &event), &event, &submitted.masked);
         let sent = Sent::masked(&event, masked.as_ref());
         let ready = Ready::decide(policy, sent, now);
         let stamp = Stamp { recorded_by: by.recorded_by.clone(), ..ready.stamp };
@@ -77,6 +81,20 @@ impl Trail {
         }
         Ok((event, warnings))
     }
+}
+
+/// What was found to be masked, and what was masked before.
+fn with_earlier(
+    found: Option<(Event, Vec<String>)>,
+    event: &Event,
+    earlier: &[String],
+) -> Option<(Event, Vec<String>)> {
+    if earlier.is_empty() {
+        return found;
+    }
+    let (written, found) = found.unwrap_or_else(|| (event.clone(), Vec::new()));
+    let new = found.into_iter().filter(|path| !earlier.contains(path));
+    Some((written, earlier.iter().cloned().chain(new).collect()))
 }
 
 fn own<'a>((event, warnings): (Event, Warnings)) -> (Cow<'a, Event>, Warnings) {

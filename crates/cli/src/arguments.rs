@@ -484,6 +484,17 @@ pub(crate) enum Store {
         #[command(flatten)]
         store: StoreFlag,
     },
+    /// Drop what trails have retired, where those that deliver may not
+    #[command(
+        after_help = "Example:\n  trailseal store retire --store postgres://archivist@db/audit --public-key billing.pub"
+    )]
+    Retire {
+        #[command(flatten)]
+        store: StoreFlag,
+        /// The public key of a trail, or its file: without it nothing of that trail is dropped; may be repeated
+        #[arg(long, value_name = "KEY", required = true)]
+        public_key: Vec<String>,
+    },
     /// Print the SQL for a role each to write, read, audit and retire
     Roles {
         /// What the names of the roles begin with

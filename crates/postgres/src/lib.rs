@@ -17,6 +17,7 @@ mod error;
 mod moment;
 pub mod outbox;
 mod read;
+mod retire;
 pub mod roles;
 mod schema;
 pub mod shared;
@@ -29,8 +30,9 @@ pub use connect::{Connection, Lent, Pool};
 pub use deliver::{SINK_NAME, StoreSink, position_of};
 pub use error::{Problem, Refusal, StoreError};
 pub use read::{
-    Arrived, PAGE_BYTES_MAX, Reader, StoreCursor, StoreCursorError, StorePage, StorePosition,
+    Arrived, PAGE_BYTES_MAX, Reader, RetiredEvent, StoreCursor, StoreCursorError, StorePage, StorePosition,
     StorePositionError, StoredOrigin,
 };
+pub use retire::{RetiredOrigin, retire};
 pub use schema::{VERSION, check_readable, migrate, version};
 pub use url::{StoreUrl, split_password};

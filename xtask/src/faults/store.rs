@@ -94,6 +94,36 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-postgres", "--test", "shared"],
     },
     Fault {
+        name: "store_keeps_retired",
+        what: "the shared store keeps what a trail has retired",
+        tests: &["-p", "trailseal-cli", "--test", "store_retirement", "comes_back"],
+    },
+    Fault {
+        name: "store_keeps_unannounced",
+        what: "the shared store takes a list of retired ranges that no event names",
+        tests: &["-p", "trailseal-postgres", "--test", "roles", "writers_keep"],
+    },
+    Fault {
+        name: "store_retires_unsigned",
+        what: "`store retire` drops what an event announces that no given key has signed",
+        tests: &["-p", "trailseal-postgres", "--test", "roles", "writers_keep"],
+    },
+    Fault {
+        name: "store_retired_unsealed",
+        what: "an event that no checkpoint covers explains missing rows of the shared store",
+        tests: &["-p", "trailseal-postgres", "--lib", "verify::retired_tests"],
+    },
+    Fault {
+        name: "store_retired_unsigned",
+        what: "an event that no trusted key has signed explains missing rows of the shared store",
+        tests: &["-p", "trailseal-postgres", "--lib", "verify::retired_tests"],
+    },
+    Fault {
+        name: "store_retired_list_unchecked",
+        what: "a list in the shared store explains missing rows although it is not the one that was announced",
+        tests: &["-p", "trailseal-postgres", "--lib", "verify::retired_tests"],
+    },
+    Fault {
         name: "outbox_not_masked",
         what: "an event lies in the outbox as it was given, secrets and all",
         tests: &["-p", "trailseal-postgres", "--test", "outbox", "no_secret"],

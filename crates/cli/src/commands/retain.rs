@@ -26,8 +26,13 @@ pub(super) fn run(settings: &Settings, retain: &Retain, json: bool) -> Outcome {
              runs",
         ));
     }
+    // What goes from the trail goes from the store, and what that lacks stays.
+    let store = settings.own_store()?;
     for_each_trail(settings, |trail| {
         make_sure_of_holds(settings, trail)?;
+        if let Some(store) = &store {
+            store.catch_up(trail)?;
+        }
         let retained = match (retain.dry_run, retain.archive.as_deref().or(settings.retention_archive())) {
             (true, _) => trail.would_retain(&rule)?,
             (false, None) => trail.retain(&rule, None)?,

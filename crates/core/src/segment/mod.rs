@@ -24,6 +24,6 @@ pub(crate) use offsets::OFFSETS_EVERY;
 pub use offsets::Offsets;
 pub use options::{Roll, SegmentOptions};
 pub(crate) use reader::LineReader;
-pub(crate) use retired::{NumberedLines, Numbering, RetiredList, read_list, write_range};
-pub use retired::{RetiredSegment, retired_in};
+pub(crate) use retired::{NumberedLines, Numbering, read_list, write_range};
+pub use retired::{RetiredList, RetiredSegment, retired_in};
 pub(crate) use writer::{Batch, SegmentWriter};

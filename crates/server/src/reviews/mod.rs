@@ -10,6 +10,7 @@ mod how_decided;
 mod id;
 mod lines;
 mod place;
+mod placed;
 mod policy_change;
 mod queue;
 mod requests;

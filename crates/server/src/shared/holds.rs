@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use trailseal_core::Hold;
 use trailseal_event::Event;
-use trailseal_postgres::shared::{Change, Decided, SharedHold};
+use trailseal_postgres::shared::{Change, Decided, Shared, SharedHold};
 
-use super::SharedStore;
+use super::{SharedStore, advised, told};
+use crate::config::Config;
 use crate::problem::Problem;
 
 /// What the store keeps of a hold beside its name.
@@ -14,6 +15,13 @@ struct About {
     reason: String,
     filters: Vec<(String, String)>,
     added: String,
+}
+
+/// The legal holds in the store that these settings share; none if they share none. Blocks.
+pub(crate) fn holds_of(config: &Config) -> Result<Vec<Hold>, String> {
+    let Some(url) = &config.store else { return Ok(Vec::new()) };
+    let holds = Shared::new(url.clone()).holds().map_err(|error| advised(&error))?;
+    holds.into_iter().map(|hold| hold_of(hold).map_err(|error| told(&error))).collect()
 }
 
 impl SharedStore {
@@ -39,7 +47,7 @@ impl SharedStore {
     }
 }
 
-pub(super) fn hold_of(hold: SharedHold) -> Result<Hold, serde_json::Error> {
+fn hold_of(hold: SharedHold) -> Result<Hold, serde_json::Error> {
     let About { reason, filters, added } = serde_json::from_str(&hold.about)?;
     Ok(Hold { name: hold.name, reason, filters, added, index: None, shared: true })
 }

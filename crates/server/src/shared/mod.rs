@@ -14,15 +14,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use trailseal_core::{Hold, Trail};
+use trailseal_core::Trail;
 use trailseal_event::Event;
 use trailseal_postgres::StoreError;
 use trailseal_postgres::shared::{Change, Decided, NotDecided, Shared};
 
-use crate::access::{TokenError, TokenInfo};
 use crate::config::Config;
 use crate::problem::Problem;
+pub(crate) use holds::holds_of;
 use ledger::Ledger;
+pub(crate) use tokens::tokens_of;
 
 /// What a look into the store showed.
 #[derive(Clone, Copy, Debug)]
@@ -46,21 +47,6 @@ pub(crate) struct SharedStore {
 pub(crate) fn of(config: &Config, trail: &Trail) -> Option<Arc<SharedStore>> {
     let store = Shared::new(config.store.clone()?);
     Some(Arc::new(SharedStore { store, ledger: Ledger::new(trail.clone()), is_down: AtomicBool::new(false) }))
-}
-
-/// The tokens in the store that these settings share; none if they share none. Blocks.
-pub(crate) fn tokens_of(config: &Config) -> Result<Vec<TokenInfo>, TokenError> {
-    let Some(url) = &config.store else { return Ok(Vec::new()) };
-    let tokens = Shared::new(url.clone()).tokens();
-    let tokens = tokens.map_err(|error| TokenError::Store(advised(&error)))?;
-    Ok(tokens.into_iter().filter_map(tokens::info_of).collect())
-}
-
-/// The legal holds in the store that these settings share; none if they share none. Blocks.
-pub(crate) fn holds_of(config: &Config) -> Result<Vec<Hold>, String> {
-    let Some(url) = &config.store else { return Ok(Vec::new()) };
-    let holds = Shared::new(url.clone()).holds().map_err(|error| advised(&error))?;
-    holds.into_iter().map(|hold| holds::hold_of(hold).map_err(|error| told(&error))).collect()
 }
 
 impl SharedStore {

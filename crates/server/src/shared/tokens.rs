@@ -2,11 +2,20 @@
 
 use serde_json::{Value, json};
 use trailseal_event::{Event, Timestamp};
-use trailseal_postgres::shared::{Change, Decided, SharedToken, TokenUse};
+use trailseal_postgres::shared::{Change, Decided, Shared, SharedToken, TokenUse};
 
-use super::SharedStore;
-use crate::access::{Scope, TokenHash, TokenInfo};
+use super::{SharedStore, advised};
+use crate::access::{Scope, TokenError, TokenHash, TokenInfo};
+use crate::config::Config;
 use crate::problem::Problem;
+
+/// The tokens in the store that these settings share; none if they share none. Blocks.
+pub(crate) fn tokens_of(config: &Config) -> Result<Vec<TokenInfo>, TokenError> {
+    let Some(url) = &config.store else { return Ok(Vec::new()) };
+    let tokens = Shared::new(url.clone()).tokens();
+    let tokens = tokens.map_err(|error| TokenError::Store(advised(&error)))?;
+    Ok(tokens.into_iter().filter_map(info_of).collect())
+}
 
 impl SharedStore {
     /// Adds a token, unless a valid one has its name; the first one, unless there is any. Returns whether it did. Blocks.
@@ -50,7 +59,7 @@ impl SharedStore {
 }
 
 /// `None` if it is not one that this program writes: then it lets nobody in.
-pub(super) fn info_of(token: SharedToken) -> Option<TokenInfo> {
+fn info_of(token: SharedToken) -> Option<TokenInfo> {
     let about: Value = serde_json::from_str(&token.about).ok()?;
     // A scope that only a later version knows allows nothing here.
     let scopes = about["scopes"].as_array()?.iter().filter_map(|name| Scope::parse(name.as_str()?)).collect();

@@ -28,6 +28,7 @@ impl ReviewState {
         ReviewState::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, state)| state)
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn name(self) -> &'static str {
         ReviewState::NAMES.into_iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
     }

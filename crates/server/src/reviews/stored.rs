@@ -1,4 +1,5 @@
 //! A review as it stands in a store that several servers share.
+#![cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only a store reads and makes these"))]
 
 use trailseal_event::Event;
 

@@ -29,7 +29,7 @@ pub use deliver::{SINK_NAME, StoreSink, position_of};
 pub use error::{Problem, Refusal, StoreError};
 pub use read::{
     Arrived, PAGE_BYTES_MAX, Reader, StoreCursor, StoreCursorError, StorePage, StorePosition,
-    StorePositionError, StoredOrigin,
+    StorePositionError, StoredOrigin, StoredTrail,
 };
 pub use schema::{VERSION, check_readable, migrate, version};
 pub use url::{StoreUrl, split_password};

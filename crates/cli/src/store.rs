@@ -33,6 +33,11 @@ impl Store {
             .map_err(|error| Failure::could_not(format!("could not start to deliver to {}: {error}", self.0)))
     }
 
+    /// Lets a server decide in it, together with others.
+    pub(crate) fn share(&self, config: &mut trailseal_server::Config) {
+        config.store = Some(self.0.clone());
+    }
+
     /// How far it has come with a trail.
     pub(crate) fn position_of(&self, origin: &str) -> Result<Position, Trouble> {
         let asked = || {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! connection (listen/) ─> router (routes/) ─> who asks (access/) ─┬─> record/ ─> Trail::record_all
-//!                                                                 ├─> read/   ─> searches.rs ─> Search, Reader
+//!                                                                 ├─> read/   ─> view/ ─> the folder, or a shared store
 //!                                                                 ├─> reviews/, admin/ ─> the trail's own events
 //!                                                                 └─> health/, pages/
 //! ```
@@ -27,6 +27,7 @@ mod memory;
 mod metrics;
 mod own_events;
 mod pages;
+mod patience;
 mod problem;
 mod query;
 mod read;
@@ -37,6 +38,7 @@ mod routes;
 mod searches;
 mod server;
 mod stopping;
+mod view;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};
 pub use config::{Config, HealthLimits, RetentionConfig, SecondPerson, TlsFiles};

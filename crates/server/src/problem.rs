@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 use trailseal_core::file::is_shortage;
 use trailseal_index::SearchError;
 
+const NO_STORE: &str = "store-unavailable";
+
 /// An error response. Boxed, so that success responses stay small.
 #[derive(Debug)]
 pub(crate) struct Problem(Box<Members>);
@@ -81,6 +83,18 @@ impl Problem {
     /// Whether it says that there is no room, rather than that the request is wrong.
     pub(crate) fn is_refused(&self) -> bool {
         self.0.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// Events cannot be found now, since the shared store does not answer. Its place is for the log.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn no_store(detail: &str) -> Problem {
+        let detail = format!("{detail}; recording goes on");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, NO_STORE, detail).retry_after(2)
+    }
+
+    /// Whether it is [`no_store`](Problem::no_store).
+    pub(crate) fn is_of_the_store(&self) -> bool {
+        self.0.kind == NO_STORE
     }
 
     /// Adds a member.

@@ -24,6 +24,9 @@ pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
     config.listen = arguments.listen.unwrap_or(config.listen);
     config.open = arguments.open;
     let store = settings.store(&arguments.store)?;
+    if let Some(store) = &store {
+        store.share(&mut config);
+    }
     let mut options = settings.options()?;
     let on_notice: OnNotice = Arc::new(|notice: &Notice| tracing::warn!("{notice}"));
     options.on_notice = Some(on_notice.clone());

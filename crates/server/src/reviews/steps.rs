@@ -17,6 +17,7 @@ use crate::access::Caller;
 use crate::config::SecondPerson;
 use crate::problem::Problem;
 use crate::searches::Searches;
+use crate::view::View;
 
 pub(super) const REQUESTED: &str = "review_requested";
 pub(super) const DECIDED: &str = "review_decided";
@@ -25,14 +26,20 @@ pub(super) const DECIDED: &str = "review_decided";
 pub(crate) struct Reviews {
     pub(super) trail: Trail,
     pub(super) searches: Arc<Searches>,
+    pub(super) view: Arc<View>,
     /// What needs a second person.
     pub(super) second_person: SecondPerson,
     queue: Mutex<Queue>,
 }
 
 impl Reviews {
-    pub(crate) fn new(trail: Trail, searches: Arc<Searches>, second_person: SecondPerson) -> Reviews {
-        Reviews { trail, searches, second_person, queue: Mutex::default() }
+    pub(crate) fn new(
+        trail: Trail,
+        searches: Arc<Searches>,
+        view: Arc<View>,
+        second_person: SecondPerson,
+    ) -> Reviews {
+        Reviews { trail, searches, view, second_person, queue: Mutex::default() }
     }
 
     /// Continues reading the trails. Blocks.

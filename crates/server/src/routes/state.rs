@@ -15,12 +15,14 @@ use crate::fairness::{Places, Rates};
 use crate::health::DurableWatch;
 use crate::metrics::Metrics;
 use crate::pages::Protection;
+use crate::patience::Patience;
 use crate::read::{Exports, Reading, Streaming, Tiles};
 use crate::record::Recorder;
 use crate::retention::Retention;
 use crate::reviews::Reviews;
 use crate::searches::Searches;
 use crate::stopping::Stopping;
+use crate::view::View;
 
 /// All parts of a server.
 #[derive(Clone)]
@@ -53,6 +55,7 @@ parts! {
     bodies: Arc<Bodies>,
     recorder: Arc<Recorder>,
     reading: Arc<Reading>,
+    view: Arc<View>,
     exports: Exports,
     streaming: Arc<Streaming>,
     tiles: Arc<Tiles>,
@@ -72,12 +75,15 @@ impl Deref for App {
 }
 
 impl App {
-    /// `dir` is the folder that is searched: the trail's, or that of all slots.
+    /// `dir` is the folder that is searched: the trail's, or that of all slots. With a shared store, that is.
     pub(crate) fn new(trail: Trail, dir: PathBuf, config: Config, tokens: Tokens, stopping: Stopping) -> App {
         let (config, tokens, metrics) = (Arc::new(config), Arc::new(tokens), Arc::<Metrics>::default());
         let (places, bodies) = (Arc::new(Places::new(&config)), Arc::new(Bodies::new(&config)));
-        let searches = Arc::new(Searches::new(trail.clone(), dir, &config, metrics.clone()));
-        let reading = Arc::new(Reading { trail: trail.clone(), searches: searches.clone() });
+        let patience = Arc::new(Patience::new(config.search_timeout, metrics.clone()));
+        let searches = Arc::new(Searches::new(trail.clone(), dir, &config, patience.clone()));
+        let view = Arc::new(View::new(trail.clone(), searches.clone(), patience, &config));
+        let reading =
+            Arc::new(Reading { trail: trail.clone(), searches: searches.clone(), view: view.clone() });
         let recorder = Recorder::new(trail.clone(), bodies.clone(), metrics.clone(), &config);
         App(Arc::new(Parts {
             observer: Arc::new(Observer {
@@ -95,7 +101,7 @@ impl App {
             }),
             tiles: Arc::new(Tiles::new(reading.clone(), config.public_tiles)),
             retention: Arc::new(Retention::new(trail.clone(), config.retention.clone())),
-            reviews: Arc::new(Reviews::new(trail.clone(), searches, config.second_person)),
+            reviews: Arc::new(Reviews::new(trail.clone(), searches, view.clone(), config.second_person)),
             exports: Exports::default(),
             durable_watch: Arc::default(),
             health_limits: config.health,
@@ -108,6 +114,7 @@ impl App {
             places,
             bodies,
             reading,
+            view,
         }))
     }
 }

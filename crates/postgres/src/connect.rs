@@ -21,6 +21,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// All of connecting takes at most so long, with however many hosts.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 
+/// So often is looked at once whether a connection has ended: to see that something came, to read it, and to end.
+const LOOKS: usize = 4;
+
+/// A server that is told to give up has so long to hear it.
+const CANCEL_WITHIN: Duration = Duration::from_secs(1);
+
 /// The oldest PostgreSQL that has what the schema needs.
 const OLDEST_SERVER: u32 = 14;
 
@@ -30,6 +36,7 @@ pub struct Connection {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     client: Client,
+    tls: Option<Tls>,
     store: String,
     must_end: MustEnd,
     is_broken: bool,
@@ -60,7 +67,7 @@ impl StoreUrl {
             tokio_postgres::config::SslMode::Disable => None,
             _ => Some(Tls::new(self)?),
         };
-        let connecting = open(&self.config, tls, &ended);
+        let connecting = open(&self.config, tls.clone(), &ended);
         let connected = runtime.block_on(until(within, must_end, connecting));
         let doing = "connect to";
         let (client, server) = match connected {
@@ -77,6 +84,7 @@ impl StoreUrl {
         let connection = Connection {
             runtime: Some(runtime),
             client,
+            tls,
             store,
             must_end: must_end.clone(),
             is_broken: false,
@@ -160,6 +168,31 @@ impl Connection {
             }
             Err(cut) => Err(cut.told(doing, store)),
         }
+    }
+
+    /// Asks the server to give up what it does for this connection, which would otherwise go on until it sees that nobody listens.
+    /// If it cannot be reached, it will see that.
+    fn cancel(&self) {
+        let Some(runtime) = &self.runtime else { return };
+        let token = self.client.cancel_token();
+        let cancelling = async {
+            match &self.tls {
+                Some(tls) => token.cancel_query(tls.clone()).await,
+                None => token.cancel_query(NoTls).await,
+            }
+        };
+        let _ = runtime.block_on(async { tokio::time::timeout(CANCEL_WITHIN, cancelling).await });
+    }
+
+    /// Sees what came while it was not used, such as the server's end.
+    fn look(&self) {
+        let Some(runtime) = &self.runtime else { return };
+        runtime.block_on(async {
+            // Each lets the runtime look for what has come, and then whoever waits for that run.
+            for _ in 0..LOOKS {
+                tokio::task::yield_now().await;
+            }
+        });
     }
 
     /// Whether it must be dropped.
@@ -256,16 +289,18 @@ impl Pool {
         &self.url
     }
 
-    /// Lends a connection; dropping the loan gives it back.
+    /// Lends a connection; dropping the loan gives it back. All waits for it, and on it, end when `must_end` is set.
     ///
     /// # Errors
     /// When none gets free in time, or none can be made.
-    pub fn get(&self, within: Duration) -> Result<Lent<'_>, StoreError> {
+    pub fn get(&self, within: Duration, must_end: &MustEnd) -> Result<Lent<'_>, StoreError> {
         let end = Instant::now() + within;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            while let Some(connection) = state.idle.pop() {
+            while let Some(mut connection) = state.idle.pop() {
+                connection.look();
                 if !connection.is_broken() {
+                    connection.must_end = must_end.clone();
                     return Ok(Lent { pool: self, connection: Some(connection) });
                 }
                 state.open -= 1;
@@ -275,16 +310,21 @@ impl Pool {
                 break;
             }
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let store = self.url.shown().to_owned();
-                return Err(StoreError::TimedOut { doing: "get a free connection to", store, within });
+            let (doing, store) = ("get a free connection to", || self.url.shown().to_owned());
+            if must_end.is_set() {
+                return Err(StoreError::Ended { doing, store: store() });
             }
-            (state, _) = self.returned.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            if left.is_zero() {
+                return Err(StoreError::TimedOut { doing, store: store(), within });
+            }
+            let wait = left.min(LOOK_EVERY);
+            (state, _) = self.returned.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
         }
         drop(state);
         // Takes its place in the pool back, if no connection comes of it.
         let mut lent = Lent { pool: self, connection: None };
-        lent.connection = Some(self.url.connect(&MustEnd::default())?);
+        let left = end.saturating_duration_since(Instant::now()).min(CONNECT_WITHIN);
+        lent.connection = Some(self.url.connect_within(left, must_end)?);
         Ok(lent)
     }
 }
@@ -307,7 +347,15 @@ impl Lent<'_> {
         work: impl AsyncFnOnce(&mut Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, StoreError> {
         match &mut self.connection {
-            Some(connection) => connection.run(doing, within, work),
+            Some(connection) => {
+                let done = connection.run(doing, within, work);
+                if matches!(done, Err(StoreError::Ended { .. } | StoreError::TimedOut { .. }))
+                    && !cfg!(trailseal_fault = "store_search_not_cancelled")
+                {
+                    connection.cancel();
+                }
+                done
+            }
             None => Err(StoreError::Ended { doing, store: self.pool.url.shown().to_owned() }),
         }
     }

@@ -19,6 +19,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-postgres", "--test", "reading", "gets_on"],
     },
     Fault {
+        name: "store_search_not_cancelled",
+        what: "a search in the shared store that nobody waits for goes on in the database",
+        tests: &["-p", "trailseal-cli", "--test", "serve_store", "ends_in_the_database"],
+    },
+    Fault {
         name: "store_tail_passes_unread",
         what: "whoever follows a shared store passes events that did not fit into a look",
         tests: &["-p", "trailseal-postgres", "--test", "reading", "following"],

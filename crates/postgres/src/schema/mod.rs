@@ -50,7 +50,7 @@ pub fn version(connection: &mut Connection) -> Result<Option<i32>, StoreError> {
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let found = version(connection)?;
     if found != Some(VERSION) {
-        check(found, connection)?;
+        check(found, connection.store())?;
         connection.run("make the schema in", MIGRATE_WITHIN, async |client| apply(client).await)?;
     }
     Ok(())
@@ -59,22 +59,28 @@ pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 /// # Errors
 /// Unless the schema is one that this program can use for reading.
 pub fn check_readable(connection: &mut Connection) -> Result<(), StoreError> {
-    match version(connection)? {
-        None => Err(StoreError::Missing { store: connection.store().to_owned() }),
-        found => check(found, connection),
+    readable(version(connection)?, connection.store())
+}
+
+/// # Errors
+/// Unless this is a version that this program can read.
+pub(crate) fn readable(found: Option<i32>, store: &str) -> Result<(), StoreError> {
+    match found {
+        None => Err(StoreError::Missing { store: store.to_owned() }),
+        found => check(found, store),
     }
 }
 
-fn check(found: Option<i32>, connection: &Connection) -> Result<(), StoreError> {
+fn check(found: Option<i32>, store: &str) -> Result<(), StoreError> {
     match found {
         Some(found) if found > VERSION => {
-            Err(StoreError::Newer { store: connection.store().to_owned(), found, known: VERSION })
+            Err(StoreError::Newer { store: store.to_owned(), found, known: VERSION })
         }
         _ => Ok(()),
     }
 }
 
-async fn found(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
+pub(crate) async fn found(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
     match client.query_typed("SELECT max(version) FROM trailseal.migrations", &[]).await {
         Ok(rows) => rows.first().map_or(Ok(None), |row| row.try_get(0)),
         Err(error)

@@ -62,6 +62,12 @@ impl Searches {
         Arc::new(SeveralKeys(own.into_iter().chain(others).collect()))
     }
 
+    /// The folder that is searched.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The folder where other processes write other trails; `None` if there are no others.
     pub(crate) fn slots(&self) -> Option<&Path> {
         (self.dir != self.trail.folder().root()).then_some(&self.dir)

@@ -310,14 +310,21 @@ pub(crate) enum Token {
         /// When the token expires: 90d, or a time such as 2027-01-01
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
+        #[command(flatten)]
+        store: StoreFlag,
     },
     /// Show all tokens, without their secrets
-    List,
+    List {
+        #[command(flatten)]
+        store: StoreFlag,
+    },
     /// Revoke a token
     Revoke {
         /// The token's name
         #[arg(value_name = "NAME")]
         name: String,
+        #[command(flatten)]
+        store: StoreFlag,
     },
 }
 
@@ -477,6 +484,17 @@ pub(crate) enum Store {
         #[command(flatten)]
         store: StoreFlag,
     },
+    /// Drop what trails have retired, where those that deliver may not
+    #[command(
+        after_help = "Example:\n  trailseal store retire --store postgres://archivist@db/audit --public-key billing.pub"
+    )]
+    Retire {
+        #[command(flatten)]
+        store: StoreFlag,
+        /// The public key of a trail, or its file: without it nothing of that trail is dropped; may be repeated
+        #[arg(long, value_name = "KEY", required = true)]
+        public_key: Vec<String>,
+    },
     /// Print the SQL for a role each to write, read, audit and retire
     Roles {
         /// What the names of the roles begin with
@@ -536,6 +554,8 @@ pub(crate) enum Policy {
         /// The share to keep, from 0 to 1
         #[arg(long, value_name = "RATE")]
         rate: Option<f64>,
+        #[command(flatten)]
+        store: StoreFlag,
     },
 }
 

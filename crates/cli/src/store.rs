@@ -1,10 +1,16 @@
 //! The shared store on PostgreSQL that a command or a server delivers to.
 
-use trailseal_core::deliver::{MustEnd, Position};
+use std::time::{Duration, Instant};
+
+use trailseal_core::deliver::{DeliveryState, MustEnd, Position};
 use trailseal_core::{Closed, Trail};
 use trailseal_postgres::{Problem, SINK_NAME, StoreError, StoreSink, StoreUrl, check_readable, position_of};
 
 use crate::failure::{Failure, Outcome};
+use crate::output::tell;
+
+/// A store that is far behind is waited for this long; the rest is retired another time.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(60);
 
 /// A shared store. Nothing that it shows has its password.
 #[derive(Clone, Debug)]
@@ -36,6 +42,31 @@ impl Store {
     /// Lets a server decide in it, together with others.
     pub(crate) fn share(&self, config: &mut trailseal_server::Config) {
         config.store = Some(self.0.clone());
+    }
+
+    /// Delivers to it as [`attach`](Store::attach) does, and waits until it has what there is: what it lacks is not retired.
+    /// One that cannot be reached is left alone: it holds up what it did not have when it was last seen.
+    pub(crate) fn catch_up(&self, trail: &Trail) -> Outcome {
+        if let Err(Trouble { what, .. }) = self.position_of(trail.origin()) {
+            tell(&format!(
+                "notice: {what}; what is retired now goes from there at the next start that delivers to it"
+            ));
+            return Ok(());
+        }
+        self.attach(trail)?;
+        let end = Instant::now() + CATCH_UP_WITHIN;
+        while Instant::now() < end {
+            let stats = trail.stats();
+            let sink = stats.deliveries.iter().find(|sink| sink.name == SINK_NAME);
+            let waits = sink.is_some_and(|sink| {
+                sink.state == DeliveryState::Running && sink.cursor.get() < stats.durable
+            });
+            if !waits {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// How far it has come with a trail.

@@ -30,9 +30,15 @@ mod parents_file;
 mod personal;
 mod progress;
 mod retire;
+pub mod retired {
+    //! What sealed events announce as retired: for stores that drop the same, and for whoever verifies these.
+
+    pub use crate::retire::{AnnouncedList, Announcement, RetiredId, announced_since, has_announced};
+    pub use crate::segment::RetiredList;
+}
 mod seal;
 pub mod segment;
-mod signed_details;
+mod signed_events;
 mod trail;
 pub mod tree;
 pub mod verify;

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use support::SOON;
 use support::aged::{Moved, aged, check, event, options, record, verdict};
 use support::hooked::hooked;
-use trailseal_core::deliver::{Batch, Position, Sink, SinkError};
+use trailseal_core::deliver::{Batch, Dropped, Position, Sink, SinkError};
 use trailseal_core::{
     Ack, Archive, ArchiveError, Archived, Folder, ForgetSinkError, HoldError, RetainError, RetentionRule,
     Retiring, Roll, Trail,
@@ -359,9 +359,9 @@ impl Sink for Derived {
     fn needs_all(&self) -> bool {
         false
     }
-    fn drop_retired(&mut self, _: &Folder) -> Result<(), SinkError> {
+    fn drop_retired(&mut self, _: &Folder) -> Result<Dropped, SinkError> {
         self.drops += 1;
-        Ok(())
+        Ok(Dropped::All)
     }
 }
 

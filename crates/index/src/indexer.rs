@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use trailseal_core::deliver::{Batch, BatchLine, Position, Sink, SinkError};
+use trailseal_core::deliver::{Batch, BatchLine, Dropped, Position, Sink, SinkError};
 use trailseal_core::{Folder, RetiredSegment, is_retiring, retired_in};
 use trailseal_event::Index;
 
@@ -191,16 +191,14 @@ impl Sink for Indexer {
         Ok(())
     }
 
-    fn drop_retired(&mut self, trail: &Folder) -> Result<(), SinkError> {
+    fn drop_retired(&mut self, trail: &Folder) -> Result<Dropped, SinkError> {
         let retired = retired_in(trail)?;
         // Asked after the lists were read: their lines may still be there, and would be noted as gone. Its end calls again.
-        if is_retiring(trail)? {
-            return Ok(());
+        if is_retiring(trail)? || retired.is_empty() || cfg!(trailseal_fault = "index_keeps_retired") {
+            return Ok(Dropped::All);
         }
-        if retired.is_empty() || cfg!(trailseal_fault = "index_keeps_retired") {
-            return Ok(());
-        }
-        Ok(self.change(|indexer| indexer.make_again(trail, &retired))?)
+        self.change(|indexer| indexer.make_again(trail, &retired))?;
+        Ok(Dropped::All)
     }
 
     fn needs_all(&self) -> bool {

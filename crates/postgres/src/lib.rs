@@ -17,8 +17,10 @@ mod error;
 mod moment;
 pub mod outbox;
 mod read;
+mod retire;
 pub mod roles;
 mod schema;
+pub mod shared;
 mod tls;
 mod url;
 pub mod verify;
@@ -28,8 +30,9 @@ pub use connect::{Connection, Lent, Pool};
 pub use deliver::{SINK_NAME, StoreSink, position_of};
 pub use error::{Problem, Refusal, StoreError};
 pub use read::{
-    Arrived, PAGE_BYTES_MAX, Reader, StoreCursor, StoreCursorError, StorePage, StorePosition,
+    Arrived, PAGE_BYTES_MAX, Reader, RetiredEvent, StoreCursor, StoreCursorError, StorePage, StorePosition,
     StorePositionError, StoredOrigin, StoredTrail,
 };
+pub use retire::{RetiredOrigin, retire};
 pub use schema::{VERSION, check_readable, migrate, version};
 pub use url::{StoreUrl, split_password};

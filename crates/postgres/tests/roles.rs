@@ -6,10 +6,14 @@ mod server;
 mod trails;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use server::Server;
 use trails::{SOON, check_equal, delivering, options, record, wait_stored};
+use trailseal_core::clock::{Clock, SystemClock};
 use trailseal_core::deliver::MustEnd;
+use trailseal_core::{Ack, Manifest, RetentionRule, Roll};
+use trailseal_event::Timestamp;
 use trailseal_event::count::FacetField;
 use trailseal_event::filter::Filter;
 use trailseal_postgres::roles::{self, GapKind};
@@ -99,6 +103,16 @@ fn each_role_can_do_its_work_and_nothing_else() {
         "UPDATE trailseal.checkpoints SET note = 'x'".to_owned(),
         "INSERT INTO trailseal.readers VALUES ('billing', 't1')".to_owned(),
         "INSERT INTO trailseal.migrations (version) VALUES (99)".to_owned(),
+        // Nor does it decide anything.
+        "SELECT sha256 FROM trailseal.tokens".to_owned(),
+        "INSERT INTO trailseal.tokens (name, sha256, about, created) VALUES ('x', sha256('x'), '{\"scopes\":[\"admin\"]}', now())"
+            .to_owned(),
+        "DELETE FROM trailseal.tokens".to_owned(),
+        "DELETE FROM trailseal.holds".to_owned(),
+        "INSERT INTO trailseal.policies (number, policy) VALUES (1, 'mode = \"off\"')".to_owned(),
+        "UPDATE trailseal.reviews SET state = 'approved'".to_owned(),
+        "INSERT INTO trailseal.decisions (id, origin, what, about) VALUES ('x', 'o', 'token_revoked', '{}')".to_owned(),
+        "UPDATE trailseal.versions SET number = 0".to_owned(),
         "SELECT trailseal.drop_partition('events_2026_01')".to_owned(),
         "CREATE TABLE trailseal.mine (x int)".to_owned(),
         "SET session_replication_role = replica".to_owned(),
@@ -121,6 +135,9 @@ fn each_role_can_do_its_work_and_nothing_else() {
         format!("SELECT count(*) FROM {part}"),
         "SET row_security = off; SELECT count(*) FROM trailseal.events".to_owned(),
         "SELECT * FROM trailseal.readers".to_owned(),
+        "SELECT * FROM trailseal.tokens".to_owned(),
+        "SELECT * FROM trailseal.reviews".to_owned(),
+        "SELECT * FROM trailseal.decisions".to_owned(),
         "SELECT * FROM trailseal.checkpoints".to_owned(),
         "INSERT INTO trailseal.readers VALUES ('support', 't2')".to_owned(),
         "SET SESSION AUTHORIZATION auditor".to_owned(),
@@ -310,4 +327,150 @@ fn gaps_in_the_guard_are_named() {
         run(&server, "test", &undo).unwrap();
         assert_eq!(kinds("billing"), [], "{undo}");
     }
+}
+
+/// A clock that the test sets.
+#[derive(Clone, Default)]
+struct Set(Arc<AtomicI64>);
+
+impl Clock for Set {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.fetch_add(1_000, Ordering::SeqCst))
+    }
+}
+
+#[test]
+fn writers_keep_what_is_retired_and_only_whoever_retires_drops_it() {
+    let (server, dir) = (store(), tempfile::tempdir().unwrap());
+    let (clock, mut options) = (Set::default(), options(ORIGIN));
+    let now = SystemClock.now().as_micros();
+    clock.0.store(now - 200 * 86_400_000_000, Ordering::SeqCst);
+    options.clock = Arc::new(clock.clone());
+    options.segment.roll = Roll::Bytes(16 << 10);
+    let trail = delivering(dir.path(), options, &url(&server, "billing"));
+    for number in 0..200 {
+        trail.with(Ack::Durable).record(&trails::event(number)).unwrap();
+    }
+    clock.0.store(now - 86_400_000_000, Ordering::SeqCst);
+    for number in 0..80 {
+        trail.with(Ack::Durable).record(&trails::event(number)).unwrap();
+    }
+    wait_stored(&trail);
+    let rule = RetentionRule { tenant: Some("t1".to_owned()), ..RetentionRule::older_than_days(90) };
+    let retained = trail.retain(&rule, None).unwrap();
+    assert!(retained.events > 20, "{retained:?}");
+    trail.close(SOON).unwrap();
+    let old =
+        "SELECT count(*) FROM trailseal.events WHERE tenant = 't1' AND time < now() - interval '90 days'";
+    let count = || rows(&server, "auditor", old)[0][0].parse::<u64>().unwrap();
+    let before = count();
+    assert!(before >= retained.events, "whoever writes drops nothing");
+    let gone = rows(
+        &server,
+        "auditor",
+        "SELECT min(from_idx) FROM trailseal.retired_lists, trailseal.ranges_of(list)",
+    )[0][0]
+        .clone();
+
+    // Nobody goes around it.
+    for user in ["billing", "archivist", "auditor", "support"] {
+        for sql in [
+            format!("DELETE FROM trailseal.events WHERE idx = {gone}"),
+            "INSERT INTO trailseal.retired_lists VALUES ('o', 0, 4, 9, 'x')".to_owned(),
+            "INSERT INTO trailseal.retiring VALUES ('o', 0, 4, 9)".to_owned(),
+            "INSERT INTO trailseal.retiring_now VALUES (pg_current_xact_id(), 'o', 0, 9)".to_owned(),
+            "DELETE FROM trailseal.retired_leaves".to_owned(),
+        ] {
+            assert_eq!(refused(&server, user, &sql), "42501", "{user}: {sql}");
+        }
+    }
+    for user in ["billing", "auditor", "support"] {
+        for sql in [
+            "SELECT trailseal.drop_retired('example.com/roles', NULL)",
+            "SELECT trailseal.drop_retired_partition('events_2020_01', NULL)",
+        ] {
+            assert_eq!(refused(&server, user, sql), "42501", "{user}: {sql}");
+        }
+    }
+    assert_eq!(
+        refused(&server, "audit_owner", &format!("DELETE FROM trailseal.events WHERE idx = {gone}")),
+        "42501"
+    );
+    for sql in ["DELETE FROM trailseal.retired_lists", "TRUNCATE trailseal.retired_leaves"] {
+        assert_eq!(refused(&server, "audit_owner", sql), "42501", "{sql}");
+    }
+
+    // What no event announces is not kept, nor a hash that is not the row's.
+    let keep = |list: &str, hashes: &str| {
+        let sql = format!(
+            "SELECT outcome FROM trailseal.keep_retired('{ORIGIN}', 0, octet_length({list}) + coalesce((SELECT max(bytes) FROM \
+             trailseal.retired_lists WHERE segment = 0), 0), {by}, {list}, 0, 1, {hashes}, NULL)",
+            by = retained.retired_by[0]
+        );
+        rows(&server, "billing", &sql)[0][0].clone()
+    };
+    let zero = "convert_to(E'0 1\\n', 'UTF8')";
+    let hash = "decode(repeat('00', 32), 'hex')";
+    assert_eq!(keep(zero, hash), "not announced");
+
+    // A writer can add a forged event, and a checkpoint that nobody has signed.
+    let part = rows(
+        &server,
+        "auditor",
+        "SELECT tableoid::regclass::text FROM trailseal.events ORDER BY recorded DESC LIMIT 1",
+    )[0][0]
+        .clone();
+    let whole = "(SELECT string_agg(list, '' ORDER BY bytes) FROM trailseal.retired_lists WHERE segment = 0)";
+    let next = rows(&server, "auditor", "SELECT next FROM trailseal.cursors")[0][0].clone();
+    let leaf = rows(&server, "auditor", "SELECT encode(leaf, 'hex') FROM trailseal.events WHERE idx = 0")[0]
+        [0]
+    .clone();
+    run(
+        &server,
+        "billing",
+        &format!(
+            "INSERT INTO {part} (origin, idx, recorded, time, action, system, leaf, line) SELECT '{ORIGIN}', {next}, now(), now(), \
+             'trail.retired', true, 'x', convert_to(format('{{\"v\":1,\"index\":{next},\"recorded\":\"x\",\"system\":true,\
+             \"action\":\"trail.retired\",\"details\":{{\"segments\":[{{\"first\":0,\"bytes\":%s,\"sha256\":\"%s\"}}]}}}}', \
+             octet_length({whole} || {zero}), encode(sha256({whole} || {zero}), 'hex')), 'UTF8'); \
+             INSERT INTO trailseal.checkpoints VALUES ('{ORIGIN}', {next} + 1, 'x')"
+        ),
+    )
+    .unwrap();
+    let forged = |hashes: &str| {
+        let sql = format!(
+            "SELECT outcome FROM trailseal.keep_retired('{ORIGIN}', 0, octet_length({whole} || {zero}), {next}, {zero}, 0, 1, {hashes}, NULL)"
+        );
+        rows(&server, "billing", &sql)[0][0].clone()
+    };
+    assert_eq!(forged(hash), "leaf differs");
+    assert_eq!(forged(&format!("decode('{leaf}', 'hex')")), "kept");
+
+    // Whoever retires drops what a key that it was given has signed.
+    let key = {
+        let folder = trailseal_core::Folder::new(dir.path(), Arc::new(trailseal_core::file::StdFiles));
+        Manifest::read(&folder).unwrap().unwrap().key_ring().0.keys()[0].key.clone()
+    };
+    let other = trailseal_tlog::SigningKey::from_seed(ORIGIN, &[3; 32]).verifying_key();
+    let retire = |key: &trailseal_tlog::VerifyingKey| {
+        let retired =
+            trailseal_postgres::retire(&mut as_user(&server, "archivist"), std::slice::from_ref(key))
+                .unwrap();
+        (retired[0].events, retired[0].left.clone().unwrap_or_default())
+    };
+    let (events, left) = retire(&other);
+    assert!(events == 0 && left.contains("no given key has signed"), "{left}");
+    assert_eq!(count(), before);
+    let (events, left) = retire(&key);
+    assert_eq!((events, count()), (retained.events, before - retained.events));
+    assert!(left.contains(&format!("event {next}")), "{left}");
+    assert_eq!(
+        rows(&server, "auditor", "SELECT count(*) FROM trailseal.events WHERE idx = 0"),
+        [["1"]],
+        "forged"
+    );
+    // The forged list is found, and what it names is still there.
+    let options = StoreVerifyOptions { public_keys: vec![key], ..StoreVerifyOptions::default() };
+    let verdicts = verify_store(&mut as_user(&server, "auditor"), &options).unwrap();
+    assert_eq!((verdicts[0].ok, verdicts[0].retired), (false, retained.events), "{}", verdicts[0].message);
 }

@@ -26,8 +26,10 @@ mod listen;
 mod memory;
 mod metrics;
 mod own_events;
+mod owner;
 mod pages;
 mod patience;
+mod policies;
 mod problem;
 mod query;
 mod read;
@@ -37,6 +39,8 @@ mod reviews;
 mod routes;
 mod searches;
 mod server;
+#[cfg_attr(not(feature = "postgres"), path = "shared_absent.rs")]
+mod shared;
 mod stopping;
 mod view;
 
@@ -44,6 +48,7 @@ pub use access::{NewToken, Scope, TokenError, TokenInfo};
 pub use config::{Config, HealthLimits, RetentionConfig, SecondPerson, TlsFiles};
 pub use erasure::{erased_json, would_erase_json};
 pub use listen::{SocketPath, TlsError, raise_limit_of_files};
+pub use owner::{NotDecided, Owner, PolicyInForce, shared_holds, tokens_in};
 pub use retention::{hold_json, retained_json};
-pub use server::{Server, ServerError, Stopped, TokenFile};
+pub use server::{Server, ServerError, Stopped};
 pub use trailseal_event::client_address::ProxyHeader;

@@ -61,6 +61,11 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "refused", detail).retry_after(1)
     }
 
+    /// What is decided or searched in a shared store cannot be, since that does not answer. Where it is, is for the log.
+    pub(crate) fn no_store(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, NO_STORE, detail).retry_after(2)
+    }
+
     /// An error that the caller cannot fix. Its cause goes to the log; a response could reveal paths.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Problem {
         let mut text = error.to_string();
@@ -80,16 +85,19 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// What it says.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// Whether it says that there is no room, rather than that the request is wrong.
     pub(crate) fn is_refused(&self) -> bool {
         self.0.status == StatusCode::SERVICE_UNAVAILABLE
-    }
-
-    /// Events cannot be found now, since the shared store does not answer. Its place is for the log.
-    #[cfg(feature = "postgres")]
-    pub(crate) fn no_store(detail: &str) -> Problem {
-        let detail = format!("{detail}; recording goes on");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, NO_STORE, detail).retry_after(2)
     }
 
     /// Whether it is [`no_store`](Problem::no_store).

@@ -99,7 +99,7 @@ fn relay(settings: &Settings, flag: &OutboxFlag, until_empty: bool, as_json: boo
     let (taken_over, refused) = (stats.taken_over, stats.refused);
     if as_json {
         write_out(None, format!("{}\n", json!({ "taken_over": taken_over, "refused": refused })).as_bytes())?;
-    } else {
+    } else if trouble.is_none() || taken_over > 0 {
         tell(&format!("{} events taken over, {} put aside", thousands(taken_over), thousands(refused)));
     }
     closed?;

@@ -8,6 +8,7 @@ use trailseal_core::{RetentionRule, Trail, trails_in};
 use trailseal_event::Category;
 use trailseal_server::retained_json;
 
+use super::deciding::make_sure_of_holds;
 use super::reading::trails_to_read;
 use super::text::write_out;
 use super::writing::{close_trail, open_trail_in};
@@ -25,7 +26,13 @@ pub(super) fn run(settings: &Settings, retain: &Retain, json: bool) -> Outcome {
              runs",
         ));
     }
+    // What goes from the trail goes from the store, and what that lacks stays.
+    let store = settings.own_store()?;
     for_each_trail(settings, |trail| {
+        make_sure_of_holds(settings, trail)?;
+        if let Some(store) = &store {
+            store.catch_up(trail)?;
+        }
         let retained = match (retain.dry_run, retain.archive.as_deref().or(settings.retention_archive())) {
             (true, _) => trail.would_retain(&rule)?,
             (false, None) => trail.retain(&rule, None)?,

@@ -1,22 +1,22 @@
 //! `trailseal store`: the tables of a shared store, and the SQL for separate roles.
 
+use serde_json::json;
 use trailseal_core::deliver::MustEnd;
-use trailseal_postgres::{StoreUrl, migrate, roles, version};
+use trailseal_postgres::{RetiredOrigin, StoreUrl, check_readable, migrate, retire, roles, version};
+use trailseal_tlog::VerifyingKey;
 
 use super::text::write_out;
-use crate::arguments::Store;
+use super::verify::keys;
+use crate::arguments::{Store, StoreFlag};
 use crate::failure::{Failure, Outcome};
+use crate::output::thousands;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, command: &Store, json: bool) -> Outcome {
     match command {
-        Store::Migrate { store } => {
-            let store = settings.store(store)?.ok_or_else(|| {
-                Failure::could_not(
-                    "no store is named: give --store URL, or set url under [store] in the settings",
-                )
-            })?;
-            migrated(store.url(), json)
+        Store::Migrate { store } => migrated(named(settings, store)?.url(), json),
+        Store::Retire { store, public_key } => {
+            retired(named(settings, store)?.url(), &keys(public_key)?, json)
         }
         Store::Roles { prefix } => {
             let sql = roles::sql(prefix).ok_or_else(|| {
@@ -29,6 +29,39 @@ pub(super) fn run(settings: &Settings, command: &Store, json: bool) -> Outcome {
             write_out(None, text.as_bytes())
         }
     }
+}
+
+fn named(settings: &Settings, flag: &StoreFlag) -> Outcome<crate::store::Store> {
+    settings.store(flag)?.ok_or_else(|| {
+        Failure::could_not("no store is named: give --store URL, or set url under [store] in the settings")
+    })
+}
+
+fn retired(url: &StoreUrl, keys: &[VerifyingKey], json: bool) -> Outcome {
+    let mut connection = url.connect(&MustEnd::default())?;
+    check_readable(&mut connection)?;
+    let origins = retire(&mut connection, keys)?;
+    let left = origins.iter().find_map(|origin| Some((&origin.origin, origin.left.as_ref()?)));
+    let text = match json {
+        true => {
+            let origins = origins.iter().map(
+                |origin| json!({ "origin": origin.origin, "events": origin.events, "left": origin.left }),
+            );
+            format!("{}\n", json!({ "origins": origins.collect::<Vec<_>>() }))
+        }
+        false => origins.iter().map(line).collect(),
+    };
+    write_out(None, text.as_bytes())?;
+    match left {
+        Some((origin, why)) => Err(Failure::no(format!("{origin}: {why}"))),
+        None => Ok(()),
+    }
+}
+
+fn line(retired: &RetiredOrigin) -> String {
+    let RetiredOrigin { origin, events, left, .. } = retired;
+    let left = if left.is_some() { ", and not all" } else { "" };
+    format!("{origin}: dropped {} retired events{left}\n", thousands(*events))
 }
 
 fn migrated(url: &StoreUrl, json: bool) -> Outcome {

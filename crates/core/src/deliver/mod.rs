@@ -12,4 +12,6 @@ mod sink;
 pub use lines::{Follower, Lines};
 pub(crate) use runner::Delivery;
 pub use runner::{DeliveryState, DeliveryStats};
-pub use sink::{Batch, BatchLine, KeptCheckpoints, MustEnd, Position, SealedCheckpoint, Sink, SinkError};
+pub use sink::{
+    Batch, BatchLine, Dropped, KeptCheckpoints, MustEnd, Position, SealedCheckpoint, Sink, SinkError,
+};

@@ -19,7 +19,7 @@ use trailseal_tlog::{Hash, leaf_hash};
 use super::checkpoints::Checkpoints;
 use super::halt::{Halt, failed, unread};
 use super::lines::{Follower, Lines};
-use super::sink::{Batch, MustEnd, Sink};
+use super::sink::{Batch, Dropped, MustEnd, Sink};
 use crate::log::Log;
 use crate::notice::Notice;
 use crate::tree::SignedLeaves;
@@ -30,6 +30,8 @@ const POLL_BUSY: Duration = Duration::from_millis(20);
 const POLL_IDLE: Duration = Duration::from_millis(100);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A sink that has to wait before it drops what is retired is asked again this often.
+const DROP_EVERY: Duration = Duration::from_millis(100);
 
 /// The state of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +81,7 @@ pub(crate) struct Delivery {
 pub(crate) struct Status {
     name: String,
     needs_all: bool,
+    answers_queries: bool,
     /// Whether its cursor is the trail's `stored` mark.
     is_store: AtomicBool,
     cursor: AtomicU64,
@@ -105,6 +108,7 @@ impl Delivery {
         let status = Arc::new(Status {
             name: sink.name().to_owned(),
             needs_all: sink.needs_all(),
+            answers_queries: sink.answers_queries(),
             is_store: is_store.into(),
             cursor: 0.into(),
             recorded: log.clock.now().as_micros().into(),
@@ -155,10 +159,16 @@ impl Delivery {
         needs_all.then(|| (name.clone(), Index::new(cursor.load(Ordering::Acquire))))
     }
 
-    /// Whether the sink, if it is derived from the trail, has dropped what so many retirements have taken.
+    /// Whether the sink has dropped what so many retirements have taken, as far as that is waited for: a store may be down
+    /// for days.
     pub(crate) fn has_dropped(&self, retirements: u64) -> bool {
-        let dropped = self.status.dropped.load(Ordering::Acquire);
-        self.status.needs_all || self.is_finished() || (dropped != u64::MAX && dropped >= retirements)
+        let Status { dropped, needs_all, answers_queries, state, .. } = &*self.status;
+        let dropped = dropped.load(Ordering::Acquire);
+        let is_down = || *state.lock().unwrap_or_else(PoisonError::into_inner) != DeliveryState::Running;
+        !answers_queries
+            || self.is_finished()
+            || (dropped != u64::MAX && dropped >= retirements)
+            || (*needs_all && is_down())
     }
 
     pub(crate) fn stats(&self, log: &Log) -> DeliveryStats {
@@ -196,6 +206,16 @@ struct Begun {
     /// How many segments had been started when they were listed.
     listed: u64,
     checkpoints: Checkpoints,
+}
+
+/// How far a sink is with dropping what is retired.
+#[derive(Default)]
+struct Dropping {
+    /// How many retirements had ended when it was last told.
+    told: Option<u64>,
+    is_done: bool,
+    /// It has to wait until then.
+    not_before: Option<Instant>,
 }
 
 impl Runner {
@@ -261,18 +281,9 @@ impl Runner {
     /// Delivers until it may end and everything durable is stored.
     fn deliver_from(&mut self, begun: Begun, backoff: &mut Duration) -> Result<(), Halt> {
         let Begun { mut follower, mut listed, mut checkpoints } = begun;
-        let (mut idle, mut dropped) = (POLL_BUSY, None);
+        let (mut idle, mut dropping) = (POLL_BUSY, Dropping::default());
         while !self.status.must_end.is_set() {
-            let retirements = self.log.retirements.load(Ordering::Acquire);
-            if dropped != Some(retirements) {
-                // The segment that is open may have been replaced by one without the lines that are retired.
-                let next = follower.next();
-                follower.refresh().map_err(failed)?;
-                follower.seek(next);
-                self.sink.drop_retired(&self.log.folder).map_err(failed)?;
-                dropped = Some(retirements);
-                self.status.dropped.store(retirements, Ordering::Release);
-            }
+            let drops_more = self.drop_retired(&mut follower, &mut dropping, false)?;
             // Before the watermark, so that what was durable when the writer ended is seen as durable.
             let may_end = self.status.may_end.load(Ordering::Acquire);
             let durable = self.log.progress.durable();
@@ -288,9 +299,19 @@ impl Runner {
                 (*backoff, idle) = (BACKOFF_MIN, POLL_BUSY);
                 continue;
             }
-            checkpoints.keep(&self.log, &mut *self.sink, follower.next().get(), may_end)?;
+            // It may be a checkpoint that the sink waits for before it drops anything.
+            let is_due = may_end || dropping.not_before.is_some();
+            checkpoints.keep(&self.log, &mut *self.sink, follower.next().get(), is_due)?;
             if may_end {
-                return Ok(());
+                // What it has only just been given may let it.
+                match self.drop_retired(&mut follower, &mut dropping, true)? {
+                    true => continue,
+                    false => return Ok(()),
+                }
+            }
+            if drops_more {
+                self.works();
+                continue;
             }
             self.sink.idle().map_err(failed)?;
             if !is_held_back && !cfg!(trailseal_fault = "idle_sink_fails_for_ever") {
@@ -301,6 +322,35 @@ impl Runner {
             idle = (idle * 2).min(POLL_IDLE);
         }
         Ok(())
+    }
+
+    /// Lets the sink drop what was retired since it was last told, or more of it. Returns whether it can go on with that at
+    /// once.
+    fn drop_retired(
+        &mut self,
+        follower: &mut Follower,
+        dropping: &mut Dropping,
+        at_end: bool,
+    ) -> Result<bool, Halt> {
+        let retirements = self.log.retirements.load(Ordering::Acquire);
+        if dropping.told != Some(retirements) {
+            // The segment that is open may have been replaced by one without the lines that are retired.
+            let next = follower.next();
+            follower.refresh().map_err(failed)?;
+            follower.seek(next);
+            *dropping = Dropping { told: Some(retirements), ..Dropping::default() };
+        }
+        let must_wait = dropping.not_before.is_some_and(|moment| Instant::now() < moment);
+        if dropping.is_done || (must_wait && !at_end) {
+            return Ok(false);
+        }
+        let dropped = self.sink.drop_retired(&self.log.folder).map_err(failed)?;
+        dropping.not_before = (dropped == Dropped::Waits).then(|| Instant::now() + DROP_EVERY);
+        if dropped == Dropped::All {
+            dropping.is_done = true;
+            self.status.dropped.store(retirements, Ordering::Release);
+        }
+        Ok(dropped == Dropped::Some)
     }
 
     fn deliver_batch(&mut self, follower: &mut Follower, durable: u64) -> Result<(), Halt> {

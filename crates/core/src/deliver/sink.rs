@@ -67,6 +67,18 @@ pub struct KeptCheckpoints {
     pub newest: Option<(u64, Hash)>,
 }
 
+/// How much of what is retired a sink has dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// All that it can; it is told of the next retirement.
+    All,
+    /// A piece: it is called again after the next batch, or at once if there is none.
+    Some,
+    /// Nothing, as long as it lacks events or checkpoints that are still to be delivered: it is called again when it may have
+    /// them.
+    Waits,
+}
+
 /// Says whether a delivery, or other work with a store, must end, because nobody waits for it any more. Clones say the same.
 #[derive(Clone, Debug, Default)]
 pub struct MustEnd(Arc<AtomicBool>);
@@ -150,14 +162,21 @@ pub trait Sink: Send {
         true
     }
 
+    /// Whether a retirement waits, for a while, until this sink has dropped what is gone. One that is derived from the trail is
+    /// waited for even if it fails.
+    fn answers_queries(&self) -> bool {
+        !self.needs_all()
+    }
+
     /// Called after each connecting, and again whenever lines were retired: a chance to drop what was kept of them. `trail`
-    /// is the trail's folder; the lines are gone from it.
+    /// is the trail's folder; the lines are gone from it. Whoever has much to drop does it in pieces, between which events
+    /// are delivered.
     ///
     /// # Errors
     /// When the store failed; it is called again.
-    fn drop_retired(&mut self, trail: &Folder) -> Result<(), SinkError> {
+    fn drop_retired(&mut self, trail: &Folder) -> Result<Dropped, SinkError> {
         let _ = trail;
-        Ok(())
+        Ok(Dropped::All)
     }
 
     /// Called when there is nothing more to deliver at the moment: a chance for work that is not urgent.

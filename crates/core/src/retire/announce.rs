@@ -1,12 +1,12 @@
 //! The event `trail.retired`: what it says, and when it counts.
 //!
-//! `signed_details` has how it is signed, and when it counts.
+//! `signed_events` has how it is signed, and when it counts.
 
 use sha2::{Digest as _, Sha256};
 use trailseal_event::{Index, Object, Value};
 use trailseal_tlog::{KeyRing, SigningKey};
 
-use crate::signed_details;
+use crate::signed_events;
 
 const ACTION: &str = "trail.retired";
 const STATEMENT: &str = "trailseal-retired@v1";
@@ -15,25 +15,42 @@ pub(crate) const SEGMENTS_MAX: usize = 256;
 
 /// One segment in an announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AnnouncedList {
+pub struct AnnouncedList {
     /// The first index of the segment.
-    pub(crate) first: Index,
+    pub first: Index,
     /// How many bytes of its list are meant.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Their SHA-256.
-    pub(crate) sha256: [u8; 32],
+    pub sha256: [u8; 32],
     /// SHA-256 of the file with the hashed ids; `None` if no retired event had one.
-    pub(crate) ids: Option<[u8; 32]>,
+    pub ids: Option<[u8; 32]>,
 }
 
 /// What an event `trail.retired` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Announcement {
+pub struct Announcement {
     /// Its index.
-    pub(crate) index: Index,
+    pub index: Index,
     /// How many events it says are retired.
-    pub(crate) count: u64,
-    pub(crate) lists: Vec<AnnouncedList>,
+    pub count: u64,
+    /// The lists of the segments that they were in.
+    pub lists: Vec<AnnouncedList>,
+}
+
+impl Announcement {
+    /// Whether the line at `index` may be one: a cheap look.
+    pub fn may_be(index: Index, line: &[u8]) -> bool {
+        may_be(index.get(), line)
+    }
+
+    /// What a line announces, if a key of the ring has signed that in its time. That a signed checkpoint covers the line is for
+    /// the caller to see to. Without a ring nobody knows who signed it.
+    pub fn read(line: &[u8], ring: Option<&KeyRing>) -> Option<Announcement> {
+        match ring {
+            Some(ring) => read(line, ring),
+            None => announcement(signed_events::read_unchecked(line, ACTION)?),
+        }
+    }
 }
 
 impl AnnouncedList {
@@ -42,7 +59,7 @@ impl AnnouncedList {
     }
 
     /// The part of a list that is meant, if it is the one that was announced.
-    pub(crate) fn part_of<'a>(&self, list: &'a [u8]) -> Option<&'a [u8]> {
+    pub fn part_of<'a>(&self, list: &'a [u8]) -> Option<&'a [u8]> {
         let part = list.get(..usize::try_from(self.bytes).ok()?)?;
         let is_it =
             Sha256::digest(part)[..] == self.sha256 || cfg!(trailseal_fault = "retired_list_unchecked");
@@ -78,17 +95,20 @@ impl AnnouncedList {
 pub(crate) fn details(rule: &Object, lists: &[AnnouncedList], origin: &str, key: &SigningKey) -> Object {
     let mut details = rule.clone();
     details.insert("segments", Value::Array(lists.iter().map(AnnouncedList::to_value).collect()));
-    signed_details::sign(details, STATEMENT, origin, key)
+    signed_events::sign(details, STATEMENT, origin, key)
 }
 
 /// Whether a line may be an announcement: a cheap look at one that begins as line `index` must.
 pub(crate) fn may_be(index: u64, line: &[u8]) -> bool {
-    signed_details::may_be(index, line, ACTION)
+    signed_events::may_be(index, line, ACTION)
 }
 
 /// What a line announces; `None` if it is not an announcement that counts.
 pub(crate) fn read(line: &[u8], ring: &KeyRing) -> Option<Announcement> {
-    let (index, details) = signed_details::read(line, ACTION, STATEMENT, ring)?;
+    announcement(signed_events::read(line, ACTION, STATEMENT, ring)?)
+}
+
+fn announcement((index, details): (Index, Object)) -> Option<Announcement> {
     let lists = details.get("segments")?.as_array()?;
     let lists = lists.iter().map(AnnouncedList::from_value).collect::<Option<Vec<_>>>()?;
     let count = details.get("count").and_then(Value::as_u64).unwrap_or_default();

@@ -13,12 +13,13 @@ use sha2::{Digest as _, Sha256};
 use trailseal_event::Index;
 
 use crate::file::{AppendFile, Files, ReadFile};
+use crate::trail::retired_id;
 
 const ENTRY: usize = 28;
 
 /// The hashes of one event's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RetiredId {
+pub struct RetiredId {
     id: [u8; 16],
     with_tenant: [u8; 8],
 }
@@ -31,6 +32,28 @@ impl RetiredId {
         with_tenant.copy_from_slice(&key.to_le_bytes()[..8]);
         RetiredId { id: hash, with_tenant }
     }
+
+    /// By what the id of a retired event is found: one of this tenant's, or, where that does not matter, of any.
+    pub fn of(id: &str, tenant: Option<&str>) -> Self {
+        retired_id(id, tenant)
+    }
+
+    /// What the entries of events with this id begin with, of whichever tenant.
+    pub fn prefix(&self) -> [u8; 16] {
+        self.id
+    }
+
+    /// The places of the events with this id among some entries: their indexes, less that of their segment's first line.
+    pub fn places_in(&self, entries: &[u8], of_any_tenant: bool) -> Vec<u64> {
+        let entries = entries.as_chunks::<ENTRY>().0.iter();
+        let is_it =
+            |entry: &&Entry| entry[..16] == self.id && (of_any_tenant || entry[16..24] == self.with_tenant);
+        entries.filter(is_it).map(place_of).collect()
+    }
+}
+
+fn place_of(entry: &Entry) -> u64 {
+    entry[24..].first_chunk().map_or(0, |place| u32::from_be_bytes(*place)).into()
 }
 
 /// Where the ids are that went with the part of a list that is `bytes` long.
@@ -235,8 +258,7 @@ pub(crate) fn find_in(
             break;
         }
         if of_any_tenant || bytes[16..24] == wanted.with_tenant {
-            let place = bytes[24..].first_chunk().map_or(0, |place| u32::from_be_bytes(*place));
-            found.push(place.into());
+            found.push(place_of(&bytes));
         }
         low += 1;
     }

@@ -19,10 +19,14 @@ mod finish;
 mod ids;
 mod journal;
 mod rewrite;
+mod told;
 
-pub(crate) use announce::{AnnouncedList, Announcement, SEGMENTS_MAX, announces, details, may_be, read};
+pub use announce::{AnnouncedList, Announcement};
+pub(crate) use announce::{SEGMENTS_MAX, announces, details, may_be, read};
 pub(crate) use finish::{FinishError, Finished, finish};
-pub(crate) use ids::{RetiredId, RetiredIds, find_in, parse_ids_name};
+pub use ids::RetiredId;
+pub(crate) use ids::{RetiredIds, find_in, parse_ids_name};
 pub use journal::is_retiring;
 pub(crate) use journal::{Journal, announced_by};
 pub(crate) use rewrite::RewriteError;
+pub use told::{announced_since, has_announced};

@@ -38,7 +38,7 @@ pub(crate) fn read_list(files: &dyn Files, segments: &Path, first: Index) -> io:
 
 /// The retired ranges of one segment.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct RetiredList {
+pub struct RetiredList {
     /// By their beginnings.
     ranges: Vec<Retired>,
 }
@@ -53,7 +53,7 @@ struct Retired {
 
 impl RetiredList {
     /// Reads a list as far as it is well formed.
-    pub(crate) fn parse(bytes: &[u8]) -> Self {
+    pub fn parse(bytes: &[u8]) -> Self {
         let mut ranges = Vec::new();
         let mut at = 0;
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -70,24 +70,25 @@ impl RetiredList {
         Ok(read_list(files, segments, first)?.map_or_else(Self::default, |bytes| Self::parse(&bytes)))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether it names no range.
+    pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
     /// The ranges, ascending.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
+    pub fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
         self.ranges.iter().map(|range| range.from..range.to)
     }
 
     /// Whether all of `range` is retired, and how many bytes of the list say so.
-    pub(crate) fn covers(&self, range: Range<u64>) -> Option<u64> {
+    pub fn covers(&self, range: Range<u64>) -> Option<u64> {
         let end = range.end;
         let (to, bytes) = self.reaches(range);
         (to >= end).then_some(bytes)
     }
 
     /// Up to where `range` is retired without a gap, and how many bytes of the list say so.
-    pub(crate) fn reaches(&self, range: Range<u64>) -> (u64, u64) {
+    pub fn reaches(&self, range: Range<u64>) -> (u64, u64) {
         let (mut at, mut bytes) = (range.start, 0);
         let before = self.ranges.partition_point(|retired| retired.from <= at).saturating_sub(1);
         for retired in &self.ranges[before..] {
@@ -102,7 +103,7 @@ impl RetiredList {
     }
 
     /// Whether the event at `index` is retired.
-    pub(crate) fn has(&self, index: u64) -> bool {
+    pub fn has(&self, index: u64) -> bool {
         self.covers(index..index.saturating_add(1)).is_some()
     }
 }

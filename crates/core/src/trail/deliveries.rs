@@ -62,8 +62,8 @@ impl Inner {
         deliveries.iter().filter_map(Delivery::needed_from).collect()
     }
 
-    /// Waits until sinks that are derived from the trail, such as an index, have dropped what is retired, or until the
-    /// deadline: so whoever asks them next is told nothing of it.
+    /// Waits until sinks that are searched, such as an index, have dropped what is retired, or until the deadline: so whoever
+    /// asks them next is told nothing of it.
     pub(super) fn wait_dropped(&self, deadline: Instant) {
         let retirements = self.log.retirements.load(Ordering::Acquire);
         let has_dropped = || {

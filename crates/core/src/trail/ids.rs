@@ -10,7 +10,7 @@ use trailseal_event::{Event, Index, Timestamp, held_identifier, line};
 use super::known_ids::KnownIds;
 use super::reader::{ReadError, Reader};
 use crate::folder::Folder;
-use crate::retire::parse_ids_name;
+use crate::retire::{RetiredId, parse_ids_name};
 
 /// Ids of the trail's events.
 #[derive(Default)]
@@ -110,6 +110,11 @@ impl Lines {
         self.reader = Some(reader);
         Ok(end)
     }
+}
+
+/// By what the id of a retired event is looked up: of this tenant, or of any.
+pub(crate) fn retired_id(id: &str, tenant: Option<&str>) -> RetiredId {
+    RetiredId::new(id, Ids::key(tenant, id))
 }
 
 impl Ids {

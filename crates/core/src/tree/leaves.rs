@@ -8,19 +8,22 @@ use super::TreeReader;
 use crate::folder::Folder;
 
 /// Signed leaf hashes, some at a time.
-pub(crate) struct SignedLeaves {
+pub struct SignedLeaves {
     reader: TreeReader,
     held: Option<(u64, Vec<u8>)>,
 }
 
 impl SignedLeaves {
     /// Of the tree of `sealed` leaves, which a checkpoint must cover.
-    pub(crate) fn new(folder: &Folder, sealed: u64) -> Self {
+    pub fn new(folder: &Folder, sealed: u64) -> Self {
         SignedLeaves { reader: TreeReader::new(folder, sealed), held: None }
     }
 
     /// The leaf hash of `index`; `None` if the file ends before.
-    pub(crate) fn get(&mut self, index: u64) -> io::Result<Option<Hash>> {
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn get(&mut self, index: u64) -> io::Result<Option<Hash>> {
         const BLOCK: u64 = 2_048;
         let from = index - index % BLOCK;
         if self.held.as_ref().is_none_or(|(held, _)| *held != from) {

@@ -21,7 +21,7 @@ use std::io;
 use trailseal_tlog::{HASH_BYTES, TILE_LEVELS, TileId, hashes_in_level};
 
 pub(crate) use edge::{EdgeError, keep_last_leaves, load_edge, root_of};
-pub(crate) use leaves::SignedLeaves;
+pub use leaves::SignedLeaves;
 pub(crate) use rebuild::rebuild_beside;
 pub use rebuild::{RebuildError, Rebuilt, rebuild_tree};
 pub(crate) use writer::TreeWriter;

@@ -17,8 +17,9 @@ use futures_util::SinkExt;
 use futures_util::future::try_join;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
+use trailseal_core::Folder;
 use trailseal_core::deliver::{
-    Batch, BatchLine, KeptCheckpoints, MustEnd, Position, SealedCheckpoint, Sink, SinkError,
+    Batch, BatchLine, Dropped, KeptCheckpoints, MustEnd, Position, SealedCheckpoint, Sink, SinkError,
 };
 use trailseal_event::{Index, TIMESTAMP_BYTES, Timestamp};
 use trailseal_tlog::Hash;
@@ -26,6 +27,7 @@ use trailseal_tlog::Hash;
 use crate::connect::Connection;
 use crate::error::StoreError;
 use crate::moment::Moment;
+use crate::retire::Retirement;
 use crate::schema;
 use crate::url::StoreUrl;
 use copy::{COLUMNS, Rows, recorded_micros};
@@ -49,7 +51,7 @@ const PARTITIONS_EVERY: Duration = Duration::from_secs(6 * 3_600);
 
 /// Begins a transaction that a vanished writer cannot keep open for long, and whose commit is on the server's disk. A
 /// server that waits for its standbys as well goes on to.
-const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; \
+pub(crate) const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; \
     SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3; \
     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
@@ -81,6 +83,8 @@ pub struct StoreSink {
     answered: Instant,
     /// When the partitions of the next months were last made.
     made_ahead: Option<Instant>,
+    /// What is under way of a retirement.
+    retirement: Option<Retirement>,
 }
 
 /// Year and month of a moment, as its text begins: `2026-11`.
@@ -98,12 +102,14 @@ impl StoreSink {
             position: Position::default(),
             answered: Instant::now(),
             made_ahead: None,
+            retirement: None,
         }
     }
 
     fn connected(&mut self) -> Result<&mut Connection, StoreError> {
         if self.connection.as_ref().is_none_or(Connection::is_broken) {
             self.connection = None;
+            self.retirement = None;
             self.partitions.clear();
             let mut connection = self.url.connect(&self.must_end)?;
             schema::migrate(&mut connection)?;
@@ -309,6 +315,33 @@ impl Sink for StoreSink {
 
     fn batch_events_max(&self) -> usize {
         BATCH_EVENTS_MAX
+    }
+
+    fn answers_queries(&self) -> bool {
+        true
+    }
+
+    fn drop_retired(&mut self, trail: &Folder) -> Result<Dropped, SinkError> {
+        let (origin, under_way) = (self.origin.clone(), self.retirement.take());
+        let connection = self.connected()?;
+        let begun = match under_way {
+            Some(retirement) => Some(retirement),
+            None => Retirement::begin(connection, &origin, trail)?,
+        };
+        let Some(mut retirement) = begun else { return Ok(Dropped::All) };
+        let dropped = retirement.step(connection, trail)?;
+        self.answered = Instant::now();
+        // One of them may be gone.
+        self.partitions.clear();
+        match dropped {
+            // It knows only what was announced when it began.
+            Dropped::All if retirement.has_worked() => Ok(Dropped::Some),
+            Dropped::All => Ok(Dropped::All),
+            dropped => {
+                self.retirement = Some(retirement);
+                Ok(dropped)
+            }
+        }
     }
 
     fn idle(&mut self) -> Result<(), SinkError> {

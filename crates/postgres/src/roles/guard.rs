@@ -34,7 +34,8 @@ pub struct Gap {
     pub mend: String,
 }
 
-/// Everything that guards one table, in one row a table: the parent, its partitions, and the checkpoints.
+/// Everything that guards one table, in one row a table: the parent, its partitions, the checkpoints, and what is kept of retired
+/// events.
 const TABLES: &str = "
     SELECT c.relname::text,
            EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'append_only' AND t.tgenabled IN ('O', 'A')
@@ -42,7 +43,9 @@ const TABLES: &str = "
            EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'no_truncate' AND t.tgenabled IN ('O', 'A')
                    AND t.tgtype & 34 = 34 AND t.tgqual IS NULL AND t.tgfoid = 'trailseal.refuse_change'::regproc)
     FROM pg_class c
-    WHERE c.oid IN ('trailseal.events'::regclass, 'trailseal.checkpoints'::regclass)
+    WHERE c.oid IN ('trailseal.events'::regclass, 'trailseal.checkpoints'::regclass,
+                    to_regclass('trailseal.retired_lists'), to_regclass('trailseal.retired_leaves'),
+                    to_regclass('trailseal.retired_ids'))
        OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'trailseal.events'::regclass)
     ORDER BY 1";
 
@@ -53,7 +56,9 @@ const FACTS: &str = "
            (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
            (SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = 'trailseal.events'::regclass),
            EXISTS (SELECT FROM pg_class c WHERE has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE')
-                   AND (c.oid IN ('trailseal.events'::regclass, 'trailseal.checkpoints'::regclass)
+                   AND (c.oid IN ('trailseal.events'::regclass, 'trailseal.checkpoints'::regclass,
+                                  to_regclass('trailseal.retired_lists'), to_regclass('trailseal.retired_leaves'),
+                    to_regclass('trailseal.retired_ids'))
                         OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'trailseal.events'::regclass))),
            EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = 'trailseal.events'::regclass AND partdefid <> 0),
            EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'trailseal.events'::regclass AND inhdetachpending),

@@ -6,7 +6,8 @@ use trailseal_core::verify::{KeptMissing, Problem, SignedCheckpoint, Unproven, V
 use trailseal_tlog::{Checkpoint, Hash, KeyRing, Origin, SignedNote, VerifyingKey};
 
 use super::extents::Extents;
-use super::pass::{Finding, Found, Mark, Pass, Row, Witness};
+use super::pass::{Finding, Found, Item, Mark, Pass, Witness};
+use super::retired::{Judgement, Lists};
 
 /// A trail keeps a checkpoint at each multiple of this, so a store has it too.
 const KEPT_EVERY: u64 = 65_536;
@@ -60,6 +61,8 @@ pub(super) struct Judged {
     bad_note: Option<Finding>,
     bad_ring: Option<Finding>,
     marks: Vec<Mark>,
+    /// `None` without a given key.
+    ring: Option<KeyRing>,
 }
 
 impl Judged {
@@ -73,6 +76,7 @@ impl Judged {
             bad_note: None,
             bad_ring: None,
             marks: Vec::new(),
+            ring: None,
         };
         let Ok(origin) = Origin::new(&judged.held.origin) else {
             let message = format!("{:?} cannot be the name of a trail", judged.held.origin);
@@ -115,6 +119,7 @@ impl Judged {
         judged.marks = marks.chain(judged.earlier.iter().copied()).collect();
         judged.marks.sort_unstable_by_key(|mark| (mark.size, mark.root, !mark.is_trusted));
         judged.marks.dedup_by_key(|mark| (mark.size, mark.root));
+        judged.ring = ring;
         judged
     }
 
@@ -152,23 +157,32 @@ impl Judged {
         u64::try_from(next).unwrap_or(0)
     }
 
+    /// Up to which index there may be rows.
+    pub(super) fn end(&self) -> u64 {
+        self.next().max(self.size())
+    }
+
     /// Passes over the rows, which `each` hands out in the order of (index, recorded), and judges.
     pub(super) fn pass<E: From<io::Error>>(
         self,
         witness: Option<&mut dyn Witness>,
         mut extents: Extents,
-        each: impl FnOnce(&mut dyn FnMut(&Row<'_>) -> io::Result<()>) -> Result<(), E>,
+        lists: &Lists,
+        each: impl FnOnce(&mut dyn FnMut(&Item<'_>) -> io::Result<()>) -> Result<(), E>,
     ) -> Result<Verdict, E> {
         let mut pass = Pass::new(&self.marks, self.size(), self.next(), witness);
-        each(&mut |row| {
-            extents.add(row);
-            pass.push(row)
+        each(&mut |item| match item {
+            Item::Row(row) => {
+                extents.add(row);
+                pass.push(row)
+            }
+            Item::Gone(gone) => pass.push_gone(gone),
         })?;
         let found = pass.finish();
-        Ok(self.verdict(&found, &extents))
+        Ok(self.verdict(&found, &extents, lists))
     }
 
-    fn verdict(&self, found: &Found, extents: &Extents) -> Verdict {
+    fn verdict(&self, found: &Found, extents: &Extents, lists: &Lists) -> Verdict {
         let newest = self.kept.last();
         let size = self.size();
         let mut cannot_rule_out = Vec::new();
@@ -181,7 +195,9 @@ impl Judged {
         if found.unsealed > 0 {
             cannot_rule_out.push(Unproven::Unsealed);
         }
-        let finding = self.finding(found).or_else(|| extents.finding());
+        let retired = found.claims.judge(lists, size, self.ring.as_ref());
+        let finding = self.finding(found, &retired).or_else(|| extents.finding(!lists.is_empty()));
+        let finding = finding.map(|finding| self.with_list(finding, found, lists));
         let fits = if self.given_keys { "is as it was signed" } else { "fits the checkpoints in the store" };
         let message = match &finding {
             Some(finding) => finding.message.clone(),
@@ -193,8 +209,8 @@ impl Judged {
             tree_size: size,
             sealed: found.sealed,
             unsealed: found.unsealed,
-            retired: 0,
-            retired_by: Vec::new(),
+            retired: retired.retired,
+            retired_by: retired.by,
             first_bad: finding.as_ref().and_then(|finding| finding.first_bad),
             range: finding.as_ref().and_then(|finding| finding.range),
             problem: finding.as_ref().map(|finding| finding.problem),
@@ -224,8 +240,18 @@ impl Judged {
         KeptMissing { owed, missing }
     }
 
+    /// Says of an event that is missing what became of the list that may explain it.
+    fn with_list(&self, mut finding: Finding, found: &Found, lists: &Lists) -> Finding {
+        if let (Problem::Missing, Some(index)) = (finding.problem, finding.first_bad)
+            && let Some(why) = found.claims.why_missing(index, lists, self.size(), self.ring.as_ref())
+        {
+            finding.message.push_str(&why);
+        }
+        finding
+    }
+
     /// The first problem, if there is any.
-    fn finding(&self, found: &Found) -> Option<Finding> {
+    fn finding(&self, found: &Found, retired: &Judgement) -> Option<Finding> {
         let rows = found.sealed + found.unsealed;
         if self.bad_ring.is_some() {
             return self.bad_ring.clone();
@@ -236,9 +262,9 @@ impl Judged {
         if self.size() > found.end {
             return Some(self.cut_off(found.end));
         }
-        self.given
-            .iter()
-            .find_map(|given| self.of_given(given, found))
+        let unvouched = retired.finding.clone();
+        unvouched
+            .or_else(|| self.given.iter().find_map(|given| self.of_given(given, found)))
             .or_else(|| self.of_kept(found))
             .or_else(|| self.bad_note.clone())
             .or_else(|| {

@@ -7,8 +7,9 @@
 //! 1. `stream`: origins, cursors, checkpoints and rows, in order
 //! 2. `pass`: the tree that the lines give, compared with every signed root; what cannot be right whatever was signed
 //! 3. `extents`: what each partition is said to hold
-//! 4. `judge`: the verdict
-//! 5. `verdict`: as text
+//! 4. `retired`: what is missing and was retired, and whether sealed events say so
+//! 5. `judge`: the verdict
+//! 6. `verdict`: as text
 //!
 //! What no store alone can show is in docs/store.md.
 
@@ -16,9 +17,12 @@ mod error;
 mod extents;
 mod judge;
 mod pass;
+mod retired;
 mod stream;
 mod verdict;
 
+#[cfg(test)]
+mod retired_tests;
 #[cfg(test)]
 mod tests;
 
@@ -82,13 +86,15 @@ pub fn verify_store(
         let origin = judged.origin().to_owned();
         let witness = tree.as_mut().map(|tree| tree as &mut dyn Witness);
         let extents = snapshot.extents(&origin)?;
-        verdicts.push(judged.pass(witness, extents, |take| {
-            snapshot.rows(&origin, &mut |row| {
+        let lists = snapshot.retired_lists(&origin)?;
+        let end = judged.end();
+        verdicts.push(judged.pass(witness, extents, &lists, |take| {
+            snapshot.items(&origin, &lists, end, &mut |item| {
                 done += 1;
                 if let Some(progress) = options.progress.as_ref().filter(|_| done.is_multiple_of(1_000)) {
                     progress(done, total);
                 }
-                take(row)
+                take(item)
             })
         })?);
     }

@@ -12,6 +12,8 @@ use trailseal_core::verify::Problem;
 use trailseal_event::line::{LINE_BYTES_MAX, parse_front};
 use trailseal_tlog::{HASH_BYTES, Hash, TileEdge, leaf_hash};
 
+use super::retired::{Claims, Gone};
+
 /// How many lines that name another index are remembered, to tell what was done.
 const MISFITS_MAX: usize = 1_024;
 
@@ -27,6 +29,12 @@ pub(super) struct Row<'a> {
     pub(super) partition: u32,
     /// The column of the effective time.
     pub(super) time: i64,
+}
+
+/// What comes next of an origin.
+pub(super) enum Item<'a> {
+    Row(Row<'a>),
+    Gone(Gone),
 }
 
 /// A size and root that a checkpoint names.
@@ -81,6 +89,9 @@ enum Certain {
     Beyond(u64),
     /// It was recorded before its predecessor.
     WentBack(u64),
+    /// Of a retired event the leaf hash is not there, or is another one.
+    NoLeaf(u64),
+    OtherLeaf(u64),
 }
 
 /// What the pass found.
@@ -98,6 +109,8 @@ pub(super) struct Found {
     pub(super) finding: Option<Finding>,
     /// The longest time between two of them, in microseconds.
     pub(super) silence: i64,
+    /// What lists say is retired.
+    pub(super) claims: Claims,
 }
 
 /// What was seen since the last signed root that the lines give.
@@ -109,7 +122,9 @@ struct Stretch {
     leaf_diff: Option<u64>,
     /// The same for the origin's own tree.
     own: Option<TileEdge>,
-    own_diff: Option<u64>,
+    own_diff: Option<Certain>,
+    /// Whether there are retired events in it.
+    has_gone: bool,
     column_diff: Option<(u64, &'static str)>,
     certain: Option<Certain>,
     /// By index, which event the line claims to be.
@@ -124,6 +139,7 @@ impl Stretch {
             leaf_diff: None,
             own: lines.cloned().filter(|_| has_witness),
             own_diff: None,
+            has_gone: false,
             column_diff: None,
             certain: None,
             misfits: BTreeMap::new(),
@@ -152,6 +168,7 @@ pub(super) struct Pass<'a, 'w> {
     at_cursor: Option<Hash>,
     last_recorded: Option<i64>,
     silence: i64,
+    claims: Claims,
 }
 
 impl<'a, 'w> Pass<'a, 'w> {
@@ -180,6 +197,7 @@ impl<'a, 'w> Pass<'a, 'w> {
             at_cursor: None,
             last_recorded: None,
             silence: 0,
+            claims: Claims::default(),
         };
         pass.check_marks();
         pass
@@ -227,14 +245,45 @@ impl<'a, 'w> Pass<'a, 'w> {
         };
         let own = self.own_leaf(index)?;
         if own.is_some_and(|own| own != hash) {
-            self.stretch.own_diff.get_or_insert(index);
+            self.stretch.own_diff.get_or_insert(Certain::Misfit(index));
         }
         self.grow(Some(hash), stored, own);
         Ok(())
     }
 
+    /// Takes the next index, of which no row is left and a list says that it is retired.
+    ///
+    /// # Errors
+    /// When the origin's own tree could not be read.
+    pub(super) fn push_gone(&mut self, gone: &Gone) -> io::Result<()> {
+        let Gone { index, leaf, .. } = *gone;
+        if index != self.expected {
+            return Ok(());
+        }
+        self.claims.add(gone);
+        self.stretch.has_gone = true;
+        self.expected = index.saturating_add(1);
+        self.end = self.expected;
+        // Others may have been recorded in between.
+        self.last_recorded = None;
+        let own = self.own_leaf(index)?;
+        match (leaf, own) {
+            (None, _) => self.certain(Certain::NoLeaf(index)),
+            (Some(leaf), Some(own)) if leaf != own => {
+                self.stretch.own_diff.get_or_insert(Certain::OtherLeaf(index));
+            }
+            _ => {}
+        }
+        if index.checked_add(1) == Some(self.next) {
+            self.at_cursor = leaf.or(own);
+        }
+        self.grow(leaf.or(own), leaf, own);
+        Ok(())
+    }
+
     /// What can be said of a line without any hash.
     fn look_at(&mut self, index: u64, line: &[u8]) {
+        self.claims.look_at(index, line);
         let front = parse_front(line);
         let named = front.as_ref().map(|front| front.index);
         if line.len() > LINE_BYTES_MAX {
@@ -340,9 +389,10 @@ impl<'a, 'w> Pass<'a, 'w> {
         let gives = |edge: &Option<TileEdge>| {
             edge.as_ref().is_some_and(|edge| edge.size() == size && edge.root() == root)
         };
-        for (edge, first) in [(&stretch.own, stretch.own_diff), (&stretch.leaves, stretch.leaf_diff)] {
+        let leaf_diff = stretch.leaf_diff.map(Certain::Misfit);
+        for (edge, first) in [(&stretch.own, stretch.own_diff), (&stretch.leaves, leaf_diff)] {
             if let Some(first) = first.filter(|_| gives(edge)) {
-                return named(Certain::Misfit(first), &stretch.misfits, "");
+                return named(first, &stretch.misfits, "");
             }
         }
         if let Some(certain) = stretch.certain {
@@ -354,6 +404,11 @@ impl<'a, 'w> Pass<'a, 'w> {
                 .to_owned();
         if let Some(first) = stretch.leaf_diff {
             message = format!("{message}; the line of event {first} does not have the hash beside it");
+        }
+        if stretch.has_gone {
+            message.push_str(
+                "; of retired events among them there are only leaf hashes, which may be what was changed",
+            );
         }
         Finding::within((stretch.from, size), Problem::RootMismatch, message)
     }
@@ -371,6 +426,7 @@ impl<'a, 'w> Pass<'a, 'w> {
             at_cursor: self.at_cursor,
             finding: self.finding,
             silence: self.silence,
+            claims: self.claims,
         }
     }
 
@@ -429,6 +485,14 @@ fn named(certain: Certain, misfits: &BTreeMap<u64, Option<u64>>, after: &str) ->
                 "no delivery brought the row of event {index}: it was added, or the cursor was set back"
             );
             (index, Problem::Inserted, what)
+        }
+        Certain::NoLeaf(index) => {
+            let what = format!("event {index} is retired, and the leaf hash that was kept of it is missing");
+            (index, Problem::Missing, what)
+        }
+        Certain::OtherLeaf(index) => {
+            let what = format!("the leaf hash that is kept of retired event {index} was changed");
+            (index, Problem::StoreDiffers, what)
         }
         Certain::WentBack(index) => {
             let what = format!("event {index} claims to have been recorded before its predecessor");

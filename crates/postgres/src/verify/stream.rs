@@ -9,13 +9,15 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row as PgRow;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::error::StoreVerifyError;
 use super::extents::{Extent, Extents};
 use super::judge::{Cursor, Held};
-use super::pass::Row;
+use super::pass::{Item, Row};
+use super::retired::{Lists, RetiredSegment, StoredLeaves, StoredPart};
 use crate::connect::Connection;
 use crate::deliver::{ROW_COLUMNS as COLUMNS, put_row};
 use crate::error::StoreError;
@@ -143,12 +145,16 @@ impl<'a> Snapshot<'a> {
         Ok(Extents::new(stored, self.partitions.clone()))
     }
 
-    /// Hands out the rows of an origin in the order of (index, recorded).
-    pub(super) fn rows(
+    /// Hands out the rows of an origin in the order of (index, recorded), and what lists name where rows are missing below
+    /// `end`.
+    pub(super) fn items(
         &mut self,
         origin: &str,
-        take: &mut dyn FnMut(&Row<'_>) -> io::Result<()>,
+        lists: &Lists,
+        end: u64,
+        take: &mut dyn FnMut(&Item<'_>) -> io::Result<()>,
     ) -> Result<(), StoreVerifyError> {
+        let mut missing = Missing { segments: lists.segments(), open: None, next: 0 };
         // A cursor of SQL takes no parameters where it is declared.
         let name = origin.replace('\'', "''");
         let declare = format!(
@@ -166,9 +172,15 @@ impl<'a> Snapshot<'a> {
                 break;
             }
             for row in &rows {
+                let index =
+                    row.try_get::<_, Raw<'_>>("idx").ok().and_then(|raw| int(raw.0)).unwrap_or(i64::MIN);
+                let index = u64::try_from(index).unwrap_or(0);
+                missing.hand_out(self, origin, index, take)?;
                 self.hand_out(origin, row, &mut expected, take)?;
+                missing.next = missing.next.max(index.saturating_add(1));
             }
         }
+        missing.hand_out(self, origin, end, take)?;
         let close =
             async |client: &mut tokio_postgres::Client| client.batch_execute("CLOSE trailseal_rows").await;
         Ok(self.connection.run("read", ASK_WITHIN, close)?)
@@ -179,7 +191,7 @@ impl<'a> Snapshot<'a> {
         origin: &str,
         row: &PgRow,
         expected: &mut BytesMut,
-        take: &mut dyn FnMut(&Row<'_>) -> io::Result<()>,
+        take: &mut dyn FnMut(&Item<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let column = |at: usize| row.try_get::<_, Raw<'_>>(at).map(|raw| raw.0).map_err(io::Error::other);
         let named = |name: &str| match self.columns.iter().position(|column| *column == name) {
@@ -207,12 +219,114 @@ impl<'a> Snapshot<'a> {
         let time = int(named("time")?).unwrap_or(i64::MIN);
         let partition =
             column(self.columns.len())?.and_then(|oid| oid.try_into().ok()).map_or(0, u32::from_be_bytes);
-        take(&Row { index, line, leaf, differing, partition, time })
+        take(&Item::Row(Row { index, line, leaf, differing, partition, time }))
+    }
+
+    /// The lists of retired ranges of an origin. A store that is older than retirement has none.
+    pub(super) fn retired_lists(&mut self, origin: &str) -> Result<Lists, StoreError> {
+        let mut lists = Lists::default();
+        let segments = self.connection.run("read the retired ranges in", ASK_WITHIN, async |client| {
+            let is_there =
+                client.query_typed("SELECT to_regclass('trailseal.retired_lists') IS NOT NULL", &[]).await?;
+            if !is_there.first().map_or(Ok(false), |row| row.try_get(0))? {
+                return Ok(Vec::new());
+            }
+            let select = "SELECT DISTINCT segment FROM trailseal.retired_lists WHERE origin = $1";
+            let rows = client.query_typed(select, &[(&origin, Type::TEXT)]).await?;
+            rows.iter().map(|row| row.try_get::<_, i64>(0)).collect()
+        })?;
+        for segment in segments {
+            let (parts, ids) = (self.parts(origin, segment)?, self.ids(origin, segment)?);
+            lists.add(segment.max(0).cast_unsigned(), &parts, &ids);
+        }
+        Ok(lists)
+    }
+
+    fn parts(&mut self, origin: &str, segment: i64) -> Result<Vec<StoredPart>, StoreError> {
+        self.connection.run("read the retired ranges in", FETCH_WITHIN, async |client| {
+            let select = "SELECT bytes, list FROM trailseal.retired_lists WHERE origin = $1 AND segment = $2 ORDER BY bytes";
+            let rows = client.query_typed(select, &[(&origin, Type::TEXT), (&segment, Type::INT8)]).await?;
+            rows.iter().map(|row| Ok(StoredPart { bytes: row.try_get(0)?, list: row.try_get(1)? })).collect()
+        })
+    }
+
+    /// The SHA-256 of the ids of each part.
+    fn ids(&mut self, origin: &str, segment: i64) -> Result<BTreeMap<i64, [u8; 32]>, StoreError> {
+        self.connection.run("read the retired ids in", FETCH_WITHIN, async |client| {
+            let select = "SELECT bytes, entries FROM trailseal.retired_ids WHERE origin = $1 AND segment = $2 ORDER BY bytes, head";
+            let mut hashes: BTreeMap<i64, Sha256> = BTreeMap::new();
+            for row in client.query_typed(select, &[(&origin, Type::TEXT), (&segment, Type::INT8)]).await? {
+                hashes.entry(row.try_get(0)?).or_default().update(row.try_get::<_, &[u8]>(1)?);
+            }
+            Ok(hashes.into_iter().map(|(bytes, hash)| (bytes, hash.finalize().into())).collect())
+        })
+    }
+
+    /// What the store keeps of the retired events of one segment.
+    fn retired_segment(&mut self, origin: &str, first: u64) -> Result<RetiredSegment, StoreError> {
+        let segment = first.cast_signed();
+        let parts = self.parts(origin, segment)?;
+        let leaves = self.connection.run("read the leaf hashes in", FETCH_WITHIN, async |client| {
+            let select = "SELECT bytes, from_idx, to_idx, leaves FROM trailseal.retired_leaves \
+                WHERE origin = $1 AND segment = $2 ORDER BY bytes, from_idx";
+            let mut stored = Vec::new();
+            for row in client.query_typed(select, &[(&origin, Type::TEXT), (&segment, Type::INT8)]).await? {
+                let (bytes, from, to, leaves) =
+                    (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+                stored.push(StoredLeaves { bytes, from, to, leaves });
+            }
+            Ok(stored)
+        })?;
+        Ok(RetiredSegment::new(first, &parts, &leaves))
     }
 
     /// Ends the snapshot.
     pub(super) fn end(self) -> Result<(), StoreError> {
         self.connection.run("read", ASK_WITHIN, async |client| client.batch_execute("COMMIT").await)
+    }
+}
+
+/// Where rows are missing, what the lists of their segments say.
+struct Missing {
+    /// Those that have a list.
+    segments: Vec<u64>,
+    open: Option<RetiredSegment>,
+    /// The index after the last row.
+    next: u64,
+}
+
+impl Missing {
+    /// Hands out what is missing before `index`, as far as lists name it without a gap.
+    fn hand_out(
+        &mut self,
+        snapshot: &mut Snapshot<'_>,
+        origin: &str,
+        index: u64,
+        take: &mut dyn FnMut(&Item<'_>) -> io::Result<()>,
+    ) -> Result<(), StoreVerifyError> {
+        while self.next < index {
+            let after = self.segments.partition_point(|first| *first <= self.next);
+            let Some(first) = after.checked_sub(1).and_then(|at| self.segments.get(at)).copied() else {
+                return Ok(());
+            };
+            let end = self.segments.get(after).map_or(index, |next| index.min(*next));
+            let open = match self.open.take().filter(|open| open.first == first) {
+                Some(open) => open,
+                None => snapshot.retired_segment(origin, first)?,
+            };
+            let open = self.open.insert(open);
+            for at in self.next..end {
+                let Some(gone) = open.at(at) else { return Ok(()) };
+                let has_leaf = gone.leaf.is_some();
+                take(&Item::Gone(gone))?;
+                self.next = at + 1;
+                // Without a hash nothing after it can be compared, and a list alone may claim any number.
+                if !has_leaf {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -10,7 +10,8 @@ use trailseal_tlog::{Checkpoint, Hash, Origin, Rotation, SigningKey, TileEdge, l
 
 use super::extents::{Extent, Extents};
 use super::judge::{Cursor, Given, Held, Judged};
-use super::pass::{Row, Witness};
+use super::pass::{Item, Row, Witness};
+use super::retired::Lists;
 
 const ORIGIN: &str = "example.com/verify";
 const ROWS: usize = 35;
@@ -75,10 +76,11 @@ fn judge_with(store: &Store, given: &Given, witness: Option<&mut dyn Witness>) -
     let held = Held { origin: ORIGIN.to_owned(), cursor: store.cursor.clone(), notes: store.notes.clone() };
     let stored = store.extent.map(|extent| ("events_2026_11".to_owned(), extent)).into_iter().collect();
     let extents = Extents::new(stored, BTreeMap::from([(1, "events_2026_11".to_owned())]));
-    let judged = Judged::new(held, given).pass::<io::Error>(witness, extents, |take| {
+    let judged = Judged::new(held, given).pass::<io::Error>(witness, extents, &Lists::default(), |take| {
         for OneRow { index, line, leaf, differing } in &store.rows {
             let (line, leaf) = (line.as_deref(), leaf.as_deref());
-            take(&Row { index: *index, line, leaf, differing: *differing, partition: 1, time: 0 })?;
+            let row = Row { index: *index, line, leaf, differing: *differing, partition: 1, time: 0 };
+            take(&Item::Row(row))?;
         }
         Ok(())
     });

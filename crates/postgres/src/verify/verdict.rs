@@ -23,6 +23,10 @@ impl fmt::Display for StoreText<'_> {
             formatter,
             "sealed:   {sealed} events, {unsealed} that no checkpoint in the store covers yet"
         )?;
+        if verdict.retired > 0 {
+            let by: Vec<String> = verdict.retired_by.iter().map(|index| format!("event {index}")).collect();
+            writeln!(formatter, "retired:  {} events, by {}", verdict.retired, by.join(", "))?;
+        }
         match &verdict.public_key {
             Some(key) => writeln!(formatter, "key:      {key} (given)")?,
             None if verdict.key_pinned => {

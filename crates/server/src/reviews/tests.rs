@@ -16,6 +16,7 @@ use super::{Reviews, finish_approved};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::patience::Patience;
+use crate::policies::PolicyKeeper;
 use crate::searches::Searches;
 use crate::view::View;
 
@@ -53,7 +54,8 @@ fn reviews(folder: &tempfile::TempDir, trail: Trail) -> Reviews {
     let dir = folder.path().to_owned();
     let searches = Arc::new(Searches::new(trail.clone(), dir, &config, patience.clone()));
     let view = Arc::new(View::new(trail.clone(), searches.clone(), patience, &config));
-    Reviews::new(trail, searches, view, config.second_person)
+    let policies = Arc::new(PolicyKeeper::new(trail.clone(), None));
+    Reviews::new(trail, searches, view, config.second_person, policies, None)
 }
 
 /// The policy after a start on these steps; it was async before.

@@ -16,11 +16,13 @@ use crate::health::DurableWatch;
 use crate::metrics::Metrics;
 use crate::pages::Protection;
 use crate::patience::Patience;
+use crate::policies::PolicyKeeper;
 use crate::read::{Exports, Reading, Streaming, Tiles};
 use crate::record::Recorder;
-use crate::retention::Retention;
+use crate::retention::{HoldKeeper, Retention};
 use crate::reviews::Reviews;
 use crate::searches::Searches;
+use crate::shared::SharedStore;
 use crate::stopping::Stopping;
 use crate::view::View;
 
@@ -46,6 +48,7 @@ macro_rules! parts {
 parts! {
     trail: Trail,
     config: Arc<Config>,
+    shared: Option<Arc<SharedStore>>,
     stopping: Stopping,
     metrics: Arc<Metrics>,
     observer: Arc<Observer>,
@@ -60,7 +63,9 @@ parts! {
     streaming: Arc<Streaming>,
     tiles: Arc<Tiles>,
     retention: Arc<Retention>,
+    holds: Arc<HoldKeeper>,
     reviews: Arc<Reviews>,
+    policies: Arc<PolicyKeeper>,
     durable_watch: Arc<DurableWatch>,
     health_limits: HealthLimits,
     protection: Arc<Protection>,
@@ -76,7 +81,14 @@ impl Deref for App {
 
 impl App {
     /// `dir` is the folder that is searched: the trail's, or that of all slots. With a shared store, that is.
-    pub(crate) fn new(trail: Trail, dir: PathBuf, config: Config, tokens: Tokens, stopping: Stopping) -> App {
+    pub(crate) fn new(
+        trail: Trail,
+        dir: PathBuf,
+        config: Config,
+        shared: Option<Arc<SharedStore>>,
+        tokens: Tokens,
+        stopping: Stopping,
+    ) -> App {
         let (config, tokens, metrics) = (Arc::new(config), Arc::new(tokens), Arc::<Metrics>::default());
         let (places, bodies) = (Arc::new(Places::new(&config)), Arc::new(Bodies::new(&config)));
         let patience = Arc::new(Patience::new(config.search_timeout, metrics.clone()));
@@ -84,6 +96,8 @@ impl App {
         let view = Arc::new(View::new(trail.clone(), searches.clone(), patience, &config));
         let reading =
             Arc::new(Reading { trail: trail.clone(), searches: searches.clone(), view: view.clone() });
+        let policies = Arc::new(PolicyKeeper::new(trail.clone(), shared.clone()));
+        let holds = Arc::new(HoldKeeper::new(trail.clone(), shared.clone()));
         let recorder = Recorder::new(trail.clone(), bodies.clone(), metrics.clone(), &config);
         App(Arc::new(Parts {
             observer: Arc::new(Observer {
@@ -100,14 +114,24 @@ impl App {
                 stopping: stopping.clone(),
             }),
             tiles: Arc::new(Tiles::new(reading.clone(), config.public_tiles)),
-            retention: Arc::new(Retention::new(trail.clone(), config.retention.clone())),
-            reviews: Arc::new(Reviews::new(trail.clone(), searches, view.clone(), config.second_person)),
+            retention: Arc::new(Retention::new(trail.clone(), config.retention.clone(), holds.clone())),
+            holds,
+            reviews: Arc::new(Reviews::new(
+                trail.clone(),
+                searches,
+                view.clone(),
+                config.second_person,
+                policies.clone(),
+                shared.clone(),
+            )),
+            policies,
             exports: Exports::default(),
             durable_watch: Arc::default(),
             health_limits: config.health,
             protection: Arc::new(Protection::new(&config)),
             trail,
             config,
+            shared,
             stopping,
             metrics,
             tokens,

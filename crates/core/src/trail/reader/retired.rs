@@ -5,7 +5,6 @@ use trailseal_event::{Index, Value};
 use super::{ReadError, Reader, io_at};
 use crate::retire::{RetiredId, announced_by, announces, find_in, parse_ids_name};
 use crate::segment::{RetiredList, SegmentFile, retired_in};
-use crate::trail::ids::Ids;
 
 /// An event that was retired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +44,7 @@ impl Reader {
     /// # Errors
     /// When the folder cannot be read.
     pub fn retired_by_id(&mut self, id: &str, tenant: Option<&str>) -> Result<Vec<RetiredEvent>, ReadError> {
-        let wanted = RetiredId::new(id, Ids::key(tenant, id));
+        let wanted = RetiredId::of(id, tenant);
         let folder = self.folder.segments_folder();
         let files = self.folder.files().clone();
         let mut found = Vec::new();

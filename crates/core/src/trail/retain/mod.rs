@@ -26,7 +26,7 @@ pub use rule::{Kept, KnownSink, RETAIN_DAYS_MAX, Retained, RetentionRule, SinkBe
 
 /// How long the checkpoint that covers `trail.retired` is waited for.
 const SEAL_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the index is waited for at the end, until it has dropped what is gone. It does so later, too.
+/// How long index and store are waited for at the end, until they have dropped what is gone. They do so later, too.
 const DROP_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Trail {

@@ -63,9 +63,9 @@ impl Reach {
         }
         match error.problem() {
             _ if is_lost => unreachable(),
-            Trouble::Permission | Trouble::Schema | Trouble::Settings => {
-                Problem::no_store("the shared store cannot be read now: the server's log says why")
-            }
+            Trouble::Permission | Trouble::Schema | Trouble::Settings => Problem::no_store(
+                "the shared store cannot be read now: the server's log says why; recording goes on",
+            ),
             Trouble::Locked => Problem::no_store("the shared store is busy: try again in a moment"),
             _ => Problem::internal(error),
         }
@@ -85,7 +85,9 @@ impl Reach {
 }
 
 fn unreachable() -> Problem {
-    Problem::no_store("events cannot be searched now, since the shared store cannot be reached")
+    Problem::no_store(
+        "events cannot be searched now, since the shared store cannot be reached; recording goes on",
+    )
 }
 
 fn with_causes(error: &StoreError) -> String {

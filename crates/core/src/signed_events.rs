@@ -35,6 +35,38 @@ pub(crate) fn may_be(index: u64, line: &[u8], action: &str) -> bool {
 
 /// The index of a line and its details, as far as they are signed; `None` if it is not such an event, or does not count.
 pub(crate) fn read(line: &[u8], action: &str, name: &str, ring: &KeyRing) -> Option<(Index, Object)> {
+    let found = find(line, action)?;
+    let signed = statement(name, ring.origin().as_str(), found.details);
+    let is_in_force = |from: u64, to: Option<u64>| {
+        found.index >= from && to.is_none_or(|to| found.index < to)
+            || cfg!(trailseal_fault = "retired_by_any_key")
+    };
+    let is_signed = ring
+        .keys()
+        .iter()
+        .filter(|entry| is_in_force(entry.from, entry.to))
+        .any(|entry| entry.key.verify(&signed, &found.signature));
+    if !is_signed && !cfg!(trailseal_fault = "retired_unsigned") {
+        return None;
+    }
+    Some((Index::new(found.index), found.parsed()?))
+}
+
+/// The same for whoever has no key: nobody knows who signed it.
+pub(crate) fn read_unchecked(line: &[u8], action: &str) -> Option<(Index, Object)> {
+    let found = find(line, action)?;
+    Some((Index::new(found.index), found.parsed()?))
+}
+
+/// Such an event, whoever signed it.
+struct Signed<'a> {
+    index: u64,
+    /// What is signed, without the closing brace.
+    details: &'a [u8],
+    signature: [u8; 64],
+}
+
+fn find<'a>(line: &'a [u8], action: &str) -> Option<Signed<'a>> {
     let front = parse_front(line).filter(|front| front.system)?;
     let value = Value::parse(line).ok()?;
     if value.get("action")?.as_str()? != action {
@@ -45,21 +77,14 @@ pub(crate) fn read(line: &[u8], action: &str, name: &str, ring: &KeyRing) -> Opt
     let after = line.get(end + BEFORE_SIGNATURE.len()..)?;
     let signature = after.get(..memchr::memchr(b'"', after)?)?;
     let signature: [u8; 64] = STANDARD.decode(signature).ok()?.try_into().ok()?;
-    let signed = statement(name, ring.origin().as_str(), &line[begin..end]);
-    let is_in_force = |from: u64, to: Option<u64>| {
-        front.index >= from && to.is_none_or(|to| front.index < to)
-            || cfg!(trailseal_fault = "retired_by_any_key")
-    };
-    let is_signed = ring
-        .keys()
-        .iter()
-        .filter(|entry| is_in_force(entry.from, entry.to))
-        .any(|entry| entry.key.verify(&signed, &signature));
-    if !is_signed && !cfg!(trailseal_fault = "retired_unsigned") {
-        return None;
+    Some(Signed { index: front.index, details: &line[begin..end], signature })
+}
+
+impl Signed<'_> {
+    /// Only what is signed is read.
+    fn parsed(&self) -> Option<Object> {
+        let mut details = self.details.to_vec();
+        details.push(b'}');
+        Some(Value::parse(&details).ok()?.as_object()?.clone())
     }
-    // Only what is signed is read.
-    let mut details = line[begin..end].to_vec();
-    details.push(b'}');
-    Some((Index::new(front.index), Value::parse(&details).ok()?.as_object()?.clone()))
 }

@@ -1,0 +1,86 @@
+//! What a store says about events that are gone: as a trail does, which event retired them.
+
+use tokio_postgres::types::Type;
+use trailseal_core::retired::RetiredId;
+use trailseal_event::Index;
+
+use super::Reader;
+use crate::error::{Problem, StoreError};
+
+/// The first part of a list that names the index.
+const RETIRED_AT: &str = "SELECT part.event FROM trailseal.retired_lists AS part, trailseal.ranges_of(part.list) AS range \
+    WHERE part.origin = $1 AND part.segment = \
+        (SELECT max(segment) FROM trailseal.retired_lists WHERE origin = $1 AND segment <= $2) \
+    AND range.from_idx <= $2 AND range.to_idx > $2 ORDER BY part.bytes LIMIT 1";
+
+/// The entries of every part that may have the id, which all begin with $1, and end before $2.
+const RETIRED_IDS: &str = "SELECT part.origin, part.segment, part.event, ids.entries \
+    FROM trailseal.retired_lists AS part CROSS JOIN LATERAL (SELECT head, entries FROM trailseal.retired_ids AS chunk \
+        WHERE (chunk.origin, chunk.segment, chunk.bytes) = (part.origin, part.segment, part.bytes) AND chunk.head < $2 \
+        AND chunk.head >= coalesce((SELECT max(head) FROM trailseal.retired_ids AS before \
+            WHERE (before.origin, before.segment, before.bytes) = (part.origin, part.segment, part.bytes) \
+            AND before.head < $1), '') OFFSET 0) AS ids \
+    ORDER BY part.origin, part.segment, part.bytes, ids.head";
+
+/// An event that a trail has retired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetiredEvent {
+    /// The trail that it was in.
+    pub origin: String,
+    /// Its index there.
+    pub index: Index,
+    /// The event `trail.retired` that retired it.
+    pub by: Index,
+}
+
+impl Reader {
+    /// The retired events that had this id: of this tenant, or, with `None`, of any. Ask only for an id that the store does not
+    /// have. Whoever may not see the ids of all tenants is told of none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn retired_by_id(&self, id: &str, tenant: Option<&str>) -> Result<Vec<RetiredEvent>, StoreError> {
+        let wanted = RetiredId::of(id, tenant);
+        let from = wanted.prefix().to_vec();
+        let to = [&from[..], &[0xff; 13]].concat();
+        let found = self.run(self.within, async |client| {
+            let mut found = Vec::new();
+            for row in client.query_typed(RETIRED_IDS, &[(&from, Type::BYTEA), (&to, Type::BYTEA)]).await? {
+                let (segment, event): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+                for place in wanted.places_in(row.try_get(3)?, tenant.is_none()) {
+                    let index = Index::new(segment.cast_unsigned().saturating_add(place));
+                    let (origin, by) = (row.try_get(0)?, Index::new(event.cast_unsigned()));
+                    found.push(RetiredEvent { origin, index, by });
+                }
+            }
+            Ok(found)
+        });
+        none_without_rights(found, Vec::new())
+    }
+
+    /// The event that retired the one at this place of a trail; `None` if that is not retired. Ask only for one that the store
+    /// does not have. Nothing is checked: `verify` does that.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn retired_at(&self, origin: &str, index: Index) -> Result<Option<Index>, StoreError> {
+        let Ok(number) = i64::try_from(index.get()) else { return Ok(None) };
+        if origin.contains('\0') {
+            return Ok(None);
+        }
+        let found = self.run(self.within, async |client| {
+            let rows =
+                client.query_typed(RETIRED_AT, &[(&origin, Type::TEXT), (&number, Type::INT8)]).await?;
+            rows.first().map(|row| row.try_get::<_, i64>(0)).transpose()
+        });
+        Ok(none_without_rights(found, None)?.map(|event| Index::new(event.cast_unsigned())))
+    }
+}
+
+/// A store that is older than retirement retires nothing, and neither does one whose roles are.
+fn none_without_rights<T>(found: Result<T, StoreError>, none: T) -> Result<T, StoreError> {
+    match found {
+        Err(error) if matches!(error.problem(), Problem::Schema | Problem::Permission) => Ok(none),
+        found => found,
+    }
+}

@@ -1,0 +1,165 @@
+//! Drops rows whose lists and leaf hashes are kept.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+use trailseal_core::deliver::{Dropped, SinkError};
+use trailseal_event::{Index, Object, Value};
+
+use super::keep::ASK_WITHIN;
+use crate::connect::Connection;
+use crate::deliver::BEGIN;
+use crate::error::StoreError;
+
+const DROP_WITHIN: Duration = Duration::from_secs(120);
+
+/// A large partition is looked through before it goes.
+const DROP_PARTITION_WITHIN: Duration = Duration::from_secs(600);
+
+/// A partition that somebody reads all the time is tried so often; then its rows go one by one.
+const TRIES: u32 = 20;
+
+const PARTITIONS: &str = "SELECT trailseal.retiring_partitions($1)";
+
+const DROP_PARTITION: &str = "SELECT trailseal.drop_retired_partition($1, $2::text::jsonb)";
+
+const DROP: &str = "SELECT outcome, segment, at, rows FROM trailseal.drop_retired($1, $2)";
+
+/// What is still to go of one origin.
+pub(super) struct Dropping {
+    origin: String,
+    /// Of this origin, only what these events announce; without any, whatever events do.
+    events: Option<Vec<i64>>,
+    /// How many rows went one by one.
+    pub(super) rows: u64,
+    /// The partitions that may go as a whole; `None` before the store was asked.
+    partitions: Option<Vec<String>>,
+    tries: u32,
+    /// Partitions from which rows go one by one, and which may be empty then.
+    emptied: Vec<String>,
+    has_rows: bool,
+    /// Whether anything went.
+    pub(super) has_dropped: bool,
+}
+
+enum Gone {
+    /// So many.
+    Rows(u64),
+    All,
+    /// What is wrong, and at which event.
+    Refused(Index, String),
+}
+
+impl Dropping {
+    pub(super) fn new(origin: &str, events: Option<Vec<i64>>) -> Dropping {
+        Dropping {
+            origin: origin.to_owned(),
+            events,
+            rows: 0,
+            partitions: None,
+            tries: 0,
+            emptied: Vec::new(),
+            has_rows: true,
+            has_dropped: false,
+        }
+    }
+
+    /// Drops some more.
+    pub(super) fn step(&mut self, connection: &mut Connection) -> Result<Dropped, SinkError> {
+        let trusted = self.trusted();
+        let Some(partitions) = &mut self.partitions else {
+            self.partitions = Some(partitions(connection, &self.origin)?);
+            return Ok(Dropped::Some);
+        };
+        if let Some(name) = partitions.last() {
+            let outcome = drop_partition(connection, name, trusted.as_deref())?;
+            self.tries += 1;
+            if outcome == "locked" && self.tries < TRIES {
+                return Ok(Dropped::Waits);
+            }
+            self.tries = 0;
+            self.has_dropped |= outcome == "dropped";
+            self.emptied.extend(partitions.pop().filter(|_| outcome != "dropped"));
+            return Ok(Dropped::Some);
+        }
+        if self.has_rows {
+            match drop_rows(connection, &self.origin, self.events.as_ref())? {
+                Gone::Rows(count) => {
+                    self.rows += count;
+                    self.has_dropped = true;
+                }
+                Gone::All => self.has_rows = false,
+                Gone::Refused(at, what) => return Err(SinkError::Differs { at, what }),
+            }
+            return Ok(Dropped::Some);
+        }
+        match self.emptied.pop() {
+            Some(name) => {
+                drop_partition(connection, &name, trusted.as_deref())?;
+                Ok(Dropped::Some)
+            }
+            None => Ok(Dropped::All),
+        }
+    }
+
+    /// As an object of arrays by origin.
+    fn trusted(&self) -> Option<String> {
+        let events = self.events.as_ref()?.iter().map(|event| Value::from(*event)).collect();
+        let mut by_origin = Object::default();
+        by_origin.insert(self.origin.as_str(), Value::Array(events));
+        Some(by_origin.to_string())
+    }
+}
+
+fn partitions(connection: &mut Connection, origin: &str) -> Result<Vec<String>, StoreError> {
+    connection.run("ask for partitions in", ASK_WITHIN, async |client| {
+        let rows = client.query_typed(PARTITIONS, &[(&origin, Type::TEXT)]).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
+    })
+}
+
+fn drop_partition(
+    connection: &mut Connection,
+    name: &str,
+    trusted: Option<&str>,
+) -> Result<String, StoreError> {
+    connection.run("drop a partition in", DROP_PARTITION_WITHIN, async |client| {
+        let rows = client.query_typed(DROP_PARTITION, &[(&name, Type::TEXT), (&trusted, Type::TEXT)]).await?;
+        rows.first().map_or(Ok(String::new()), |row| row.try_get(0))
+    })
+}
+
+fn drop_rows(
+    connection: &mut Connection,
+    origin: &str,
+    events: Option<&Vec<i64>>,
+) -> Result<Gone, StoreError> {
+    connection.run("drop retired events in", DROP_WITHIN, async |client| {
+        client.batch_execute(BEGIN).await?;
+        let rows = client.query_typed(DROP, &[(&origin, Type::TEXT), (&events, Type::INT8_ARRAY)]).await?;
+        client.batch_execute("COMMIT").await?;
+        let Some(row) = rows.first() else { return Ok(Gone::All) };
+        let (segment, at): (Option<i64>, Option<i64>) = (row.try_get(1)?, row.try_get(2)?);
+        let index = |number: Option<i64>| Index::new(number.and_then(|it| it.try_into().ok()).unwrap_or(0));
+        Ok(match row.try_get(0)? {
+            "dropped" => Gone::Rows(row.try_get::<_, i64>(3)?.try_into().unwrap_or(0)),
+            "all" => Gone::All,
+            "leaf differs" => {
+                let what = format!(
+                    "the store's row of event {} is not the one that the trail has retired: somebody changed the store; run \
+                     `trailseal verify --store`",
+                    index(at)
+                );
+                Gone::Refused(index(at), what)
+            }
+            _ => {
+                let what = format!(
+                    "no event of the store announces its list of the retired events of the segment {}: somebody changed the \
+                     store; run `trailseal verify --store`",
+                    index(segment)
+                );
+                Gone::Refused(index(segment), what)
+            }
+        })
+    })
+}

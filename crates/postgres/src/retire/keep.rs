@@ -1,0 +1,213 @@
+//! Keeps lists of retired ranges, the leaf hashes that the tree still needs, and the hashed ids.
+//!
+//! The hashes are those of the trail's own tree; the store compares them with its rows. So lines that were retired before the
+//! store got them are no gap either.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+use trailseal_core::Folder;
+use trailseal_core::deliver::{Dropped, SinkError};
+use trailseal_core::retired::{AnnouncedList, RetiredList, announced_since};
+use trailseal_core::tree::SignedLeaves;
+use trailseal_event::Index;
+use trailseal_tlog::HASH_BYTES;
+
+use crate::connect::Connection;
+use crate::deliver::BEGIN;
+use crate::error::StoreError;
+
+pub(super) const ASK_WITHIN: Duration = Duration::from_secs(30);
+
+const KEEP_WITHIN: Duration = Duration::from_secs(120);
+
+/// So many hashes go into one step: as many rows go in one, later.
+const STEP: usize = 8_192;
+
+/// The newest event of which anything is kept: of all before it, everything is.
+const NEWEST: &str = "SELECT coalesce(max(event), 0) FROM trailseal.retired_lists WHERE origin = $1";
+
+/// How far the parts are that events from one on have announced.
+const PARTS: &str = "SELECT segment, bytes, (SELECT max(to_idx) FROM trailseal.retired_leaves AS hashes \
+    WHERE (hashes.origin, hashes.segment, hashes.bytes) = (part.origin, part.segment, part.bytes)) \
+    FROM trailseal.retired_lists AS part WHERE origin = $1 AND event >= $2";
+
+const KNOWN: &str = "SELECT coalesce(max(bytes), 0) FROM trailseal.retired_lists WHERE origin = $1 AND segment = $2 AND bytes < $3";
+
+const KEEP: &str = "SELECT outcome, at FROM trailseal.keep_retired($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+/// The lists of a trail that the store does not have yet, or not all hashes of.
+pub(super) struct Keeping {
+    origin: String,
+    /// In the order of the events that announce them, each with the index up to which its hashes are kept.
+    parts: VecDeque<(Index, AnnouncedList, Option<u64>)>,
+    open: Option<Open>,
+}
+
+/// The part that is being kept.
+struct Open {
+    event: Index,
+    list: AnnouncedList,
+    part: Vec<u8>,
+    ranges: RetiredList,
+    /// From where on hashes are still to be kept.
+    next: u64,
+    end: u64,
+}
+
+impl Keeping {
+    pub(super) fn begin(
+        connection: &mut Connection,
+        origin: &str,
+        trail: &Folder,
+    ) -> Result<Keeping, SinkError> {
+        let origin = origin.to_owned();
+        let (newest, kept) = connection.run("ask for retired events in", ASK_WITHIN, async |client| {
+            let rows = client.query_typed(NEWEST, &[(&origin, Type::TEXT)]).await?;
+            let newest: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+            let mut kept: BTreeMap<(i64, i64), Option<i64>> = BTreeMap::new();
+            for row in client.query_typed(PARTS, &[(&origin, Type::TEXT), (&newest, Type::INT8)]).await? {
+                kept.insert((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
+            }
+            Ok((newest, kept))
+        })?;
+        let mut parts = VecDeque::new();
+        for announcement in announced_since(trail, Index::new(newest.cast_unsigned()))? {
+            for list in announcement.lists {
+                let key = (list.first.get().cast_signed(), list.bytes.cast_signed());
+                let up_to = kept.get(&key).copied().flatten().map(i64::cast_unsigned);
+                parts.push_back((announcement.index, list, up_to));
+            }
+        }
+        Ok(Keeping { origin, parts, open: None })
+    }
+
+    /// Keeps some more.
+    pub(super) fn step(&mut self, connection: &mut Connection, trail: &Folder) -> Result<Dropped, SinkError> {
+        self.open_next(connection, trail)?;
+        let Some(open) = &mut self.open else { return Ok(Dropped::All) };
+        let mut leaves = SignedLeaves::new(trail, open.event.get() + 1);
+        let (from, mut to, mut hashes) = (open.next, open.next, Vec::new());
+        for index in open.ranges.ranges().flatten().filter(|index| *index >= from) {
+            if hashes.len() >= STEP * HASH_BYTES {
+                break;
+            }
+            // Overlapping ranges name an index twice.
+            if index < to && !hashes.is_empty() {
+                continue;
+            }
+            let Some(leaf) = leaves.get(index)? else {
+                let what =
+                    format!("the trail's tree has no hash of retired event {index}: run `trailseal verify`");
+                return Err(SinkError::Trail(io::Error::new(io::ErrorKind::InvalidData, what)));
+            };
+            hashes.extend_from_slice(&leaf.0);
+            to = index + 1;
+        }
+        let ids = if to >= open.end { open.list.load_ids(trail)? } else { None };
+        let outcome = keep(connection, &self.origin, open, (from, to), &hashes, ids.as_deref())?;
+        let segment = open.list.first;
+        match outcome {
+            Kept::Kept if to >= open.end => self.open = None,
+            Kept::Kept => open.next = to,
+            Kept::NotAnnounced => return Ok(Dropped::Waits),
+            Kept::LeafDiffers(at) => {
+                let what = format!(
+                    "the store's row of event {at} is not the one that the trail has retired: somebody changed the store; \
+                     run `trailseal verify --store`"
+                );
+                return Err(SinkError::Differs { at: Index::new(at), what });
+            }
+            Kept::ListDiffers => {
+                let what = format!(
+                    "the store keeps another list of the retired events of the segment {segment}: somebody changed the \
+                     store, or the trail was forked; run `trailseal verify --store`"
+                );
+                return Err(SinkError::Differs { at: segment, what });
+            }
+            Kept::Other(outcome) => {
+                let what = format!("it did not keep retired events: {outcome}");
+                return Err(StoreError::Unfit { store: connection.store().to_owned(), what }.into());
+            }
+        }
+        Ok(Dropped::Some)
+    }
+
+    /// The part that is to be kept next. One whose list in the folder is not the announced one is left out, as the trail itself
+    /// leaves its lines: `trailseal verify` names it.
+    fn open_next(&mut self, connection: &mut Connection, trail: &Folder) -> Result<(), SinkError> {
+        while self.open.is_none() {
+            let Some((event, list, up_to)) = self.parts.pop_front() else { break };
+            let Some(whole) = list.load(trail)? else { continue };
+            let known = known_bytes(connection, &self.origin, &list)?;
+            let part = whole.get(known as usize..).unwrap_or_default().to_vec();
+            let ranges = RetiredList::parse(&part);
+            let Some(first) = ranges.ranges().map(|range| range.start).min() else { continue };
+            let end = ranges.ranges().map(|range| range.end).max().unwrap_or(first);
+            let next = up_to.unwrap_or(first);
+            if next < end {
+                self.open = Some(Open { event, list, part, ranges, next, end });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes of the list the store has from earlier events.
+fn known_bytes(connection: &mut Connection, origin: &str, list: &AnnouncedList) -> Result<u64, StoreError> {
+    let (segment, bytes) = (list.first.get().cast_signed(), list.bytes.cast_signed());
+    connection.run("ask for retired events in", ASK_WITHIN, async |client| {
+        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+            [(&origin, Type::TEXT), (&segment, Type::INT8), (&bytes, Type::INT8)];
+        let rows = client.query_typed(KNOWN, &parameters).await?;
+        rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0)).map(i64::cast_unsigned)
+    })
+}
+
+enum Kept {
+    Kept,
+    NotAnnounced,
+    LeafDiffers(u64),
+    ListDiffers,
+    Other(String),
+}
+
+fn keep(
+    connection: &mut Connection,
+    origin: &str,
+    open: &Open,
+    (from, to): (u64, u64),
+    hashes: &[u8],
+    ids: Option<&[u8]>,
+) -> Result<Kept, StoreError> {
+    let list = &open.list;
+    let numbers = [list.first.get(), list.bytes, open.event.get(), from, to].map(u64::cast_signed);
+    let [segment, bytes, event, from, to] = &numbers;
+    connection.run("keep retired events in", KEEP_WITHIN, async |client| {
+        client.batch_execute(BEGIN).await?;
+        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 9] = [
+            (&origin, Type::TEXT),
+            (segment, Type::INT8),
+            (bytes, Type::INT8),
+            (event, Type::INT8),
+            (&open.part, Type::BYTEA),
+            (from, Type::INT8),
+            (to, Type::INT8),
+            (&hashes, Type::BYTEA),
+            (&ids, Type::BYTEA),
+        ];
+        let rows = client.query_typed(KEEP, &parameters).await?;
+        client.batch_execute("COMMIT").await?;
+        let Some(row) = rows.first() else { return Ok(Kept::Other("no answer".to_owned())) };
+        let at: Option<i64> = row.try_get(1)?;
+        Ok(match row.try_get(0)? {
+            "kept" => Kept::Kept,
+            "not announced" => Kept::NotAnnounced,
+            "list differs" => Kept::ListDiffers,
+            "leaf differs" => Kept::LeafDiffers(at.unwrap_or(0).cast_unsigned()),
+            other => Kept::Other(other.to_owned()),
+        })
+    })
+}

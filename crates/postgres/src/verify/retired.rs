@@ -1,0 +1,262 @@
+//! What a store keeps of retired rows: lists of ranges and leaf hashes. Nothing of it is trusted before a sealed, signed event
+//! `trail.retired` names the list.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+use trailseal_core::retired::{AnnouncedList, Announcement, RetiredList};
+use trailseal_core::verify::Problem;
+use trailseal_event::Index;
+use trailseal_tlog::{HASH_BYTES, Hash, KeyRing};
+
+use super::pass::Finding;
+
+/// An index without a row that a list of the store names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone {
+    pub(super) index: u64,
+    /// The leaf hash that is kept of it.
+    pub(super) leaf: Option<Hash>,
+    /// The segment whose list names it, and how many bytes of the list do.
+    pub(super) segment: u64,
+    pub(super) bytes: u64,
+}
+
+/// A part of a list as it is stored.
+pub(super) struct StoredPart {
+    pub(super) bytes: i64,
+    pub(super) list: Vec<u8>,
+}
+
+/// Leaf hashes as they are stored: those of the indexes of a part from one to before another.
+pub(super) struct StoredLeaves {
+    pub(super) bytes: i64,
+    pub(super) from: i64,
+    pub(super) to: i64,
+    pub(super) leaves: Vec<u8>,
+}
+
+/// The retired events of one segment, as far as the store has them.
+pub(super) struct RetiredSegment {
+    pub(super) first: u64,
+    whole: RetiredList,
+    /// By their indexes.
+    leaves: Vec<(u64, Hash)>,
+}
+
+impl RetiredSegment {
+    /// Hashes are read out as many as there are: a list alone may claim any number.
+    pub(super) fn new(first: u64, parts: &[StoredPart], stored: &[StoredLeaves]) -> RetiredSegment {
+        let whole: Vec<u8> = parts.iter().flat_map(|part| part.list.iter().copied()).collect();
+        let mut leaves = Vec::new();
+        for part in parts {
+            let list = RetiredList::parse(&part.list);
+            for stored in stored.iter().filter(|stored| stored.bytes == part.bytes) {
+                let (from, to) = (stored.from.max(0).cast_unsigned(), stored.to.max(0).cast_unsigned());
+                let clipped = list.ranges().flat_map(|range| range.start.max(from)..range.end.min(to));
+                let hashes = stored.leaves.as_chunks::<HASH_BYTES>().0;
+                leaves.extend(clipped.zip(hashes).map(|(index, hash)| (index, Hash(*hash))));
+            }
+        }
+        leaves.sort_by_key(|(index, _)| *index);
+        leaves.dedup_by_key(|(index, _)| *index);
+        RetiredSegment { first, whole: RetiredList::parse(&whole), leaves }
+    }
+
+    /// What is kept of an index; `None` if the list does not name it.
+    pub(super) fn at(&self, index: u64) -> Option<Gone> {
+        let bytes = self.whole.covers(index..index.checked_add(1)?)?;
+        let at = self.leaves.binary_search_by_key(&index, |(index, _)| *index);
+        let leaf = at.ok().and_then(|at| self.leaves.get(at)).map(|(_, leaf)| *leaf);
+        Some(Gone { index, leaf, segment: self.first, bytes })
+    }
+}
+
+/// How long a list is with a part of it, the SHA-256 of so much, and that of the ids that are kept with the part.
+struct End {
+    bytes: u64,
+    sha256: [u8; 32],
+    ids: Option<[u8; 32]>,
+}
+
+/// The lists of an origin, by segments.
+#[derive(Default)]
+pub(super) struct Lists(BTreeMap<u64, Vec<End>>);
+
+impl Lists {
+    /// `ids` has the SHA-256 of the ids of each part that has some.
+    pub(super) fn add(&mut self, first: u64, parts: &[StoredPart], ids: &BTreeMap<i64, [u8; 32]>) {
+        let (mut bytes, mut sha256) = (0, Sha256::new());
+        let ends = parts.iter().map(|part| {
+            bytes += part.list.len() as u64;
+            sha256.update(&part.list);
+            End { bytes, sha256: sha256.clone().finalize().into(), ids: ids.get(&part.bytes).copied() }
+        });
+        self.0.insert(first, ends.collect());
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The segments, ascending.
+    pub(super) fn segments(&self) -> Vec<u64> {
+        self.0.keys().copied().collect()
+    }
+
+    fn find(&self, list: &AnnouncedList) -> Option<&End> {
+        let mut ends = self.0.get(&list.first.get())?.iter();
+        ends.find(|end| (end.bytes, end.sha256) == (list.bytes, list.sha256))
+    }
+}
+
+/// Indexes without a row, of one segment.
+#[derive(Clone, Copy)]
+struct Claim {
+    first: u64,
+    count: u64,
+    /// How many bytes of the list name them.
+    bytes: u64,
+}
+
+/// The indexes without a row that lists name, and the lines that may vouch for these.
+#[derive(Default)]
+pub(super) struct Claims {
+    gone: BTreeMap<u64, Vec<Claim>>,
+    announcing: Vec<(u64, Vec<u8>)>,
+}
+
+/// What events say about the lists.
+#[derive(Default)]
+pub(super) struct Judgement {
+    pub(super) retired: u64,
+    /// The events that retired them, ascending.
+    pub(super) by: Vec<u64>,
+    /// What no event vouches for.
+    pub(super) finding: Option<Finding>,
+}
+
+impl Claims {
+    pub(super) fn add(&mut self, gone: &Gone) {
+        let claims = self.gone.entry(gone.segment).or_default();
+        match claims.last_mut() {
+            Some(claim) if claim.bytes == gone.bytes => claim.count += 1,
+            _ => claims.push(Claim { first: gone.index, count: 1, bytes: gone.bytes }),
+        }
+    }
+
+    pub(super) fn look_at(&mut self, index: u64, line: &[u8]) {
+        if Announcement::may_be(Index::new(index), line) {
+            self.announcing.push((index, line.to_vec()));
+        }
+    }
+
+    /// The events that count: below the signed `size`, and by a key of the ring if there is one.
+    fn announcements(&self, size: u64, ring: Option<&KeyRing>) -> Vec<Announcement> {
+        let is_sealed = |index: u64| index < size || cfg!(trailseal_fault = "store_retired_unsealed");
+        let lines = self.announcing.iter().filter(|(index, _)| is_sealed(*index));
+        let ring = ring.filter(|_| !cfg!(trailseal_fault = "store_retired_unsigned"));
+        lines
+            .filter_map(|(index, line)| {
+                Announcement::read(line, ring).filter(|event| event.index.get() == *index)
+            })
+            .collect()
+    }
+
+    pub(super) fn judge(&self, lists: &Lists, size: u64, ring: Option<&KeyRing>) -> Judgement {
+        let announced = self.announcements(size, ring);
+        // By segment: how far its list is vouched for, and by which events.
+        let mut vouched: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
+        let mut other_ids = None;
+        for event in &announced {
+            for list in &event.lists {
+                let found = lists.find(list);
+                if let Some(End { ids: Some(ids), .. }) = found
+                    && list.ids.as_ref() != Some(ids)
+                {
+                    other_ids.get_or_insert_with(|| of_other_ids(list));
+                }
+                if found.is_some() || cfg!(trailseal_fault = "store_retired_list_unchecked") {
+                    let of_segment = vouched.entry(list.first.get()).or_default();
+                    of_segment.push((list.bytes, event.index.get()));
+                }
+            }
+        }
+        let (mut judgement, mut by) = (Judgement::default(), BTreeSet::new());
+        for (segment, claims) in &self.gone {
+            let of_segment = vouched.get(segment).map(Vec::as_slice).unwrap_or_default();
+            for claim in claims {
+                match of_segment.iter().find(|(bytes, _)| *bytes >= claim.bytes) {
+                    Some((_, event)) => {
+                        judgement.retired += claim.count;
+                        by.insert(*event);
+                    }
+                    None => {
+                        judgement.finding.get_or_insert_with(|| unvouched(*segment, claim));
+                    }
+                }
+            }
+        }
+        judgement.by = by.into_iter().collect();
+        if judgement.finding.is_none() {
+            judgement.finding = forged(lists, &vouched).or(other_ids);
+        }
+        judgement
+    }
+
+    /// Why an index that no list of the store names may be missing: its segment's list may be.
+    pub(super) fn why_missing(
+        &self,
+        index: u64,
+        lists: &Lists,
+        size: u64,
+        ring: Option<&KeyRing>,
+    ) -> Option<String> {
+        let announced = self.announcements(size, ring);
+        let of_events = announced.iter().flat_map(|event| event.lists.iter().map(|list| (event.index, list)));
+        let (event, list) =
+            of_events.filter(|(_, list)| list.first.get() <= index).max_by_key(|(_, list)| list.first)?;
+        let is_there = lists.find(list).is_some();
+        (!is_there).then(|| {
+            format!(
+                "; the list of the retired events of the segment that begins with event {}, which event {event} announces, is \
+                 not in the store: it was removed or changed, or the trail has yet to bring it",
+                list.first
+            )
+        })
+    }
+}
+
+fn unvouched(segment: u64, claim: &Claim) -> Finding {
+    let first = claim.first;
+    let message = format!(
+        "event {first} is missing, and no sealed event `trail.retired` by a trusted key names the list by which the store says \
+         that it was retired (that of the segment that begins with event {segment})"
+    );
+    Finding::at(first, Problem::Missing, message)
+}
+
+fn of_other_ids(list: &AnnouncedList) -> Finding {
+    let first = list.first.get();
+    let message = format!(
+        "the ids that are kept of retired events of the segment that begins with event {first} were changed, so that a search \
+         for one of them misleads"
+    );
+    Finding::at(first, Problem::StoreDiffers, message)
+}
+
+/// A list that nobody announced, although no row is missing by it.
+fn forged(lists: &Lists, vouched: &BTreeMap<u64, Vec<(u64, u64)>>) -> Option<Finding> {
+    for (segment, ends) in &lists.0 {
+        let of_segment = vouched.get(segment).map(Vec::as_slice).unwrap_or_default();
+        let last = ends.last().map_or(0, |end| end.bytes);
+        if of_segment.iter().all(|(bytes, _)| *bytes < last) {
+            let message = format!(
+                "the list of the retired events of the segment that begins with event {segment} was changed or added: no \
+                 sealed event `trail.retired` by a trusted key names it"
+            );
+            return Some(Finding::at(*segment, Problem::StoreDiffers, message));
+        }
+    }
+    None
+}

@@ -334,8 +334,7 @@ impl Sink for StoreSink {
         // One of them may be gone.
         self.partitions.clear();
         match dropped {
-            // It knows only what was announced when it began.
-            Dropped::All if retirement.has_worked() => Ok(Dropped::Some),
+            Dropped::All if retirement.is_outdated(trail)? => Ok(Dropped::Some),
             Dropped::All => Ok(Dropped::All),
             dropped => {
                 self.retirement = Some(retirement);

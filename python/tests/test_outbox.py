@@ -96,7 +96,7 @@ def test_sessions_and_connections_of_sqlalchemy(trail: Trail, url: str) -> None:
     with pytest.raises(ValueError, match="sqlite"), create_engine("sqlite://").begin() as connection:
         outbox.record(connection, "elsewhere")
     with pytest.raises(TypeError, match="ack"):
-        outbox.prepare("a", ack="durable")  # type: ignore[call-arg]
+        outbox.prepare("a", ack="durable")
     engine.dispose()
     assert _relayed(trail, url) == ["by.session", "one", "two"]
 

@@ -292,8 +292,8 @@ class Trail:
     def _prepare(self, action: str, fields: EventFields) -> tuple[str, str, list[str]]: ...
     def relay_outbox(self, url: str) -> Relay:
         """Takes events over from the outbox in the database at ``url`` (``postgres://USER@HOST/DATABASE``), each once, on
-        a thread of its own. See ``trailseal.outbox``. Several trails may do so at once. With slots, or after a fork, call it in
-        each process that is to do it."""
+        a thread of its own. See ``trailseal.outbox``. Several trails may do so at once. With slots, or after a fork, call it
+        in each process that is to do it."""
     def _begin_all(self, events: Iterable[Mapping[str, Any]], ack: Ack | None) -> list[Receipt] | Awaited: ...
     def query(
         self,

@@ -9,9 +9,9 @@
         connection.execute("UPDATE invoices SET paid = true WHERE id = 42")
         outbox.record(connection, "invoice.pay", actor="u1", resource="invoice/42")
 
-The event is completed and masked here, and written by an INSERT into ``trailseal_outbox.events`` of the same database, in the
-transaction that is open. After the COMMIT a relay (``trail.relay_outbox(url)``, ``trailseal outbox relay``, or ``trailseal serve``
-with ``outbox.url`` set) takes it over into a trail, once.
+The event is completed and masked here, and written by an INSERT into ``trailseal_outbox.events`` of the same database,
+in the transaction that is open. After the COMMIT a relay (``trail.relay_outbox(url)``, ``trailseal outbox relay``, or
+``trailseal serve`` with ``outbox.url`` set) takes it over into a trail, once.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ class Outbox:
         self.trail = trail
 
     def prepare(self, action: str, **fields: Unpack[EventFields]) -> tuple[str, str, list[str]]:
-        """The parameters of ``INSERT`` for an event: its id, its JSON text, and the paths that were masked. For drivers of
-        which this module knows nothing."""
+        """The parameters of ``INSERT`` for an event: its id, its JSON text, and the paths that were masked. For drivers
+        of which this module knows nothing."""
         return self.trail._prepare(action, fields)
 
     def record(self, connection: Any, action: str, **fields: Unpack[EventFields]) -> str:
-        """Writes an event in the open transaction of ``connection``: a connection or cursor of psycopg, or a ``Session`` or
-        ``Connection`` of SQLAlchemy. Takes the keywords of ``Trail.record`` but ``ack``. Returns the id that the event will have.
+        """Writes an event in the open transaction of ``connection``: a connection or cursor of psycopg, or a ``Session``
+        or ``Connection`` of SQLAlchemy. Takes the keywords of ``Trail.record`` but ``ack``. Returns the id that the event
+        will have.
 
         Raises ``ValueError`` if the connection commits every statement by itself.
         """
@@ -81,7 +82,9 @@ def _execute(connection: Any, prepared: tuple[str, str, list[str]]) -> Any:
     owner = getattr(connection, "connection", connection)
     info = getattr(owner, "info", None)
     if getattr(owner, "autocommit", False) and getattr(info, "transaction_status", None) == 0:
-        raise ValueError("the connection commits every statement by itself: write the event inside `connection.transaction()`")
+        raise ValueError(
+            "the connection commits every statement by itself: write the event inside `connection.transaction()`"
+        )
     return connection.execute(INSERT, prepared)
 
 

@@ -19,7 +19,7 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("index", &["tlog", "event", "core"]),
     ("outbox", &["event", "core"]),
     ("postgres", &["tlog", "event", "core", "outbox"]),
-    ("server", &["tlog", "event", "core", "index", "export"]),
+    ("server", &["tlog", "event", "core", "index", "export", "postgres"]),
     ("cli", &["tlog", "event", "core", "import", "export", "index", "outbox", "postgres", "server"]),
     ("testkit", &["tlog", "event", "core"]),
     ("derive", &[]),

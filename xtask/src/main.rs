@@ -37,7 +37,10 @@ fn main() -> ExitCode {
         Some("setup") => setup::install_missing(),
         Some("test") => test(),
         Some("ci") => ci(),
-        Some("python") => root().and_then(|root| python::test(&root, scratch::Scratch::new()?.path())),
+        Some("python") => root().and_then(|root| {
+            let scratch = scratch::Scratch::new()?;
+            programs::run(python::jobs(&root, scratch.path())?)
+        }),
         Some("wheel") => root().and_then(|root| python::wheel(&root)),
         Some("long") => long(),
         Some("faults") => faults::run(arguments.next().as_deref()),
@@ -73,14 +76,15 @@ fn test() -> Result<(), String> {
     jobs.push(cargo_job(&["test", "--doc", "--no-fail-fast", "--workspace", "--features", FEATURES]));
     jobs.push(cargo_job(&["test", "--manifest-path", "benches/report/Cargo.toml"]));
     let scratch = scratch::Scratch::new()?;
+    // Also if these cannot be built, the others run: each run tells all that is wrong.
+    let mut python = python::jobs(&root()?, scratch.path());
+    jobs.extend(python.iter_mut().flat_map(std::mem::take));
     for job in &mut jobs {
         job.set("ATTACKS_PROGRAM", &command);
         job.set("EXAMPLES", &examples);
         job.set("TMPDIR", scratch.path());
     }
-    let rust = programs::run(jobs);
-    // After the others, which share the cores, and also if one of them failed: each run tells all that is wrong.
-    rust.and(python::test(&root()?, scratch.path()))
+    programs::run(jobs).and(python.map(drop))
 }
 
 fn cargo_job(arguments: &[&str]) -> programs::Job {

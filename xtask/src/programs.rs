@@ -8,7 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// They take longest, so they begin first: otherwise the last minutes would belong to one of them alone.
-const LONG: [&str; 15] = [
+const LONG: [&str; 16] = [
+    "pytest",
     "retirement_crashes",
     "viewer",
     "known_ids",
@@ -185,9 +186,11 @@ fn told(name: &str, time: Duration, output: std::io::Result<Output>) -> Option<S
     Some(name.to_owned())
 }
 
-/// How many tests a line of a test program's output says have passed.
+/// How many tests a line of what a test program, or pytest, prints says have passed.
 fn passed(line: &str) -> Option<usize> {
-    line.strip_prefix("test result: ok. ")?.split(' ').next()?.parse().ok()
+    let line = line.strip_prefix("test result: ok. ").unwrap_or_else(|| line.trim_matches(['=', ' ']));
+    let (count, what) = line.split_once(' ')?;
+    if what.starts_with("passed") { count.parse().ok() } else { None }
 }
 
 /// Something else that the build of the tests left beside them.
@@ -243,5 +246,7 @@ mod tests {
         }
         assert_eq!(run(vec![shell("alone", "exit 0")]), Ok(()));
         assert_eq!(passed("test result: ok. 19 passed; 0 failed; 0 ignored"), Some(19));
+        assert_eq!(passed("===== 602 passed, 3 skipped in 100.01s ====="), Some(602));
+        assert_eq!(passed("===== 1 failed, 602 passed in 100.01s ====="), None);
     }
 }

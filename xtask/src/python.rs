@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::programs::Job;
+
 /// Builds wheels.
 const MATURIN: &str = "maturin==1.16.0";
 /// Links against an older C library than the machine's own.
@@ -13,9 +15,9 @@ const WHEEL_BYTES_MAX: u64 = 12_000_000;
 /// Checks types as editors do.
 const PYRIGHT: &str = "pyright==1.1.414";
 
-/// Builds the wheel, installs it and what its tests need, checks types and style, and runs the tests, which
+/// Builds the wheel, and installs it and what its tests need. Returns what checks types and style, and runs the tests, which
 /// write into `scratch`.
-pub(crate) fn test(root: &Path, scratch: &Path) -> Result<(), String> {
+pub(crate) fn jobs(root: &Path, scratch: &Path) -> Result<Vec<Job>, String> {
     let (target, package) = (root.join("target"), root.join("python"));
     let environment = environment(&target.join("python"), &package)?;
     let tool = |name: &str| Command::new(environment.join("bin").join(name));
@@ -36,12 +38,19 @@ pub(crate) fn test(root: &Path, scratch: &Path) -> Result<(), String> {
     let pip =
         ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--force-reinstall", "--no-deps"];
     run(Command::new(&python).args(pip).arg(&wheel))?;
-    run(tool("ruff").args(["check", "--quiet"]).arg(&package))?;
-    run(tool("ruff").args(["format", "--quiet", "--check"]).arg(&package))?;
-    run(tool("mypy").current_dir(&package).args(["--strict", "trailseal", "tests"]))?;
-    run(tool("pyright").current_dir(&package).arg("--pythonpath").arg(&python))?;
-    let pytest = ["--durations", "5", "tests"];
-    run(tool("pytest").current_dir(&package).env("TMPDIR", scratch).args(pytest))
+    let job = |name: &str, arguments: &[&str]| {
+        let mut command = tool(name);
+        command.current_dir(&package).env("TMPDIR", scratch).args(arguments);
+        Job::new(format!("python/{name} {}", arguments.join(" ")), command)
+    };
+    let interpreter = python.to_string_lossy();
+    Ok(vec![
+        job("pytest", &["tests"]),
+        job("ruff", &["check", "--quiet", "."]),
+        job("ruff", &["format", "--quiet", "--check", "."]),
+        job("mypy", &["--strict", "trailseal", "tests"]),
+        job("pyright", &["--pythonpath", &interpreter]),
+    ])
 }
 
 /// Builds the wheel as it is published, into `target/published`.

@@ -310,14 +310,21 @@ pub(crate) enum Token {
         /// When the token expires: 90d, or a time such as 2027-01-01
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
+        #[command(flatten)]
+        store: StoreFlag,
     },
     /// Show all tokens, without their secrets
-    List,
+    List {
+        #[command(flatten)]
+        store: StoreFlag,
+    },
     /// Revoke a token
     Revoke {
         /// The token's name
         #[arg(value_name = "NAME")]
         name: String,
+        #[command(flatten)]
+        store: StoreFlag,
     },
 }
 
@@ -547,6 +554,8 @@ pub(crate) enum Policy {
         /// The share to keep, from 0 to 1
         #[arg(long, value_name = "RATE")]
         rate: Option<f64>,
+        #[command(flatten)]
+        store: StoreFlag,
     },
 }
 

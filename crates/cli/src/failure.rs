@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io;
 
 use trailseal_core::{CloseError, EraseError, ForgetSinkError, HoldError, ReadError, RetainError};
+use trailseal_server::NotDecided;
 
 use crate::output::tell;
 
@@ -143,6 +144,13 @@ impl From<EraseError> for Failure {
             | EraseError::NotSealed { .. } => Failure::No(Some(with_causes(&error))),
             other => Failure::CouldNot(with_causes(&other)),
         }
+    }
+}
+
+/// That somebody else came first is an answer.
+impl From<NotDecided> for Failure {
+    fn from(error: NotDecided) -> Self {
+        if error.is_no { Failure::no(error) } else { Failure::could_not(error) }
     }
 }
 

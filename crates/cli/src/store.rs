@@ -39,6 +39,11 @@ impl Store {
             .map_err(|error| Failure::could_not(format!("could not start to deliver to {}: {error}", self.0)))
     }
 
+    /// Lets a server decide in it, together with others.
+    pub(crate) fn share(&self, config: &mut trailseal_server::Config) {
+        config.store = Some(self.0.clone());
+    }
+
     /// Delivers to it as [`attach`](Store::attach) does, and waits until it has what there is: what it lacks is not retired.
     /// One that cannot be reached is left alone: it holds up what it did not have when it was last seen.
     pub(crate) fn catch_up(&self, trail: &Trail) -> Outcome {

@@ -18,6 +18,10 @@ impl Store {
         match *self {}
     }
 
+    pub(crate) fn share(&self, _config: &mut trailseal_server::Config) {
+        match *self {}
+    }
+
     pub(crate) fn catch_up(&self, _trail: &Trail) -> Outcome {
         match *self {}
     }

@@ -202,17 +202,19 @@ fn a_trail_put_back_to_an_older_state_is_found_by_doctor_and_stops_delivery() {
 fn many_servers_fill_one_store() {
     let (store, url) = guarded(&[]);
     let places = [Place::new(), Place::new()];
-    let servers: Vec<Server<'_>> = places
-        .iter()
-        .enumerate()
-        .map(|(number, place)| {
-            place.write(
-                "trailseal.toml",
-                format!("origin = \"example.com/node-{number}\"\n[store]\nurl = \"{url}\"\n"),
-            );
-            Server::with(place, &[])
-        })
-        .collect();
+    let mut servers: Vec<Server<'_>> = Vec::new();
+    for (number, place) in places.iter().enumerate() {
+        place.write(
+            "trailseal.toml",
+            format!("origin = \"example.com/node-{number}\"\n[store]\nurl = \"{url}\"\n"),
+        );
+        // They share their tokens.
+        let server = match servers.first() {
+            None => Server::with(place, &[]),
+            Some(first) => Server::knowing(place, &[], &first.token),
+        };
+        servers.push(server);
+    }
     for number in 0..10 {
         for server in &servers {
             server.admin().post("/v1/events?ack=store", format!(r#"{{"action":"a.{number}"}}"#)).is(202);

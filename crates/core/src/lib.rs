@@ -38,7 +38,7 @@ pub mod retired {
 }
 mod seal;
 pub mod segment;
-mod signed_details;
+mod signed_events;
 mod trail;
 pub mod tree;
 pub mod verify;

@@ -43,6 +43,15 @@ impl StoreUrl {
     /// # Errors
     /// When the server cannot be reached, lets nobody in, or cannot hold a store.
     pub fn connect(&self, must_end: &MustEnd) -> Result<Connection, StoreError> {
+        self.connect_within(CONNECT_WITHIN, must_end)
+    }
+
+    /// The same, in this time at most.
+    pub(crate) fn connect_within(
+        &self,
+        within: Duration,
+        must_end: &MustEnd,
+    ) -> Result<Connection, StoreError> {
         let store = self.shown().to_owned();
         let system = |source| StoreError::System { store: store.clone(), source };
         let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(system)?;
@@ -52,7 +61,7 @@ impl StoreUrl {
             _ => Some(Tls::new(self)?),
         };
         let connecting = open(&self.config, tls, &ended);
-        let connected = runtime.block_on(until(CONNECT_WITHIN, must_end, connecting));
+        let connected = runtime.block_on(until(within, must_end, connecting));
         let doing = "connect to";
         let (client, server) = match connected {
             Ok(Ok(connected)) => connected,

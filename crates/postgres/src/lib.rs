@@ -20,6 +20,7 @@ mod read;
 mod retire;
 pub mod roles;
 mod schema;
+pub mod shared;
 mod tls;
 mod url;
 pub mod verify;

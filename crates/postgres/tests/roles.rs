@@ -14,9 +14,11 @@ use trailseal_core::clock::{Clock, SystemClock};
 use trailseal_core::deliver::MustEnd;
 use trailseal_core::{Ack, Manifest, RetentionRule, Roll};
 use trailseal_event::Timestamp;
+use trailseal_event::count::FacetField;
+use trailseal_event::filter::Filter;
 use trailseal_postgres::roles::{self, GapKind};
 use trailseal_postgres::verify::{StoreVerifyError, StoreVerifyOptions, verify_store};
-use trailseal_postgres::{Connection, StoreError, StoreUrl, migrate, version};
+use trailseal_postgres::{Connection, Pool, Reader, StoreError, StorePosition, StoreUrl, migrate, version};
 
 const ORIGIN: &str = "example.com/roles";
 
@@ -101,6 +103,16 @@ fn each_role_can_do_its_work_and_nothing_else() {
         "UPDATE trailseal.checkpoints SET note = 'x'".to_owned(),
         "INSERT INTO trailseal.readers VALUES ('billing', 't1')".to_owned(),
         "INSERT INTO trailseal.migrations (version) VALUES (99)".to_owned(),
+        // Nor does it decide anything.
+        "SELECT sha256 FROM trailseal.tokens".to_owned(),
+        "INSERT INTO trailseal.tokens (name, sha256, about, created) VALUES ('x', sha256('x'), '{\"scopes\":[\"admin\"]}', now())"
+            .to_owned(),
+        "DELETE FROM trailseal.tokens".to_owned(),
+        "DELETE FROM trailseal.holds".to_owned(),
+        "INSERT INTO trailseal.policies (number, policy) VALUES (1, 'mode = \"off\"')".to_owned(),
+        "UPDATE trailseal.reviews SET state = 'approved'".to_owned(),
+        "INSERT INTO trailseal.decisions (id, origin, what, about) VALUES ('x', 'o', 'token_revoked', '{}')".to_owned(),
+        "UPDATE trailseal.versions SET number = 0".to_owned(),
         "SELECT trailseal.drop_partition('events_2026_01')".to_owned(),
         "CREATE TABLE trailseal.mine (x int)".to_owned(),
         "SET session_replication_role = replica".to_owned(),
@@ -123,6 +135,9 @@ fn each_role_can_do_its_work_and_nothing_else() {
         format!("SELECT count(*) FROM {part}"),
         "SET row_security = off; SELECT count(*) FROM trailseal.events".to_owned(),
         "SELECT * FROM trailseal.readers".to_owned(),
+        "SELECT * FROM trailseal.tokens".to_owned(),
+        "SELECT * FROM trailseal.reviews".to_owned(),
+        "SELECT * FROM trailseal.decisions".to_owned(),
         "SELECT * FROM trailseal.checkpoints".to_owned(),
         "INSERT INTO trailseal.readers VALUES ('support', 't2')".to_owned(),
         "SET SESSION AUTHORIZATION auditor".to_owned(),
@@ -134,6 +149,7 @@ fn each_role_can_do_its_work_and_nothing_else() {
     ] {
         assert_eq!(refused(&server, "support", &sql), "42501", "{sql}");
     }
+    check_reading(&server);
     // A function of the reader's own learns nothing of other tenants' rows.
     run(
         &server,
@@ -166,6 +182,18 @@ fn each_role_can_do_its_work_and_nothing_else() {
 }
 
 /// The rows are all there after everything that was tried.
+/// Counts, values and what arrives are of the reader's tenant too, though the filter names none.
+fn check_reading(server: &Server) {
+    let reader = |user: &str| Reader::new(Arc::new(Pool::new(url(server, user), 1)));
+    let (support, all) = (reader("support"), Filter { system: true, ..Filter::default() });
+    assert_eq!(support.count(&all).unwrap(), 100);
+    assert_eq!(support.facets(&all, FacetField::Tenant, 9).unwrap(), [("t1".to_owned(), 100)]);
+    assert_eq!(support.summary(&all, 9, None).unwrap().total, 100);
+    let arrived = support.after(&all, &StorePosition::default(), 10_000, None).unwrap();
+    assert_eq!((arrived.hits.len(), arrived.is_all), (100, true));
+    assert!(reader("newcomer").newest(&all, 9).unwrap().0.is_empty());
+}
+
 fn check_in_audit(server: &Server, dir: &tempfile::TempDir) {
     let wanted = trails::lines(dir.path()).len().to_string();
     assert_eq!(rows(server, "auditor", "SELECT count(*) FROM trailseal.events"), [[wanted]]);

@@ -61,8 +61,12 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// Whether to listen on a socket in the trail's folder too.
     pub socket: bool,
-    /// The policy in the settings, which `PUT /v1/policy` replaces and SIGHUP returns to.
+    /// Limits for health.
     pub health: HealthLimits,
+    /// The store that it shares with other servers: tokens, legal holds, reviews and the policy that was set at run time are
+    /// decided there.
+    #[cfg(feature = "postgres")]
+    pub store: Option<trailseal_postgres::StoreUrl>,
 }
 
 /// What one person requests and another approves, in the review queue.
@@ -148,6 +152,8 @@ impl Default for Config {
             retention: RetentionConfig::default(),
             socket: true,
             health: HealthLimits::default(),
+            #[cfg(feature = "postgres")]
+            store: None,
         }
     }
 }

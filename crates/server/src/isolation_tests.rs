@@ -16,7 +16,7 @@ use trailseal_core::{Ack, Options, Trail};
 use trailseal_event::policy::Policy;
 use trailseal_event::{Event, Object};
 
-use crate::access::{NewToken, Scope, Tokens};
+use crate::access::{Caller, NewToken, Scope, Tokens};
 use crate::client::Peer;
 use crate::config::Config;
 use crate::routes::{App, Takes, router, table};
@@ -48,16 +48,16 @@ impl Place {
             let event = Event::new("invoice.read").id(id).tenant(tenant).actor("u1").resource("invoice", "7");
             trail.with(Ack::Durable).record(&change(event.detail("of", tenant))).unwrap();
         }
-        let tokens = Tokens::load(folder.path()).unwrap();
+        let tokens = Tokens::load(folder.path(), None).unwrap();
         let (stop, stopping) = Stopping::new();
-        let app = App::new(trail, folder.path().to_owned(), Config::default(), tokens, stopping);
+        let app = App::new(trail, folder.path().to_owned(), Config::default(), None, tokens, stopping);
         Place { router: router(app.clone()), app, _stop: stop, _folder: folder }
     }
 
     fn token(&self, name: &str, scopes: &[Scope], tenant: Option<&str>) -> String {
         let tenant = tenant.map(str::to_owned);
         let new = NewToken { name: name.into(), scopes: scopes.to_vec(), tenant, expires: None };
-        self.app.tokens.create(new, SystemClock.now(), |_| Ok(())).unwrap()
+        self.app.tokens.create(&self.app.trail, &Caller::owner(), new, SystemClock.now()).unwrap()
     }
 
     async fn ask(
@@ -326,7 +326,7 @@ async fn a_stream_ends_with_its_token() {
     request.extensions_mut().insert(Peer::Address([127, 0, 0, 1].into()));
     let mut body = place.router.clone().oneshot(request).await.unwrap().into_body();
     assert!(body.frame().await.unwrap().is_ok(), "it begins");
-    place.app.tokens.revoke("follower").unwrap();
+    place.app.tokens.revoke(&place.app.trail, &Caller::owner(), "follower").unwrap();
     let ended = async { while body.frame().await.is_some() {} };
     tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the stream goes on without its token");
 }

@@ -26,7 +26,9 @@ mod listen;
 mod memory;
 mod metrics;
 mod own_events;
+mod owner;
 mod pages;
+mod policies;
 mod problem;
 mod query;
 mod read;
@@ -36,12 +38,15 @@ mod reviews;
 mod routes;
 mod searches;
 mod server;
+#[cfg_attr(not(feature = "postgres"), path = "shared_absent.rs")]
+mod shared;
 mod stopping;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};
 pub use config::{Config, HealthLimits, RetentionConfig, SecondPerson, TlsFiles};
 pub use erasure::{erased_json, would_erase_json};
 pub use listen::{SocketPath, TlsError, raise_limit_of_files};
+pub use owner::{NotDecided, Owner, PolicyInForce, shared_holds, tokens_in};
 pub use retention::{hold_json, retained_json};
-pub use server::{Server, ServerError, Stopped, TokenFile};
+pub use server::{Server, ServerError, Stopped};
 pub use trailseal_event::client_address::ProxyHeader;

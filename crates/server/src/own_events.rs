@@ -12,17 +12,22 @@ const PATH_BYTES_MAX: usize = 1_024;
 /// Records that the caller did something. That it cannot be recorded is told by the log and never in the way of the
 /// caller.
 pub(crate) fn note(trail: &Trail, what: &str, caller: &Caller, details: Object) -> Option<Index> {
-    let actor = Actor { id: Some(caller.name().to_owned()), kind: Some("token".into()), ..Actor::default() };
-    let mut event =
-        Event { actor: Some(actor), details, tenant: caller.tenant().map(str::to_owned), ..Event::default() };
-    event.context.ip = caller.address().map(|address| address.to_string());
-    match trail.record_own(what, event) {
+    match trail.record_own(what, event_of(caller, details)) {
         Ok(index) => Some(index),
         Err(error) => {
             tracing::warn!(what, error = %error, "one of the trail's own events was refused");
             None
         }
     }
+}
+
+/// The event of what a caller does, except for its action.
+pub(crate) fn event_of(caller: &Caller, details: Object) -> Event {
+    let actor = Actor { id: Some(caller.name().to_owned()), kind: Some("token".into()), ..Actor::default() };
+    let mut event =
+        Event { actor: Some(actor), details, tenant: caller.tenant().map(str::to_owned), ..Event::default() };
+    event.context.ip = caller.address().map(|address| address.to_string());
+    event
 }
 
 /// Records that somebody reads, and whether personal values are shown to them in plain; away from the threads that serve connections: a full handoff is waited for.

@@ -59,6 +59,11 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "refused", detail).retry_after(1)
     }
 
+    /// What is decided in a shared store cannot be, or be told, since that does not answer.
+    pub(crate) fn no_store(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", detail).retry_after(2)
+    }
+
     /// An error that the caller cannot fix. Its cause goes to the log; a response could reveal paths.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Problem {
         let mut text = error.to_string();
@@ -76,6 +81,16 @@ impl Problem {
         tracing::error!(error = text, "a request failed");
         let detail = "the server could not do this: its log says why";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// What it says.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// Whether it says that there is no room, rather than that the request is wrong.

@@ -1,7 +1,7 @@
 //! A server from its start to its stop.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -10,21 +10,24 @@ use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::Event;
 
-use crate::access::{Caller, NewToken, Scope, TokenError, TokenInfo, Tokens};
+use crate::access::{TokenError, Tokens};
 use crate::config::Config;
 use crate::health::LOOK_EVERY;
 use crate::listen::{Acceptor, Serving, Socket, TlsError};
 use crate::memory;
-use crate::own_events::{details, note};
+use crate::owner::Owner;
 use crate::retention::daily;
 use crate::reviews::finish_approved;
 use crate::routes::{App, router};
+use crate::shared::{self, SharedStore};
 use crate::stopping::Stopping;
 
 /// How often the last use of tokens is saved.
 const USES_KEPT_EVERY: Duration = Duration::from_secs(60);
 /// How often free memory is returned to the system, if there was memory-intensive work.
 const MEMORY_GIVEN_BACK_EVERY: Duration = Duration::from_secs(5);
+/// How often a server looks what others have decided. Documented: docs/store.md.
+const LOOK_INTO_STORE_EVERY: Duration = Duration::from_secs(1);
 /// The name of the token that a first start makes.
 const FIRST_TOKEN: &str = "admin";
 /// How often an idle server records a heartbeat.
@@ -73,6 +76,14 @@ pub enum ServerError {
     /// The tokens cannot be read or made.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The store that it is to share with other servers will not let it.
+    #[error(
+        "tokens, legal holds, reviews and the policy are decided in the shared store, and this server cannot: {what}"
+    )]
+    Store {
+        /// Why, and what to do.
+        what: String,
+    },
     /// The trail cannot be read.
     #[error("could not read the review queue from the trail: the line before says why")]
     Reviews,
@@ -122,20 +133,20 @@ impl Server {
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let folder = trail.folder().root().to_owned();
-        let tokens = Tokens::load(&folder)?;
+        let shared = shared::of(&config, &trail);
+        let tokens = Tokens::load(&folder, shared.as_ref())?;
         let socket = config.socket.then(|| Socket::bind(&folder)).transpose().unwrap_or_else(|error| {
             tracing::warn!(error = %error, "no socket for commands beside this server");
             None
         });
         let (stop, stopping) = Stopping::new();
         let is_open = config.open;
-        let app = App::new(trail, dir, config, tokens, stopping);
-        app.reviews.refresh().map_err(|_| ServerError::Reviews)?;
+        let app = App::new(trail, dir, config, shared, tokens, stopping);
+        app.reviews.read_on().map_err(|_| ServerError::Reviews)?;
         finish_approved(&app.reviews);
-        let first_token = match app.tokens.is_empty() && !is_open {
-            true => Some(first_token(&app)?),
-            false => None,
-        };
+        let beginning = app.clone();
+        let begin = move || begin(&beginning, is_open);
+        let first_token = tokio::task::spawn_blocking(begin).await.unwrap_or(Ok(None))?;
         Ok(Server { app, listener, address, tls, socket, stop, first_token })
     }
 
@@ -155,6 +166,12 @@ impl Server {
         self.first_token.as_deref()
     }
 
+    /// Who decides by signals to this server, or by other ways than a request.
+    pub fn owner(&self) -> Owner {
+        let app = &self.app;
+        Owner::of(app.trail.clone(), app.shared.clone(), app.policies.clone(), app.holds.clone())
+    }
+
     /// Responds until `stop` is ready; then accepts no more connections and ends the open ones, at most as long as the
     /// configuration allows. The trail stays open: its owner closes it.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
@@ -163,29 +180,63 @@ impl Server {
         let serving = Serving::new(app.config.clone(), app.metrics.clone(), router, app.stopping.clone());
         let chores = tokio::spawn(chores(app.clone()));
         let daily = tokio::spawn(daily(app.retention.clone()));
+        let following = tokio::spawn(follow_others(app.clone()));
         let serving = tokio::spawn(serving.run(listener, tls, socket));
         stop.await;
         let _ = stopper.send(true);
         let cut = serving.await.unwrap_or_default();
         chores.abort();
         daily.abort();
-        keep_uses(&app.tokens);
+        following.abort();
+        let tokens = app.tokens.clone();
+        let _ = tokio::task::spawn_blocking(move || keep_uses(&tokens)).await;
         Stopped { cut }
     }
 }
 
-fn first_token(app: &App) -> Result<String, TokenError> {
-    let new =
-        NewToken { name: FIRST_TOKEN.into(), scopes: Scope::USUAL.to_vec(), tenant: None, expires: None };
-    let token = app.tokens.create(new, SystemClock.now(), |tenant| app.trail.check_tenant(tenant))?;
-    let scopes = Scope::USUAL.map(Scope::name).join(",");
-    note(
-        &app.trail,
-        "token_created",
-        &Caller::owner(),
-        details([("name", Some(FIRST_TOKEN.into())), ("scopes", Some(scopes))]),
-    );
-    Ok(token)
+/// What comes before the first response: what others decided is followed, and the first token made.
+fn begin(app: &App, is_open: bool) -> Result<Option<String>, ServerError> {
+    if let Some(shared) = &app.shared {
+        if !shared.check().map_err(|what| ServerError::Store { what })? {
+            // Whether there is a token could not be asked, either.
+            return Ok(None);
+        }
+        follow(app, shared);
+    }
+    if is_open {
+        return Ok(None);
+    }
+    match app.tokens.create_first(&app.trail, FIRST_TOKEN, SystemClock.now()) {
+        Err(TokenError::Store(reason)) => {
+            tracing::warn!(reason, "whether a first token is to be made could not be asked");
+            Ok(None)
+        }
+        made => Ok(made?),
+    }
+}
+
+/// Follows what other servers decide in the shared store, if there is one.
+async fn follow_others(app: App) {
+    let Some(shared) = app.shared.clone() else { return };
+    let mut ticks = tokio::time::interval(LOOK_INTO_STORE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let (app, shared) = (app.clone(), shared.clone());
+        let _ = tokio::task::spawn_blocking(move || follow(&app, &shared)).await;
+    }
+}
+
+/// One look into the shared store.
+fn follow(app: &App, shared: &SharedStore) {
+    // Why it could not look was logged where it occurred.
+    let Ok(looked) = shared.look() else { return };
+    if let Err(error) = app.tokens.follow(&looked) {
+        tracing::warn!(error = %error, "what others decided on tokens could not be read");
+    }
+    let _ = app.policies.follow(&looked);
+    let _ = app.holds.follow(&looked);
+    let _ = app.reviews.refresh();
 }
 
 /// Periodic work.
@@ -221,41 +272,5 @@ async fn chores(app: App) {
 fn keep_uses(tokens: &Tokens) {
     if let Err(error) = tokens.keep_uses() {
         tracing::warn!(error = %error, "the last use of tokens could not be saved");
-    }
-}
-
-/// The tokens of a trail, for a command while no server runs.
-pub struct TokenFile {
-    tokens: Tokens,
-}
-
-impl TokenFile {
-    /// The tokens in the trail's folder.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn open(folder: &Path) -> Result<TokenFile, TokenError> {
-        Ok(TokenFile { tokens: Tokens::load(folder)? })
-    }
-
-    /// Makes a token and returns it; it cannot be shown again later.
-    ///
-    /// # Errors
-    /// When the name is taken or cannot be used, or the file cannot be written.
-    pub fn create(&self, new: NewToken, trail: &Trail) -> Result<String, TokenError> {
-        self.tokens.create(new, SystemClock.now(), |tenant| trail.check_tenant(tenant))
-    }
-
-    /// All tokens, without their secrets.
-    pub fn list(&self) -> Vec<TokenInfo> {
-        self.tokens.list()
-    }
-
-    /// Revokes a token.
-    ///
-    /// # Errors
-    /// When there is none with this name, or the file cannot be written.
-    pub fn revoke(&self, name: &str) -> Result<(), TokenError> {
-        self.tokens.revoke(name)
     }
 }

@@ -23,8 +23,8 @@ def record_changes(sessions: Any, trail: Trail | Outbox, *, wait_for_outer: bool
     class of sessions, a ``scoped_session`` or one session. Call it after other ``do_orm_execute`` hooks that
     change statements are set.
 
-    Given an :class:`~trailseal.outbox.Outbox` instead of a trail, the events are written into the transaction itself, and a relay
-    records them after the COMMIT: no process that ends can lose them. That needs PostgreSQL.
+    Given an :class:`~trailseal.outbox.Outbox` instead of a trail, the events are written into the transaction itself, and
+    a relay records them after the COMMIT: no process that ends can lose them. That needs PostgreSQL.
 
     If the trail refuses the events, ``commit()`` raises what it says; the transaction is committed then. A policy
     with

@@ -64,6 +64,36 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "store_verify"],
     },
     Fault {
+        name: "interrupted_decision_forgotten",
+        what: "a decision in the shared store that a kill interrupted is noted as recorded without its event",
+        tests: &["-p", "trailseal-cli", "--test", "store_deciding", "told_once"],
+    },
+    Fault {
+        name: "decision_recorded_twice",
+        what: "a decision in the shared store is recorded without a look whether its event is in the trail",
+        tests: &["-p", "trailseal-cli", "--test", "store_deciding", "told_once"],
+    },
+    Fault {
+        name: "tokens_known_for_ever",
+        what: "what was once known of shared tokens counts however long the store cannot be reached",
+        tests: &["-p", "trailseal-cli", "--test", "store_deciding", "known_tokens_work"],
+    },
+    Fault {
+        name: "retires_by_old_holds",
+        what: "a server retires without reading the shared legal holds",
+        tests: &["-p", "trailseal-cli", "--test", "store_deciding", "holds"],
+    },
+    Fault {
+        name: "review_decided_twice",
+        what: "of two who decide a shared review, both are told that they did",
+        tests: &["-p", "trailseal-postgres", "--test", "shared"],
+    },
+    Fault {
+        name: "policy_replaces_any",
+        what: "a policy is set in the shared store whatever it was to replace",
+        tests: &["-p", "trailseal-postgres", "--test", "shared"],
+    },
+    Fault {
         name: "store_keeps_retired",
         what: "the shared store keeps what a trail has retired",
         tests: &["-p", "trailseal-cli", "--test", "store_retirement", "comes_back"],

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use trailseal_core::RETAIN_DAYS_MAX;
 
 use super::filters::Filters;
+use super::store::StoreFlag;
 
 #[derive(Args)]
 pub(crate) struct Retain {
@@ -44,6 +45,8 @@ pub(crate) enum Hold {
         reason: String,
         #[command(flatten)]
         filters: Box<Filters>,
+        #[command(flatten)]
+        store: StoreFlag,
     },
     /// Remove a hold
     #[command(after_help = "Example:\n  trailseal hold remove case-7")]
@@ -51,10 +54,15 @@ pub(crate) enum Hold {
         /// The hold's name
         #[arg(value_name = "NAME")]
         name: String,
+        #[command(flatten)]
+        store: StoreFlag,
     },
     /// Show all holds
     #[command(after_help = "Example:\n  trailseal hold list --json")]
-    List,
+    List {
+        #[command(flatten)]
+        store: StoreFlag,
+    },
 }
 
 #[derive(Subcommand)]

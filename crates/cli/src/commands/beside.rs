@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use trailseal_event::policy::Mode;
 use trailseal_event::{Event, Warning, Warnings};
 
+use super::deciding::refuse_store;
 use super::input::{self, LINE_BYTES_MAX};
 use super::record::refused::Refused;
 use super::record::{Told, array, lines_of, read_line};
@@ -215,7 +216,8 @@ fn why_not_sent(text: &[u8]) -> Option<String> {
 
 /// `policy set`, done by the server. `settings` is left to SIGHUP, since only the server's own settings count there.
 pub(super) fn policy(server: &ServerClient, command: &Policy) -> Outcome<bool> {
-    let Policy::Set { mode, rate } = command else { return Ok(false) };
+    let Policy::Set { mode, rate, store } = command else { return Ok(false) };
+    refuse_store(store)?;
     if mode == "settings" {
         return Err(Failure::could_not("a server holds the trail: send it SIGHUP to return to its settings"));
     }

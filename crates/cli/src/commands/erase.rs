@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use trailseal_core::EraseError;
 use trailseal_server::{erased_json, would_erase_json};
 
+use super::deciding::make_sure_of_holds;
 use super::retain::for_each_trail;
 use super::text::write_out;
 use crate::arguments::Erase;
@@ -26,6 +27,7 @@ pub(super) fn run(settings: &Settings, erase: &Erase, as_json: bool) -> Outcome 
     // With several slots, a person may be in some of them.
     let (mut unknown, mut is_found) = (None, false);
     for_each_trail(settings, |trail| {
+        make_sure_of_holds(settings, trail)?;
         let done = match erase.dry_run {
             true => trail.would_erase(&subject).map(|would| would_erase_json(&would)),
             false => trail.erase(&subject).map(|erased| erased_json(&erased)),

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Reader, holds_in};
-use trailseal_server::hold_json;
+use trailseal_core::{Reader, Trail, holds_in};
+use trailseal_server::{Config, Owner, hold_json, shared_holds};
 
+use super::deciding::refuse_store;
 use super::reading::{filter, trails_to_read};
 use super::retain::for_each_trail;
 use super::text::write_out;
-use crate::arguments::{Filters, Hold};
+use crate::arguments::{Filters, Hold, StoreFlag};
 use crate::failure::Outcome;
 use crate::output::{tell, thousands};
 use crate::server_client::{ServerClient, segment};
@@ -18,37 +19,84 @@ use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, command: &Hold, as_json: bool) -> Outcome {
     match command {
-        Hold::Add { name, reason, filters } => {
+        Hold::Add { name, reason, filters, store } => {
             // Told by the names of the flags, and before anything is held.
             filter(filters)?;
             let filters = pairs(filters);
-            for_each_trail(settings, |trail| {
-                let added = trail.add_hold(name, reason, &filters)?;
+            change(settings, store, |trail, owner| {
+                let added = match owner {
+                    None => trail.add_hold(name, reason, &filters)?,
+                    Some(owner) => owner.add_hold(name, reason, &filters)?,
+                };
                 let answer = json!({
                     "origin": trail.origin(), "name": name, "index": added.index.get(), "announced": added.announced,
                 });
                 show_added(&answer, as_json)
             })
         }
-        Hold::Remove { name } => for_each_trail(settings, |trail| {
-            let index = trail.remove_hold(name)?;
-            show_removed(&json!({"origin": trail.origin(), "name": name, "index": index.get()}), as_json)
-        }),
-        Hold::List => {
-            for folder in trails_to_read(&settings.dir())? {
-                let reader = Reader::open(folder, Arc::new(StdFiles))?;
-                let holds: Vec<Value> = holds_in(reader.folder())?.iter().map(hold_json).collect();
-                show(&json!({"origin": reader.origin(), "holds": holds}), as_json)?;
+        Hold::Remove { name, store } => change(settings, store, |trail, owner| {
+            let mut answer = json!({"origin": trail.origin(), "name": name});
+            match owner {
+                None => answer["index"] = trail.remove_hold(name)?.get().into(),
+                Some(owner) => owner.remove_hold(name)?,
             }
-            Ok(())
+            show_removed(&answer, as_json)
+        }),
+        Hold::List { store } => list(settings, store, as_json),
+    }
+}
+
+/// In every trail of the folder; or once, in the store, by the first trail, and the others follow.
+fn change(
+    settings: &Settings,
+    store: &StoreFlag,
+    mut change: impl FnMut(&Trail, Option<&Owner>) -> Outcome,
+) -> Outcome {
+    let Some(store) = settings.store(store)? else {
+        return for_each_trail(settings, |trail| change(trail, None));
+    };
+    let mut config = Config::default();
+    store.share(&mut config);
+    let mut is_first = true;
+    for_each_trail(settings, |trail| {
+        let owner = Owner::new(trail.clone(), &config)?;
+        match std::mem::take(&mut is_first) {
+            true => change(trail, Some(&owner)),
+            false => Ok(owner.make_sure_of_holds()?),
+        }
+    })
+}
+
+fn list(settings: &Settings, store: &StoreFlag, as_json: bool) -> Outcome {
+    let store = settings.store(store)?;
+    if let Some(store) = &store {
+        let mut config = Config::default();
+        store.share(&mut config);
+        let holds: Vec<Value> = shared_holds(&config)?.iter().map(hold_json).collect();
+        show(&json!({ "holds": holds }), as_json)?;
+    }
+    let folders = match (trails_to_read(&settings.dir()), &store) {
+        // Those in the store need no folder.
+        (Err(_), Some(_)) => return Ok(()),
+        (folders, _) => folders?,
+    };
+    for folder in folders {
+        let reader = Reader::open(folder, Arc::new(StdFiles))?;
+        let mut holds = holds_in(reader.folder())?;
+        holds.retain(|hold| store.is_none() || !hold.shared);
+        if store.is_none() || !holds.is_empty() {
+            let holds: Vec<Value> = holds.iter().map(hold_json).collect();
+            show(&json!({"origin": reader.origin(), "holds": holds}), as_json)?;
         }
     }
+    Ok(())
 }
 
 /// The same, done by the server.
 pub(super) fn by_server(server: &ServerClient, command: &Hold, as_json: bool) -> Outcome {
     match command {
-        Hold::Add { name, reason, filters } => {
+        Hold::Add { name, reason, filters, store } => {
+            refuse_store(store)?;
             filter(filters)?;
             let mut wanted = serde_json::Map::new();
             for (filter, value) in filters.pairs() {
@@ -59,11 +107,15 @@ pub(super) fn by_server(server: &ServerClient, command: &Hold, as_json: bool) ->
             let body = json!({"name": name, "reason": reason, "filters": wanted});
             show_added(&server.json("POST", "/v1/holds", &body)?, as_json)
         }
-        Hold::Remove { name } => {
+        Hold::Remove { name, store } => {
+            refuse_store(store)?;
             server.json("DELETE", &format!("/v1/holds/{}", segment(name)), &Value::Null)?;
             show_removed(&json!({ "name": name }), as_json)
         }
-        Hold::List => show(&server.json("GET", "/v1/holds", &Value::Null)?, as_json),
+        Hold::List { store } => {
+            refuse_store(store)?;
+            show(&server.json("GET", "/v1/holds", &Value::Null)?, as_json)
+        }
     }
 }
 

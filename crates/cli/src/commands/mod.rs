@@ -5,6 +5,7 @@ mod beside;
 mod bundle;
 mod checkpoint;
 mod consistency;
+mod deciding;
 mod demo;
 mod doctor;
 mod erase;

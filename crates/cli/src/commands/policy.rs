@@ -6,10 +6,11 @@ use std::sync::Arc;
 use trailseal_core::file::StdFiles;
 use trailseal_core::{Folder, Trail, trails_in};
 use trailseal_event::policy::{Acknowledge, Mode, Policy};
+use trailseal_server::Owner;
 
+use super::deciding::decide;
 use super::text::{read_text, write_out};
-use super::writing::{close_trail, open_trail, tell_slot};
-use crate::arguments::Policy as Command;
+use crate::arguments::{Policy as Command, StoreFlag};
 use crate::failure::{Failure, Outcome};
 use crate::output::tell;
 use crate::settings::Settings;
@@ -18,7 +19,7 @@ pub(super) fn run(settings: &Settings, command: &Command, json: bool) -> Outcome
     match command {
         Command::Show => show(settings, json),
         Command::Check { file } => check(file, json),
-        Command::Set { mode, rate } => set(settings, mode, *rate),
+        Command::Set { mode, rate, store } => set(settings, mode, *rate, store),
     }
 }
 
@@ -89,7 +90,7 @@ fn check(file: &Path, json: bool) -> Outcome {
     write_out(None, format!("ok: mode {mode}, {rules} rules\n").as_bytes())
 }
 
-fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
+fn set(settings: &Settings, mode: &str, rate: Option<f64>, store: &StoreFlag) -> Outcome {
     let from_settings = settings.policy()?;
     let wanted = match (mode, Mode::parse(mode)) {
         ("settings", _) => None,
@@ -100,16 +101,24 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>) -> Outcome {
             )));
         }
     };
-    let trail = open_trail(settings)?;
-    let changed = match wanted {
-        None => return_to(settings, &trail, from_settings),
-        Some((mode, rate)) => put_in_force(settings, &trail, mode, rate),
-    };
-    close_trail(&trail)?;
-    changed?;
-    tell_slot(settings, trail.folder().root(), "a policy");
+    let is_shared = settings.store(store)?.is_some();
+    decide(settings, store, "a policy", |owner, trail| match wanted {
+        None if is_shared => return_all_to(settings, owner, &from_settings),
+        None => return_to(settings, trail, from_settings),
+        Some((mode, rate)) if is_shared => {
+            let before = owner.policy()?;
+            let policy = with_mode(settings, before.policy(), mode, rate)?;
+            may_replace(settings, before.policy(), &policy)?;
+            Ok(owner.replace_policy(&before, &policy)?)
+        }
+        Some((mode, rate)) => put_in_force(settings, trail, mode, rate),
+    })?;
     tell(match wanted {
+        None if is_shared => "the policy of these settings is in force at every server of the store",
         None => "the settings are in force again",
+        Some(_) if is_shared => {
+            "set for every server of the store; `trailseal policy set settings` sets that of the settings"
+        }
         Some(_) => "set and kept across restarts; `trailseal policy set settings` returns to the settings",
     });
     Ok(())
@@ -130,7 +139,14 @@ pub(crate) fn with_rate(mode: Mode, rate: Option<f64>) -> Outcome<(Mode, f64)> {
 
 /// Puts a mode in force for events that match no rule.
 pub(crate) fn put_in_force(settings: &Settings, trail: &Trail, mode: Mode, rate: f64) -> Outcome {
-    let mut policy = trail.policy();
+    let policy = with_mode(settings, &trail.policy(), mode, rate)?;
+    may_replace(settings, &trail.policy(), &policy)?;
+    Ok(trail.set_policy(policy)?)
+}
+
+/// A policy with another mode for events that match no rule.
+fn with_mode(settings: &Settings, before: &Policy, mode: Mode, rate: f64) -> Outcome<Policy> {
+    let mut policy = before.clone();
     policy.otherwise.acknowledge = match (mode, policy.otherwise.mode) {
         (Mode::Sync, Mode::Sync) => policy.otherwise.acknowledge,
         // The previous mode had none; the settings say what sync waits for.
@@ -138,8 +154,7 @@ pub(crate) fn put_in_force(settings: &Settings, trail: &Trail, mode: Mode, rate:
         _ => Acknowledge::Durable,
     };
     (policy.otherwise.mode, policy.otherwise.rate) = (mode, rate);
-    may_replace(settings, &trail.policy(), &policy)?;
-    Ok(trail.set_policy(policy)?)
+    Ok(policy)
 }
 
 /// Applies the policy of the settings, unless that needs a second person.
@@ -147,6 +162,13 @@ pub(super) fn return_to(settings: &Settings, trail: &Trail, policy: Policy) -> O
     let current = trail.policy();
     may_replace(settings, &current, &policy)?;
     Ok(trail.reset_policy_from(&current, policy)?)
+}
+
+/// Sets the policy of the settings for all that share a store, unless that needs a second person.
+pub(super) fn return_all_to(settings: &Settings, owner: &Owner, policy: &Policy) -> Outcome {
+    let before = owner.policy()?;
+    may_replace(settings, before.policy(), policy)?;
+    Ok(owner.replace_policy(&before, policy)?)
 }
 
 /// Refuses to weaken the policy if that needs a second person: without a server there is nobody to ask.

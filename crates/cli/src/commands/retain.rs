@@ -8,6 +8,7 @@ use trailseal_core::{RetentionRule, Trail, trails_in};
 use trailseal_event::Category;
 use trailseal_server::retained_json;
 
+use super::deciding::make_sure_of_holds;
 use super::reading::trails_to_read;
 use super::text::write_out;
 use super::writing::{close_trail, open_trail_in};
@@ -28,6 +29,7 @@ pub(super) fn run(settings: &Settings, retain: &Retain, json: bool) -> Outcome {
     // What goes from the trail goes from the store, and what that lacks stays.
     let store = settings.own_store()?;
     for_each_trail(settings, |trail| {
+        make_sure_of_holds(settings, trail)?;
         if let Some(store) = &store {
             store.catch_up(trail)?;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use trailseal_core::{Notice, OnNotice, Trail};
-use trailseal_server::{Server, ServerError, raise_limit_of_files};
+use trailseal_server::{Owner, Server, ServerError, raise_limit_of_files};
 
 use super::writing::{CLOSE_TIMEOUT, all_sealed, attach};
 use crate::arguments::Serve;
@@ -24,6 +24,9 @@ pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
     config.listen = arguments.listen.unwrap_or(config.listen);
     config.open = arguments.open;
     let store = settings.store(&arguments.store)?;
+    if let Some(store) = &store {
+        store.share(&mut config);
+    }
     let mut options = settings.options()?;
     let on_notice: OnNotice = Arc::new(|notice: &Notice| tracing::warn!("{notice}"));
     options.on_notice = Some(on_notice.clone());
@@ -76,12 +79,13 @@ async fn serve(settings: &Settings, trail: Trail, config: trailseal_server::Conf
         writeln!(out, "admin token, shown only now: {token}")?;
     }
     out.flush()?;
+    let owner = server.owner();
     let stop = async {
         loop {
             tokio::select! {
                 _ = terminate.recv() => return,
                 _ = interrupt.recv() => return,
-                _ = hang_up.recv() => return_to_settings(settings, &trail),
+                _ = hang_up.recv() => return_to_settings(settings, &trail, &owner),
             }
         }
     };
@@ -89,10 +93,13 @@ async fn serve(settings: &Settings, trail: Trail, config: trailseal_server::Conf
 }
 
 /// Applies the policy of the current settings. Invalid settings change nothing.
-fn return_to_settings(settings: &Settings, trail: &Trail) {
+fn return_to_settings(settings: &Settings, trail: &Trail, owner: &Owner) {
     let policy = settings.reload().and_then(|settings| settings.policy());
-    let reset = policy
-        .and_then(|policy| tokio::task::block_in_place(|| super::policy::return_to(settings, trail, policy)));
+    let return_to = |policy| match owner.shares() {
+        true => super::policy::return_all_to(settings, owner, &policy),
+        false => super::policy::return_to(settings, trail, policy),
+    };
+    let reset = policy.and_then(|policy| tokio::task::block_in_place(|| return_to(policy)));
     match reset {
         Ok(()) => tracing::info!("the policy in the settings is in force"),
         Err(failure) => tracing::warn!(reason = failure.text(), "the policy is unchanged"),

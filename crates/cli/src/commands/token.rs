@@ -6,30 +6,31 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{ReadError, Trail, trails_in};
+use trailseal_core::{ReadError, trails_in};
+use trailseal_event::Timestamp;
 use trailseal_event::filter::{parse_span, parse_time};
-use trailseal_event::{Event, Object, Timestamp};
-use trailseal_server::{NewToken, Scope, TokenError, TokenFile};
+use trailseal_server::{Config, NewToken, Scope, TokenError, TokenInfo, tokens_in};
 
+use super::deciding::{beside_without_store, decide};
 use super::text::write_out;
-use super::writing::{close_trail, open_trail, tell_slot};
-use crate::arguments::Token;
+use super::writing::tell_slot;
+use crate::arguments::{StoreFlag, Token};
 use crate::failure::{Failure, Outcome};
 use crate::server_client::ServerClient;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, command: &Token, json: bool) -> Outcome {
     match command {
-        Token::Create { name, scope, tenant, expires } => {
+        Token::Create { name, scope, tenant, expires, store } => {
             let scopes = scope.iter().map(|name| parse_scope(name)).collect::<Outcome<Vec<_>>>()?;
             let expires = expires.as_deref().map(parse_expiry).transpose()?;
             let new = NewToken { name: name.clone(), scopes, tenant: tenant.clone(), expires };
-            let token = create(settings, new)?;
+            let token = create(settings, new, store)?;
             let text = if json { json!({"name": name, "token": token}).to_string() } else { token };
             write_out(None, format!("{text}\n").as_bytes())
         }
-        Token::List => list(settings, json),
-        Token::Revoke { name } => revoke(settings, name),
+        Token::List { store } => list(settings, store, json),
+        Token::Revoke { name, store } => revoke(settings, name, store),
     }
 }
 
@@ -56,16 +57,18 @@ fn parse_expiry(text: &str) -> Outcome<Timestamp> {
 }
 
 /// The server that keeps the tokens, if one runs.
-fn beside(settings: &Settings) -> Outcome<Option<ServerClient>> {
-    let server = ServerClient::beside(settings)?;
-    if let Some(folder) = server.as_ref().and_then(ServerClient::folder) {
+fn beside(settings: &Settings, store: &StoreFlag) -> Outcome<Option<ServerClient>> {
+    let server = beside_without_store(settings, store)?;
+    if let Some(folder) = server.as_ref().and_then(ServerClient::folder)
+        && settings.own_store()?.is_none()
+    {
         tell_slot(settings, folder, "tokens");
     }
     Ok(server)
 }
 
-fn create(settings: &Settings, new: NewToken) -> Outcome<String> {
-    if let Some(server) = beside(settings)? {
+fn create(settings: &Settings, new: NewToken, store: &StoreFlag) -> Outcome<String> {
+    if let Some(server) = beside(settings, store)? {
         let scopes: Vec<&str> = new.scopes.iter().map(|scope| scope.name()).collect();
         let expires = new.expires.map(|at| at.to_string());
         let body = json!({"name": new.name, "scopes": scopes, "tenant": new.tenant, "expires": expires});
@@ -75,44 +78,15 @@ fn create(settings: &Settings, new: NewToken) -> Outcome<String> {
             None => Err(Failure::could_not("the server gave no token")),
         };
     }
-    let mut details = Object::default();
-    details.insert("name", new.name.as_str());
-    details.insert("scopes", new.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(","));
-    if let Some(tenant) = &new.tenant {
-        details.insert("for_tenant", tenant.as_str());
-    }
-    with_trail(settings, "token_created", details, |tokens, trail| tokens.create(new, trail))
+    decide(settings, store, "tokens", |owner, _| owner.create_token(new).map_err(token_failure))
 }
 
-fn revoke(settings: &Settings, name: &str) -> Outcome {
-    if let Some(server) = beside(settings)? {
+fn revoke(settings: &Settings, name: &str, store: &StoreFlag) -> Outcome {
+    if let Some(server) = beside(settings, store)? {
         let path = format!("/v1/tokens/{name}");
         return server.json("DELETE", &path, &Value::Null).map(drop);
     }
-    let mut details = Object::default();
-    details.insert("name", name);
-    with_trail(settings, "token_revoked", details, |tokens, _| tokens.revoke(name))
-}
-
-/// Changes the tokens and records the change, while no server runs.
-fn with_trail<T>(
-    settings: &Settings,
-    what: &str,
-    details: Object,
-    change: impl FnOnce(&TokenFile, &Trail) -> Result<T, TokenError>,
-) -> Outcome<T> {
-    let trail = open_trail(settings)?;
-    tell_slot(settings, trail.folder().root(), "tokens");
-    let changed = TokenFile::open(trail.folder().root())
-        .and_then(|tokens| change(&tokens, &trail))
-        .map_err(token_failure);
-    let recorded = match &changed {
-        Ok(_) => trail.record_own(what, Event { details, ..Event::default() }).map(drop),
-        Err(_) => Ok(()),
-    };
-    close_trail(&trail)?;
-    recorded?;
-    changed
+    decide(settings, store, "tokens", |owner, _| owner.revoke_token(name).map_err(token_failure))
 }
 
 fn token_failure(error: TokenError) -> Failure {
@@ -126,8 +100,8 @@ fn token_failure(error: TokenError) -> Failure {
     }
 }
 
-fn list(settings: &Settings, json: bool) -> Outcome {
-    let tokens = match beside(settings)? {
+fn list(settings: &Settings, store: &StoreFlag, json: bool) -> Outcome {
+    let tokens: Vec<TokenInfo> = match beside(settings, store)? {
         Some(server) => {
             let answer = server.json("GET", "/v1/tokens", &Value::Null)?;
             serde_json::from_value(answer["tokens"].clone()).map_err(|error| {
@@ -135,11 +109,20 @@ fn list(settings: &Settings, json: bool) -> Outcome {
             })?
         }
         None => {
-            let dir = settings.dir();
+            let (dir, store) = (settings.dir(), settings.store(store)?);
             let folder = trails_in(&dir, &StdFiles).unwrap_or_default().into_iter().next();
-            let folder = folder.ok_or(ReadError::NoTrail { path: dir })?;
-            tell_slot(settings, &folder, "tokens");
-            TokenFile::open(&folder).map_err(token_failure)?.list()
+            let folder = match (folder, &store) {
+                (Some(folder), _) => folder,
+                // Those in the store need no folder.
+                (None, Some(_)) => dir,
+                (None, None) => return Err(ReadError::NoTrail { path: dir }.into()),
+            };
+            let mut config = Config::default();
+            match &store {
+                Some(store) => store.share(&mut config),
+                None => tell_slot(settings, &folder, "tokens"),
+            }
+            tokens_in(&folder, &config).map_err(token_failure)?
         }
     };
     let mut out = std::io::stdout();

@@ -65,6 +65,9 @@ impl Settings {
         config.retention = self.retention()?;
         config.personal_keys = self.personal_keys()?;
         config.hosts = texts("server.hosts").iter().map(|given| given.value.clone()).collect();
+        if let Some(store) = self.own_store()? {
+            store.share(&mut config);
+        }
         Ok(config)
     }
 

@@ -10,7 +10,7 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
-pub(super) const SETTINGS: [Setting; 60] = [
+pub(super) const SETTINGS: [Setting; 62] = [
     Setting {
         name: "origin",
         default: "",

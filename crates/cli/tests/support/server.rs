@@ -40,15 +40,24 @@ impl<'a> Server<'a> {
         Server::limited(place, options, "")
     }
 
+    /// One that shares a store where there is a token already: its first start prints none.
+    pub fn knowing(place: &'a Place, options: &[&str], token: &str) -> Server<'a> {
+        Server::begin(place, options, "", token)
+    }
+
     /// As a shell starts it after `ulimit` with these words.
     pub fn limited(place: &'a Place, options: &[&str], limit: &str) -> Server<'a> {
+        Server::begin(place, options, limit, "")
+    }
+
+    fn begin(place: &'a Place, options: &[&str], limit: &str, token: &str) -> Server<'a> {
         let mut server = Server {
             place,
             options: options.iter().map(|&option| option.to_owned()).collect(),
             limit: limit.to_owned(),
             running: None,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            token: String::new(),
+            token: token.to_owned(),
             log: Arc::default(),
             reader: None,
         };
@@ -60,7 +69,8 @@ impl<'a> Server<'a> {
     pub fn launch(&mut self) {
         let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
         arguments.extend(self.options.iter().map(String::as_str));
-        let is_first = !self.place.path("trail/tokens.json").exists()
+        let is_first = self.token.is_empty()
+            && !self.place.path("trail/tokens.json").exists()
             && !self.options.iter().any(|option| option == "--open");
         let mut command = match self.limit.as_str() {
             "" => self.place.command(&arguments),

@@ -10,7 +10,7 @@ use trailseal_event::{Index, Object, Value};
 use trailseal_tlog::{KeyRing, SigningKey};
 
 use crate::folder::Folder;
-use crate::signed_details;
+use crate::signed_events;
 
 const FILE_BYTES_MAX: u64 = 1 << 30;
 const ACTION: &str = "trail.erased";
@@ -134,17 +134,17 @@ pub(crate) fn details(keys: &[KeyName], list: &ErasedList, origin: &str, key: &S
     details.insert("count", keys.len());
     details.insert("bytes", list.len());
     details.insert("sha256", list.sha256(list.len()).unwrap_or_default());
-    signed_details::sign(details, STATEMENT, origin, key)
+    signed_events::sign(details, STATEMENT, origin, key)
 }
 
 /// Whether a line may be such an event: a cheap look at one that begins as line `index` must.
 pub(crate) fn may_be_erased(index: u64, line: &[u8]) -> bool {
-    signed_details::may_be(index, line, ACTION)
+    signed_events::may_be(index, line, ACTION)
 }
 
 /// What a line says, if it is such an event and counts.
 pub(crate) fn read_erased(line: &[u8], ring: &KeyRing) -> Option<ErasedEvent> {
-    let (index, details) = signed_details::read(line, ACTION, STATEMENT, ring)?;
+    let (index, details) = signed_events::read(line, ACTION, STATEMENT, ring)?;
     let keys = details.get("keys")?.as_array()?.iter().map(|key| key.as_str()?.parse().ok());
     Some(ErasedEvent {
         index,

@@ -8,7 +8,7 @@
 //! synced, so that this is mostly an overwrite of blocks that are there; if callers use it up, they write beyond it.
 
 mod list;
-mod master;
+mod master_key;
 mod open;
 mod place;
 mod reader;
@@ -18,7 +18,7 @@ mod store;
 mod table;
 
 pub(crate) use list::{ErasedEvent, ErasedList, Erasing, details, may_be_erased, read_erased};
-pub use master::{MasterKey, PersonalKeysOptions};
+pub use master_key::{MasterKey, PersonalKeysOptions};
 pub(crate) use open::{KeysFound, SaidKeys, open_or_make};
 pub use open::{PersonalKeysError, key_file};
 pub(crate) use place::Mended;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use trailseal_event::{Object, Value};
 
-use super::master::PersonalKeysOptions;
+use super::master_key::PersonalKeysOptions;
 use super::slot::{HEADER_BYTES, KeyFileHeader, NoWrappingKey, SLOT_BYTES, Wrapping};
 use super::store::{KeyStore, ROOM_STEP};
 use crate::file::Files;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use trailseal_event::personal::{Key, KeyName, PersonalKeys};
 
 use super::list::ErasedList;
-use super::master::PersonalKeysOptions;
+use super::master_key::PersonalKeysOptions;
 use super::open::{PersonalKeysError, failed, key_file, master_key, read_header, wrapping};
 use super::slot::{KeySlot, SLOT_BYTES, Wrapping, slot_offset};
 use super::store::locked;

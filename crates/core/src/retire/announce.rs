@@ -1,12 +1,12 @@
 //! The event `trail.retired`: what it says, and when it counts.
 //!
-//! `signed_details` has how it is signed, and when it counts.
+//! `signed_events` has how it is signed, and when it counts.
 
 use sha2::{Digest as _, Sha256};
 use trailseal_event::{Index, Object, Value};
 use trailseal_tlog::{KeyRing, SigningKey};
 
-use crate::signed_details;
+use crate::signed_events;
 
 const ACTION: &str = "trail.retired";
 const STATEMENT: &str = "trailseal-retired@v1";
@@ -48,7 +48,7 @@ impl Announcement {
     pub fn read(line: &[u8], ring: Option<&KeyRing>) -> Option<Announcement> {
         match ring {
             Some(ring) => read(line, ring),
-            None => announcement(signed_details::read_unchecked(line, ACTION)?),
+            None => announcement(signed_events::read_unchecked(line, ACTION)?),
         }
     }
 }
@@ -95,17 +95,17 @@ impl AnnouncedList {
 pub(crate) fn details(rule: &Object, lists: &[AnnouncedList], origin: &str, key: &SigningKey) -> Object {
     let mut details = rule.clone();
     details.insert("segments", Value::Array(lists.iter().map(AnnouncedList::to_value).collect()));
-    signed_details::sign(details, STATEMENT, origin, key)
+    signed_events::sign(details, STATEMENT, origin, key)
 }
 
 /// Whether a line may be an announcement: a cheap look at one that begins as line `index` must.
 pub(crate) fn may_be(index: u64, line: &[u8]) -> bool {
-    signed_details::may_be(index, line, ACTION)
+    signed_events::may_be(index, line, ACTION)
 }
 
 /// What a line announces; `None` if it is not an announcement that counts.
 pub(crate) fn read(line: &[u8], ring: &KeyRing) -> Option<Announcement> {
-    announcement(signed_details::read(line, ACTION, STATEMENT, ring)?)
+    announcement(signed_events::read(line, ACTION, STATEMENT, ring)?)
 }
 
 fn announcement((index, details): (Index, Object)) -> Option<Announcement> {

@@ -3,18 +3,17 @@
 //! The name of the next segment bounds the one before: lines at or above it are void.
 
 pub(crate) mod blocks;
-mod cached;
 mod compress;
 mod frames;
 mod name;
 mod offsets;
 mod options;
+mod page_cache;
 mod reader;
 mod retired;
 pub(crate) mod source;
 mod writer;
 
-pub(crate) use cached::{CachedLines, Piece as CachedPiece};
 pub(crate) use compress::LEVEL;
 pub use compress::compress;
 pub(crate) use frames::{FrameLen, encode_seek_table};
@@ -23,6 +22,7 @@ pub(crate) use name::{offsets_name, parse_retired_name, parse_segment_name, reti
 pub(crate) use offsets::OFFSETS_EVERY;
 pub use offsets::Offsets;
 pub use options::{Roll, SegmentOptions};
+pub(crate) use page_cache::{CachedLines, Piece as CachedPiece};
 pub(crate) use reader::LineReader;
 pub(crate) use retired::{NumberedLines, Numbering, read_list, write_range};
 pub use retired::{RetiredList, RetiredSegment, retired_in};

@@ -12,13 +12,16 @@ const ROWS_FIRST: usize = 64;
 const ROWS_MAX: usize = 2_048;
 const BYTES: usize = 4 << 20;
 
+/// How many bytes a row was, or that no more are wanted.
+pub(super) type Seen = Result<ControlFlow<(), usize>, Error>;
+
 /// Calls `each` with every row; it says how many bytes that was, or to stop. Returns whether all were seen: the time may be
 /// over before. Within a transaction.
 pub(super) async fn each_row(
     client: &Client,
     sql: &Sql,
     deadline: Instant,
-    each: &mut dyn FnMut(&Row) -> Result<ControlFlow<(), usize>, Error>,
+    each: &mut dyn FnMut(&Row) -> Seen,
 ) -> Result<bool, Error> {
     // All rows are wanted, not the first ones soon.
     client.batch_execute("SET LOCAL cursor_tuple_fraction = 1").await?;

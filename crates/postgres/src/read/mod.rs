@@ -42,8 +42,11 @@ use crate::error::StoreError;
 
 /// A page with a budget ends at this many bytes of lines, whatever its limit.
 pub const PAGE_BYTES_MAX: usize = 2 << 20;
-/// How many events are fetched at once where all are wanted.
+/// How many events, and about how many bytes of them, are fetched at once where all are wanted.
 const SOME: usize = 2_000;
+const SOME_BYTES: usize = 8 << 20;
+/// More events than this do not have one id, unless somebody makes them.
+const SAME_ID_MAX: usize = 1_000;
 /// A connection must get free within this.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(30);
 /// What has no budget may take this long, each page of it, unless the reader says otherwise.
@@ -129,7 +132,7 @@ impl Reader {
         let filter = filter.as_stored(&self.keys);
         let (mut place, mut left) = (cursor.map(|cursor| cursor.place.clone()), limit);
         loop {
-            let found = self.walk(&filter, order, place, left.min(SOME), usize::MAX, None)?;
+            let found = self.walk(&filter, order, place, left.min(SOME), SOME_BYTES, None)?;
             left = left.saturating_sub(found.hits.len());
             if found.hits.iter().any(|hit| each(hit).is_break()) {
                 return Ok(None);
@@ -155,7 +158,8 @@ impl Reader {
         self.some(filter, order, cursor, usize::MAX, each).map(drop)
     }
 
-    /// The events that have this id, the newest first: one, unless it came in several times. The trail's own too.
+    /// The events that have this id, the newest first: one, unless it came in several times. The trail's own too. At most a
+    /// thousand.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -166,12 +170,7 @@ impl Reader {
             system: true,
             ..Filter::default()
         };
-        let mut hits = Vec::new();
-        self.each(&filter, Order::NEWEST, None, &mut |hit| {
-            hits.push(hit.clone());
-            ControlFlow::Continue(())
-        })?;
-        Ok(hits)
+        Ok(self.page(&filter, Order::NEWEST, None, SAME_ID_MAX, None)?.hits)
     }
 
     /// The event at this place of a trail.

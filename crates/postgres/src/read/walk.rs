@@ -15,8 +15,10 @@ use super::statement::{Rows, Wanted};
 use super::windows::{Asked, Bounds, Pace, Partition, Window};
 use crate::moment::Moment;
 
-/// Rows of one statement, at first and at most. Fewer in debug builds, so that small tests go several ways.
+/// Rows of one statement: at first so many, though not more than wanted, and at most. Fewer in debug builds, so that small
+/// tests go several ways.
 const ROWS_MIN: usize = if cfg!(debug_assertions) { 4 } else { 64 };
+const ROWS_FIRST: usize = 512;
 const ROWS_MAX: usize = 4_096;
 /// Fewer if lines are long: at most this many bytes, estimated from those before.
 const ROWS_BYTES_MAX: usize = 4 << 20;
@@ -95,7 +97,7 @@ impl Walk<'_> {
             true => None,
             false => Some(partitions(client).await?),
         };
-        let mut rows = self.limit.saturating_add(1).clamp(ROWS_MIN, ROWS_MAX);
+        let mut rows = self.limit.saturating_add(1).clamp(ROWS_MIN, ROWS_FIRST);
         let mut step = self.deadline.map(|_| STEP_MIN);
         let mut pace = Pace::BEGIN;
         loop {

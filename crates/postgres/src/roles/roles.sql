@@ -13,7 +13,8 @@ DO $$
 DECLARE
     wanted text;
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY['{prefix}_writer', '{prefix}_reader', '{prefix}_auditor', '{prefix}_retirer'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['{prefix}_writer', '{prefix}_reader', '{prefix}_auditor', '{prefix}_retirer',
+            '{prefix}_decider'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
         END IF;
@@ -22,7 +23,8 @@ END $$;
 
 REVOKE ALL ON SCHEMA trailseal FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA trailseal FROM PUBLIC;
-GRANT USAGE ON SCHEMA trailseal TO {prefix}_writer, {prefix}_reader, {prefix}_auditor, {prefix}_retirer;
+GRANT USAGE ON SCHEMA trailseal TO {prefix}_writer, {prefix}_reader, {prefix}_auditor, {prefix}_retirer,
+    {prefix}_decider;
 
 -- Writers deliver. They add rows and checkpoints, and move cursors; what is there they can neither read, change nor remove.
 -- INSERT on the parent gives them nothing by itself (no policy lets them), but each new partition is opened to whoever has it.
@@ -67,5 +69,16 @@ GRANT SELECT ON trailseal.extents, trailseal.dropped, trailseal.migrations, trai
 GRANT EXECUTE ON FUNCTION trailseal.drop_partition(text), trailseal.drop_retired(text, bigint[]),
     trailseal.retiring_partitions(text), trailseal.drop_retired_partition(text, jsonb),
     trailseal.retiring_line(text, bigint) TO {prefix}_retirer;
+
+-- Servers decide: tokens, legal holds, reviews and the policy that was set at run time. A server's user is in this role and in
+-- that of writers. Whoever has it can make a token that may do everything: give it to no application.
+GRANT SELECT, UPDATE ON trailseal.versions TO {prefix}_decider;
+GRANT SELECT, INSERT, UPDATE ON trailseal.decisions, trailseal.reviews, trailseal.review_cursors TO {prefix}_decider;
+GRANT SELECT, INSERT, UPDATE, DELETE ON trailseal.tokens TO {prefix}_decider;
+GRANT SELECT, INSERT, DELETE ON trailseal.holds TO {prefix}_decider;
+GRANT SELECT, INSERT ON trailseal.policies TO {prefix}_decider;
+GRANT SELECT ON trailseal.migrations TO {prefix}_decider;
+-- Auditors see what was decided, and no token.
+GRANT SELECT ON trailseal.decisions, trailseal.reviews, trailseal.holds, trailseal.policies TO {prefix}_auditor;
 
 COMMIT;

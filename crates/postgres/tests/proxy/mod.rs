@@ -16,6 +16,7 @@ pub struct Proxy {
 #[derive(Default)]
 struct State {
     swallows: AtomicBool,
+    swallows_any: AtomicBool,
     swallowed: AtomicU64,
 }
 
@@ -44,6 +45,11 @@ impl Proxy {
     /// The next commit reaches the server; its answer reaches nobody.
     pub fn swallow_next_commit(&self) {
         self.state.swallows.store(true, Ordering::SeqCst);
+    }
+
+    /// The same for a commit of whatever, not only of rows.
+    pub fn swallow_next_commit_of_any(&self) {
+        self.state.swallows_any.store(true, Ordering::SeqCst);
     }
 
     /// How many answers were swallowed.
@@ -77,7 +83,8 @@ fn pass(mut client: TcpStream, mut server: TcpStream, state: &Arc<State>) {
         // Only a commit of rows: one that follows a COPY on this connection.
         begun |= bytes[..len].windows(5).any(|window| window == b"COPY ");
         let commits = bytes[..len].windows(COMMIT.len()).any(|window| window == COMMIT);
-        if commits && begun && state.swallows.swap(false, Ordering::SeqCst) {
+        let of_rows = || begun && state.swallows.swap(false, Ordering::SeqCst);
+        if commits && (state.swallows_any.swap(false, Ordering::SeqCst) || of_rows()) {
             // What was answered before is heard.
             std::thread::sleep(Duration::from_millis(5));
             is_swallowing.store(true, Ordering::SeqCst);

@@ -93,6 +93,18 @@ impl Server {
         self.connect().run("execute", ASK_WITHIN, async |client| client.batch_execute(sql).await).unwrap();
     }
 
+    /// The SQLSTATE with which the server refuses SQL of a superuser.
+    pub fn refused(&self, sql: &str) -> String {
+        let executed =
+            self.connect().run("execute", ASK_WITHIN, async |client| client.batch_execute(sql).await);
+        match executed {
+            Err(trailseal_postgres::StoreError::Postgres { source, .. }) => {
+                source.code().unwrap().code().to_owned()
+            }
+            other => panic!("{sql} is not refused: {other:?}"),
+        }
+    }
+
     /// The same, where transactions are read-only by default.
     pub fn execute_writable(&self, sql: &str) {
         let within = "SET default_transaction_read_only = off";

@@ -1,5 +1,6 @@
 //! The gate that every request passes: who asks, and whether that is enough for the route.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -11,7 +12,7 @@ use trailseal_core::clock::{Clock as _, SystemClock};
 use super::caller::{Caller, no_token};
 use super::own_page;
 use super::scope::Scope;
-use super::token::Tokens;
+use super::tokens::Tokens;
 use crate::client::{Peer, client_address};
 use crate::config::Config;
 use crate::listen::Standing;
@@ -47,7 +48,8 @@ pub(crate) async fn check(
     next: Next,
 ) -> Result<Response, Problem> {
     let peer = request.extensions().get::<Peer>().copied();
-    let caller = match gate.identify(peer, &request) {
+    let claim = gate.claim(peer, &request);
+    let caller = match gate.identify(claim).await {
         // A page that needs no token is also shown to somebody whose token has expired.
         Err(_) if needs == Needs::Nothing && !gate.config.open => None,
         caller => caller?,
@@ -84,24 +86,45 @@ pub(crate) async fn check(
     Ok(next.run(request).await)
 }
 
+/// Who somebody says they are.
+enum Claim {
+    /// Nothing that has to be looked up.
+    Plain(Option<Caller>),
+    /// By this token, if it is one, from this address.
+    Token(Option<Box<str>>, IpAddr),
+}
+
 impl Gate {
-    /// Who is asking; `None` without a token.
-    fn identify(&self, peer: Option<Peer>, request: &Request) -> Result<Option<Caller>, Problem> {
-        let Some(peer) = peer else { return Ok(None) };
-        let Peer::Address(address) = peer else { return Ok(Some(Caller::owner())) };
+    fn claim(&self, peer: Option<Peer>, request: &Request) -> Result<Claim, Problem> {
+        let Some(peer) = peer else { return Ok(Claim::Plain(None)) };
+        let Peer::Address(address) = peer else { return Ok(Claim::Plain(Some(Caller::owner()))) };
         let address = client_address(address, request.headers(), &self.config);
         if self.config.open {
             own_page::check(&self.config.hosts, request.method(), request.uri(), request.headers())?;
-            return Ok(Some(Caller::open(address)));
+            return Ok(Claim::Plain(Some(Caller::open(address))));
         }
-        let Some(header) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+        let Some(header) = request.headers().get(header::AUTHORIZATION) else {
+            return Ok(Claim::Plain(None));
+        };
         let token = header
             .to_str()
             .ok()
             .and_then(|text| text.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
-        let known = token.and_then(|token| Some(self.tokens.find(token, SystemClock.now())?.by(token)));
+            .map(|(_, token)| token.trim().into());
+        Ok(Claim::Token(token, address))
+    }
+
+    /// Who is asking; `None` without a token.
+    async fn identify(&self, claim: Result<Claim, Problem>) -> Result<Option<Caller>, Problem> {
+        let (token, address) = match claim? {
+            Claim::Plain(caller) => return Ok(caller),
+            Claim::Token(token, address) => (token, address),
+        };
+        let known = match token {
+            Some(token) => self.tokens.find(&token, SystemClock.now()).await?.map(|caller| caller.by(&token)),
+            None => None,
+        };
         match known {
             Some(caller) => Ok(Some(caller.at(address))),
             None => {

@@ -5,14 +5,21 @@
 
 mod caller;
 mod gate;
+mod known;
 mod own_page;
+mod own_tokens;
 mod scope;
+mod shared_tokens;
 mod token;
+mod tokens;
+#[cfg(test)]
+mod tokens_tests;
 mod viewer_token;
 
 pub(crate) use caller::Caller;
 pub(crate) use gate::{Gate, Needs, check};
 pub use scope::Scope;
-pub(crate) use token::Tokens;
+pub(crate) use token::TokenHash;
 pub use token::{NewToken, TokenError, TokenInfo};
+pub(crate) use tokens::Tokens;
 pub(crate) use viewer_token::Grant;

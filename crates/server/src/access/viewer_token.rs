@@ -24,6 +24,19 @@ pub(crate) struct Grant {
     pub(crate) expires: Timestamp,
 }
 
+impl Grant {
+    /// The holder of a viewer token may not see what its maker may no longer see. `had` says whether a valid token with a name
+    /// already existed at a time.
+    pub(super) fn is_in_force(&self, had: impl FnOnce(&str, Timestamp) -> bool) -> bool {
+        matches!(&*self.by, "open" | "owner") || had(&self.by, self.made)
+    }
+}
+
+/// Whether it can only be a viewer token, of whatever server.
+pub(super) fn is_one(token: &str) -> bool {
+    token.starts_with(PREFIX)
+}
+
 pub(super) struct Signer {
     secret: Vec<u8>,
 }

@@ -12,7 +12,7 @@ use trailseal_event::policy::Policy;
 use crate::access::Caller;
 use crate::body::Bodies;
 use crate::fairness::blocking;
-use crate::own_events::{details, note, note_read};
+use crate::own_events::note_read;
 use crate::problem::Problem;
 use crate::reviews::{PolicyPut, Reviews, put_policy};
 
@@ -44,11 +44,9 @@ pub(crate) async fn set_policy(
         .map_err(|_| Problem::bad_request("not-toml", "the policy is not UTF-8: send it as TOML"))?;
     let policy = Policy::from_toml(text)
         .map_err(|error| Problem::unprocessable(format!("the policy cannot be used: {error}")))?;
-    let by = caller.clone();
-    if let PolicyPut::Pending(review) = blocking(move || put_policy(&reviews, &by, &policy)).await? {
+    if let PolicyPut::Pending(review) = blocking(move || put_policy(&reviews, &caller, &policy)).await? {
         return Ok((StatusCode::ACCEPTED, axum::Json(review)).into_response());
     }
-    note(&trail, "policy_set_by", &caller, details([]));
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/toml"))];
     Ok((content_type, trail.policy().to_toml()).into_response())
 }

@@ -61,32 +61,12 @@ pub(crate) async fn create_token(
         (None, Some(seconds)) => Some(after(now, seconds)),
         (None, None) => None,
     };
-    let scopes = request.scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(",");
-    let new = NewToken {
-        name: request.name.clone(),
-        scopes: request.scopes,
-        tenant: request.tenant.clone(),
-        expires,
-    };
-    let checking = trail.clone();
-    let create = move || {
-        let check = |tenant: &str| checking.check_tenant(tenant);
-        tokens.create(new, now, check).map_err(token_problem)
-    };
+    let (name, scopes, tenant) = (request.name.clone(), request.scopes, request.tenant);
+    let new = NewToken { name: request.name, scopes, tenant, expires };
+    let create = move || tokens.create(&trail, &caller, new, now).map_err(token_problem);
     let token = blocking(create).await?;
     let expires = expires.map(|at| at.to_string());
-    note(
-        &trail,
-        "token_created",
-        &caller,
-        details([
-            ("name", Some(request.name.clone())),
-            ("scopes", Some(scopes)),
-            ("for_tenant", request.tenant),
-            ("expires", expires.clone()),
-        ]),
-    );
-    let answer = json!({"name": request.name, "token": token, "expires": expires});
+    let answer = json!({"name": name, "token": token, "expires": expires});
     Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
 }
 
@@ -95,9 +75,10 @@ pub(crate) async fn tokens(
     State(trail): State<Trail>,
     State(tokens): State<Arc<Tokens>>,
     Extension(caller): Extension<Caller>,
-) -> Response {
+) -> Result<Response, Problem> {
     note_read(&trail, &caller, "/v1/tokens", None, false).await;
-    axum::Json(json!({ "tokens": tokens.list() })).into_response()
+    let listed = blocking(move || tokens.list().map_err(token_problem)).await?;
+    Ok(axum::Json(json!({ "tokens": listed })).into_response())
 }
 
 /// `DELETE /v1/tokens/{name}`.
@@ -107,9 +88,7 @@ pub(crate) async fn revoke_token(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let revoked = name.clone();
-    blocking(move || tokens.revoke(&revoked).map_err(token_problem)).await?;
-    note(&trail, "token_revoked", &caller, details([("name", Some(name))]));
+    blocking(move || tokens.revoke(&trail, &caller, &name).map_err(token_problem)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -121,6 +100,7 @@ fn token_problem(error: TokenError) -> Problem {
         TokenError::Ended { .. } => Problem::unprocessable(error.to_string()).with("field", "expires"),
         TokenError::Exists { .. } => Problem::new(StatusCode::CONFLICT, "exists", error.to_string()),
         TokenError::Unknown { .. } => Problem::not_found(error.to_string()),
+        TokenError::Store(detail) => Problem::no_store(detail),
         error => Problem::internal(&error),
     }
 }

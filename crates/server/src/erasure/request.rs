@@ -14,7 +14,7 @@ use super::run::run_for;
 use crate::access::Caller;
 use crate::body::{Bodies, parse};
 use crate::problem::Problem;
-use crate::retention::long;
+use crate::retention::{HoldKeeper, long};
 use crate::reviews::{Asked, Reviews, request_erasure};
 
 /// The maximum size of a reason.
@@ -36,6 +36,7 @@ struct Request {
 pub(crate) async fn erase(
     State(trail): State<Trail>,
     State(reviews): State<Arc<Reviews>>,
+    State(holds): State<Arc<HoldKeeper>>,
     State(bodies): State<Arc<Bodies>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
@@ -58,17 +59,27 @@ pub(crate) async fn erase(
         None => id,
     };
     if request.dry_run {
-        let would = long(move || Ok(trail.would_erase(&subject)?)).await?;
+        let would = long(move || {
+            holds.make_sure()?;
+            Ok(trail.would_erase(&subject)?)
+        });
+        let would = would.await?;
         return Ok(axum::Json(would_erase_json(&would)).into_response());
     }
     if reviews.needs_second_person_to_erase() {
-        let asked = long(move || request_erasure(&reviews, &caller, &subject, request.reason.as_deref()));
+        let asked = long(move || {
+            holds.make_sure()?;
+            request_erasure(&reviews, &caller, &subject, request.reason.as_deref())
+        });
         return Ok(match asked.await? {
             Asked::Pending(asked) => (StatusCode::ACCEPTED, axum::Json(asked)).into_response(),
             Asked::Already(erased) => axum::Json(erased_json(&erased)).into_response(),
         });
     }
     let reason = request.reason;
-    let erased = long(move || run_for(&trail, &caller, || trail.erase(&subject), [("reason", reason)]));
+    let erased = long(move || {
+        holds.make_sure()?;
+        run_for(&trail, &caller, || trail.erase(&subject), [("reason", reason)])
+    });
     Ok(axum::Json(erased_json(&erased.await?)).into_response())
 }

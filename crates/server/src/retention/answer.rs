@@ -51,7 +51,11 @@ pub fn hold_json(hold: &Hold) -> Value {
             values.push(value.as_str().into());
         }
     }
-    json!({
+    let mut answer = json!({
         "name": hold.name, "reason": hold.reason, "filters": filters, "added": hold.added, "index": hold.index,
-    })
+    });
+    if hold.shared {
+        answer["shared"] = true.into();
+    }
+    answer
 }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod daily;
+mod hold_keeper;
 mod holds;
 mod request;
 mod run;
@@ -13,6 +14,7 @@ mod sinks;
 
 pub use answer::{hold_json, retained_json};
 pub(crate) use daily::daily;
+pub(crate) use hold_keeper::HoldKeeper;
 pub(crate) use holds::{add_hold, holds, remove_hold};
 pub(crate) use request::retain;
 pub(crate) use run::{Retention, long};

@@ -1,9 +1,12 @@
 //! The run that everything leads to.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use trailseal_core::{RetainError, Retained, RetentionRule, Trail};
 use trailseal_event::Value;
 
+use super::hold_keeper::HoldKeeper;
 use crate::access::Caller;
 use crate::config::RetentionConfig;
 use crate::own_events::{details, note};
@@ -13,20 +16,28 @@ use crate::problem::Problem;
 pub(crate) struct Retention {
     pub(super) trail: Trail,
     pub(super) config: RetentionConfig,
+    holds: Arc<HoldKeeper>,
 }
 
 impl Retention {
-    pub(crate) fn new(trail: Trail, config: RetentionConfig) -> Retention {
-        Retention { trail, config }
+    pub(crate) fn new(trail: Trail, config: RetentionConfig, holds: Arc<HoldKeeper>) -> Retention {
+        Retention { trail, config, holds }
+    }
+
+    /// Makes sure that everything is held that is held anywhere. Blocks.
+    pub(crate) fn make_sure_of_holds(&self) -> Result<(), Problem> {
+        self.holds.make_sure()
     }
 
     /// What would go. Blocks.
     pub(crate) fn would(&self, rule: &RetentionRule) -> Result<Retained, Problem> {
+        self.make_sure_of_holds()?;
         Ok(self.trail.would_retain(rule)?)
     }
 
     /// Retires, with the archive at `place`, or that of the settings. Blocks until it is done.
     pub(crate) fn run(&self, rule: &RetentionRule, place: Option<&str>) -> Result<Retained, Problem> {
+        self.make_sure_of_holds()?;
         let Some(place) = place.or(self.config.archive.as_deref()) else {
             return Ok(self.trail.retain(rule, None)?);
         };

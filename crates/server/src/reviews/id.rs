@@ -6,11 +6,11 @@ use serde::{Serialize, Serializer};
 
 /// Ids grow with time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ReviewId([u8; 16]);
+pub(crate) struct ReviewId([u8; 16]);
 
 impl ReviewId {
     /// Parses an id; `None` if no trail writes it like that.
-    pub(super) fn parse(text: &str) -> Option<ReviewId> {
+    pub(crate) fn parse(text: &str) -> Option<ReviewId> {
         let bits = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;
         let id = ReviewId(bits.to_be_bytes());
         (id.to_string() == text).then_some(id)

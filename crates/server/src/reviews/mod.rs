@@ -6,19 +6,26 @@
 
 mod alone;
 mod erasure;
+mod how_decided;
 mod id;
 mod lines;
+mod place;
 mod policy_change;
 mod queue;
 mod requests;
 mod retirement;
 mod review;
 mod steps;
+mod stored;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use erasure::{Asked, request_erasure};
+pub(crate) use how_decided::HowDecided;
+pub(crate) use id::ReviewId;
 pub(crate) use policy_change::{PolicyPut, finish_approved, put_policy};
 pub(crate) use requests::{decide, list, request};
 pub(crate) use retirement::request_retention;
+pub(crate) use review::ReviewState;
 pub(crate) use steps::Reviews;
+pub(crate) use stored::{ReviewOutcome, StoredReview, Wanted};

@@ -12,9 +12,12 @@ use trailseal_event::complete::EventId;
 use trailseal_event::policy::{Policy, Weakening};
 use trailseal_event::{Actor, Event, Object, Value};
 
-use super::review::{PolicyChange, Review, Subject};
+use super::place::Place;
+use super::review::{PolicyChange, Review, ReviewState, Subject};
 use super::steps::{REQUESTED, Reviews};
 use crate::access::Caller;
+use crate::own_events::event_of;
+use crate::policies::as_kept;
 use crate::problem::Problem;
 
 /// The maximum size of the policies before and after as JSON, so that they fit on one line of the trail.
@@ -37,18 +40,16 @@ pub(crate) fn put_policy(reviews: &Reviews, caller: &Caller, policy: &Policy) ->
         check_fits(&[&policy.to_toml()])?;
     }
     loop {
-        let current = reviews.trail.policy();
+        let before = reviews.policies.in_force()?;
         if reviews.second_person.policy {
-            let weakened = current.weakened_by(policy);
+            let weakened = before.policy.weakened_by(policy);
             if !weakened.is_empty() {
-                return ask(reviews, caller, &current, policy, &weakened).map(PolicyPut::Pending);
+                return ask(reviews, caller, &before.policy, policy, &weakened).map(PolicyPut::Pending);
             }
         }
-        match reviews.trail.replace_policy(&current, policy, None, || Ok(())) {
-            Ok(()) => return Ok(PolicyPut::InForce),
-            // The comparison was with a policy that is no longer in force.
-            Err(SetPolicyError::Outdated) => {}
-            Err(error) => return Err(error.into()),
+        // Otherwise the comparison was with a policy that is no longer in force.
+        if reviews.policies.replace(&before, policy, event_of(caller, Object::default()))? {
+            return Ok(PolicyPut::InForce);
         }
     }
 }
@@ -100,41 +101,73 @@ fn check_fits(policies: &[&str]) -> Result<(), Problem> {
     }
 }
 
-/// Whether the policy is no longer the one that a change was to replace.
-pub(super) fn is_outdated(change: &PolicyChange, trail: &Trail) -> bool {
-    trail.policy().to_toml() != change.from
+/// Whether the policy is no longer the one that a change was to replace, as far as this server can tell.
+pub(super) fn is_outdated(change: &PolicyChange, reviews: &Reviews) -> bool {
+    let is_known = match &reviews.place {
+        Place::Own => change.origin == reviews.trail.origin(),
+        Place::Shared(_) => true,
+    };
+    is_known && reviews.trail.policy().to_toml() != change.from
 }
 
-/// Approves a change with `decide`, which records the decision, and puts it in force.
+/// Approves a change, which records the decision, and puts it in force.
 pub(super) fn approve(
     change: &PolicyChange,
     reviews: &Reviews,
     caller: &Caller,
     review: &Review,
-    decide: impl FnOnce() -> Result<(), Problem>,
+    members: Object,
 ) -> Result<(), Problem> {
     if review.requested_by == caller.name() {
         let detail = "this needs a second person: whoever requested it can reject but not approve it";
         return Err(Problem::new(StatusCode::FORBIDDEN, "own-request", detail));
     }
+    let id = review.id.to_string();
+    match &reviews.place {
+        Place::Own => approve_here(change, reviews, caller, review, members)?,
+        Place::Shared(place) => {
+            let before = reviews.policies.in_force()?;
+            if before.policy.to_toml() != change.from {
+                return Err(SetPolicyError::Outdated.into());
+            }
+            let policy = Policy::from_toml(&change.to);
+            let policy = policy.map_err(|error| SetPolicyError::Invalid(error.to_string()))?;
+            let text = as_kept(&policy)?;
+            let policy = Some((before.number, text.as_str()));
+            reviews.decide_in(place, caller, review, (ReviewState::Approved, members), policy)?;
+            // Decided for all. What prevents it here was logged, and is tried again.
+            if reviews.policies.in_force().is_err() {
+                return Ok(());
+            }
+        }
+    }
+    note_done(&reviews.trail, caller.name(), &id);
+    Ok(())
+}
+
+/// The same for a policy that only this trail has.
+fn approve_here(
+    change: &PolicyChange,
+    reviews: &Reviews,
+    caller: &Caller,
+    review: &Review,
+    members: Object,
+) -> Result<(), Problem> {
     if change.origin != reviews.trail.origin() {
         let detail =
             format!("it concerns the policy of {}: decide where that trail is served", change.origin);
         return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
     }
-    let id = review.id.to_string();
     let mut is_approved = false;
-    let made: Result<(), Problem> = put_in_force(change, &reviews.trail, &id, || {
-        decide()?;
+    let made: Result<(), Problem> = put_in_force(change, &reviews.trail, &review.id.to_string(), || {
+        reviews.decide(caller, review, ReviewState::Approved, members)?;
         is_approved = true;
         Ok(())
     });
     if is_approved && made.is_err() {
         return Err(not_made());
     }
-    made?;
-    note_done(&reviews.trail, caller.name(), &id);
-    Ok(())
+    made
 }
 
 fn put_in_force<E: From<SetPolicyError>>(
@@ -157,12 +190,16 @@ fn not_made() -> Problem {
 
 /// Puts in force a change that was approved when the server was killed. Blocks.
 pub(crate) fn finish_approved(reviews: &Reviews) {
+    if matches!(reviews.place, Place::Shared(_)) {
+        // The store has it, and following that puts it in force.
+        return;
+    }
     let unfinished = reviews.lock().unfinished(reviews.trail.origin());
     // The error was logged where it occurred.
     let Ok(read) = reviews.read(unfinished.into_iter().collect()) else { return };
     let Some(review) = read.into_iter().next() else { return };
     let Subject::Policy(change) = &review.subject else { return };
-    if is_outdated(change, &reviews.trail) {
+    if is_outdated(change, reviews) {
         return;
     }
     let id = review.id.to_string();
@@ -182,21 +219,5 @@ fn note_done(trail: &Trail, by: &str, review: &str) {
     event.details.insert("review", review);
     if let Err(error) = trail.record_own("policy_set_by", event) {
         tracing::warn!(error = %error, "one of the trail's own events was refused");
-    }
-}
-
-impl From<SetPolicyError> for Problem {
-    fn from(error: SetPolicyError) -> Problem {
-        match error {
-            SetPolicyError::Outdated => Problem::new(
-                StatusCode::CONFLICT,
-                "outdated",
-                "the policy has changed since this was requested: reject it, and request again",
-            ),
-            SetPolicyError::Invalid(what) => {
-                Problem::unprocessable(format!("the policy cannot be used: {what}"))
-            }
-            error => Problem::internal(&error),
-        }
     }
 }

@@ -42,6 +42,9 @@ pub(super) struct Queue {
     unfinished: BTreeMap<Arc<str>, ReviewId>,
     /// Flags whose events are not yet certain to exist, by trail: the event's index, and the review.
     unsettled: HashMap<u32, Vec<(u64, ReviewId)>>,
+    /// The requests of one trail, for those who have to be told of them, by their indexes.
+    requests: BTreeMap<u64, ReviewId>,
+    collected_of: Option<Arc<str>>,
 }
 
 /// What is kept of a review.
@@ -90,6 +93,27 @@ impl Queue {
         read.map_err(|error| Problem::internal(&error))?;
         self.seen = Some(end);
         Ok(())
+    }
+
+    /// From now on keeps the requests of a trail for [`requests`](Queue::requests).
+    pub(super) fn collect_requests(&mut self, origin: &str) {
+        self.collected_of = Some(origin.into());
+    }
+
+    /// Some requests of that trail below `durable`, the oldest first. A flag comes once its event is certain to exist.
+    pub(super) fn requests(&self, durable: u64, most: usize) -> Vec<(u64, ReviewId)> {
+        let trail = self.trails.iter().position(|known| Some(known) == self.collected_of.as_ref());
+        let unsettled = trail.and_then(|trail| self.unsettled.get(&u32::try_from(trail).ok()?));
+        let is_open = |id: ReviewId| {
+            unsettled.is_some_and(|flags| flags.iter().any(|(event, of)| *of == id && *event >= durable))
+        };
+        let settled = self.requests.range(..durable).take_while(|(_, id)| !is_open(**id));
+        settled.take(most).map(|(index, id)| (*index, *id)).collect()
+    }
+
+    /// Forgets the requests below this index.
+    pub(super) fn forget_requests(&mut self, next: u64) {
+        self.requests = self.requests.split_off(&next);
     }
 
     /// How many wait for a decision, as of the last look.
@@ -177,7 +201,10 @@ impl Queue {
         let Some(flags) = self.unsettled.get_mut(&trail) else { return };
         flags.retain(|(event, _)| *event >= index);
         if is_opened {
-            flags.drain(..).for_each(|(_, review)| _ = self.by_id.remove(&review));
+            for (_, review) in flags.drain(..) {
+                self.by_id.remove(&review);
+                self.requests.retain(|_, id| *id != review);
+            }
         }
     }
 
@@ -189,6 +216,9 @@ impl Queue {
             && *index > recorded.index
         {
             self.unsettled.entry(trail).or_default().push((*index, id));
+        }
+        if self.collected_of.as_deref() == Some(&*origin) {
+            self.requests.insert(recorded.index, id);
         }
         self.by_id.entry(id).or_insert(Entry {
             requested: recorded.index,

@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::complete::EventId;
 use trailseal_event::filter::{Filter, IdFilter};
@@ -20,7 +19,7 @@ use super::id::ReviewId;
 use super::policy_change::{approve, is_outdated};
 use super::retirement::may_approve;
 use super::review::{Review, ReviewState, Subject};
-use super::steps::{DECIDED, REQUESTED, Reviews};
+use super::steps::{REQUESTED, Reviews};
 use crate::access::Caller;
 use crate::body::{Bodies, parse};
 use crate::erasure::{erase_keys_for, erased_json};
@@ -140,14 +139,14 @@ pub(crate) async fn decide(
             ("decision", Some(decision.decision)),
             ("comment", decision.comment),
         ]);
-        let decide = || reviews.record(&caller, DECIDED, members, review.tenant.clone(), &id);
         match &review.subject {
             Subject::Policy(change) if state == ReviewState::Approved => {
-                approve(change, &reviews, &caller, &review, decide)?;
+                approve(change, &reviews, &caller, &review, members)?;
             }
             Subject::Retention(change) if state == ReviewState::Approved => {
                 may_approve(&change.origin, &reviews, &caller, &review)?;
-                decide()?;
+                retention.make_sure_of_holds()?;
+                reviews.decide(&caller, &review, state, members)?;
                 // Others may decide while this works.
                 alone.end(&reviews.trail)?;
                 let rule = change.rule().ok_or_else(|| Problem::not_found("its categories are unknown"))?;
@@ -157,14 +156,15 @@ pub(crate) async fn decide(
             }
             Subject::Erasure(change) if state == ReviewState::Approved => {
                 may_approve(&change.origin, &reviews, &caller, &review)?;
-                decide()?;
+                retention.make_sure_of_holds()?;
+                reviews.decide(&caller, &review, state, members)?;
                 alone.end(&reviews.trail)?;
                 let erased = erase_keys_for(&reviews.trail, &caller, &change.keys, &id)?;
                 let answer = json!({"id": id, "state": state, "erased": erased_json(&erased)});
                 return Ok(axum::Json(answer).into_response());
             }
             Subject::Policy(_) | Subject::Retention(_) | Subject::Erasure(_) | Subject::Event { .. } => {
-                decide()?
+                reviews.decide(&caller, &review, state, members)?
             }
         }
         alone.end(&reviews.trail)?;
@@ -190,21 +190,18 @@ pub(crate) async fn list(
     note_read(&reviews.trail, &caller, "/v1/reviews", Some(&query), false).await;
     blocking(move || {
         reviews.refresh()?;
-        let (listed, next) = reviews.lock().newest(&caller, state, before, LISTED_MAX);
-        let listed = reviews.read(listed)?;
-        let seen = listed.iter().filter(|review| review.is_seen_by(&caller));
-        let shown: Vec<Value> = seen.map(|review| shown(&reviews.trail, review)).collect();
+        let (listed, next) = reviews.list(&caller, state, before, LISTED_MAX)?;
+        let shown: Vec<Value> = listed.iter().map(|review| shown(&reviews, review)).collect();
         Ok(axum::Json(json!({ "reviews": shown, "next": next })).into_response())
     })
     .await
 }
 
 /// As it is listed: a change that is out of date says so.
-fn shown(trail: &Trail, review: &Review) -> Value {
+fn shown(reviews: &Reviews, review: &Review) -> Value {
     let mut shown = json!(review);
     if let (Subject::Policy(change), ReviewState::Pending) = (&review.subject, review.state)
-        && change.origin == trail.origin()
-        && is_outdated(change, trail)
+        && is_outdated(change, reviews)
     {
         shown["outdated"] = true.into();
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use trailseal_core::RetentionRule;
 use trailseal_event::{Category, Event, Object, Recorded, Value};
 
+use super::how_decided::HowDecided;
 use super::id::ReviewId;
 use crate::access::Caller;
 
@@ -17,14 +18,18 @@ pub(crate) enum ReviewState {
 }
 
 impl ReviewState {
-    pub(super) const NAMES: [(&'static str, ReviewState); 3] = [
+    const NAMES: [(&'static str, ReviewState); 3] = [
         ("pending", ReviewState::Pending),
         ("approved", ReviewState::Approved),
         ("rejected", ReviewState::Rejected),
     ];
 
-    pub(super) fn parse(name: &str) -> Option<ReviewState> {
+    pub(crate) fn parse(name: &str) -> Option<ReviewState> {
         ReviewState::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, state)| state)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        ReviewState::NAMES.into_iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
     }
 }
 
@@ -105,6 +110,16 @@ impl Review {
         self.decided = Some(recorded.recorded.to_string());
         self.decided_by = Some(actor(recorded));
         self.comment = text(&recorded.event, "comment");
+    }
+
+    pub(super) fn set_decided(&mut self, how: HowDecided) {
+        (self.decided, self.decided_by, self.comment) = (Some(how.at), Some(how.by), how.comment);
+    }
+
+    /// `None` while it waits.
+    pub(super) fn how_decided(&self) -> Option<HowDecided> {
+        let (at, by) = (self.decided.clone()?, self.decided_by.clone().unwrap_or_default());
+        Some(HowDecided { at, by, comment: self.comment.clone() })
     }
 
     pub(super) fn is_seen_by(&self, caller: &Caller) -> bool {

@@ -1,6 +1,5 @@
 //! Reviews and their steps, which are events of the trail: read from it, and recorded in it.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
@@ -11,12 +10,15 @@ use trailseal_event::{Actor, Event, Object, Recorded};
 
 use super::id::ReviewId;
 use super::lines;
+use super::place::Place;
 use super::queue::{Places, Queue};
-use super::review::{Review, ReviewState};
+use super::review::Review;
 use crate::access::Caller;
 use crate::config::SecondPerson;
+use crate::policies::PolicyKeeper;
 use crate::problem::Problem;
 use crate::searches::Searches;
+use crate::shared::SharedStore;
 
 pub(super) const REQUESTED: &str = "review_requested";
 pub(super) const DECIDED: &str = "review_decided";
@@ -27,16 +29,29 @@ pub(crate) struct Reviews {
     pub(super) searches: Arc<Searches>,
     /// What needs a second person.
     pub(super) second_person: SecondPerson,
+    pub(super) policies: Arc<PolicyKeeper>,
+    pub(super) place: Place,
     queue: Mutex<Queue>,
 }
 
 impl Reviews {
-    pub(crate) fn new(trail: Trail, searches: Arc<Searches>, second_person: SecondPerson) -> Reviews {
-        Reviews { trail, searches, second_person, queue: Mutex::default() }
+    pub(crate) fn new(
+        trail: Trail,
+        searches: Arc<Searches>,
+        second_person: SecondPerson,
+        policies: Arc<PolicyKeeper>,
+        shared: Option<Arc<SharedStore>>,
+    ) -> Reviews {
+        let mut queue = Queue::default();
+        if shared.is_some() {
+            queue.collect_requests(trail.origin());
+        }
+        let place = Place::new(shared);
+        Reviews { trail, searches, second_person, policies, place, queue: Mutex::new(queue) }
     }
 
     /// Continues reading the trails. Blocks.
-    pub(crate) fn refresh(&self) -> Result<(), Problem> {
+    pub(crate) fn read_on(&self) -> Result<(), Problem> {
         // Held before the search looks, so that no older look comes later.
         let mut queue = self.lock();
         // Nothing interrupts it half-way: what was applied would be applied again.
@@ -45,13 +60,6 @@ impl Reviews {
         drop(queue);
         self.searches.give_back(search);
         Ok(())
-    }
-
-    /// How many wait for a decision; without those that rules flagged lately, if they cannot be read. Blocks.
-    pub(crate) fn pending_now(&self) -> usize {
-        // The error was logged where it occurred.
-        let _ = self.refresh();
-        self.lock().pending()
     }
 
     /// Whether a second person must approve before events are retired.
@@ -68,27 +76,12 @@ impl Reviews {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The folder where other servers decide, too; `None` if there is none.
-    pub(super) fn slots(&self) -> Option<&Path> {
-        self.searches.slots()
-    }
-
     /// Reads what the trails say of reviews. Blocks.
     pub(super) fn read(&self, places: Vec<Places>) -> Result<Vec<Review>, Problem> {
         lines::read(&self.searches, places)
     }
 
-    /// A review that is still undecided.
-    pub(super) fn find(&self, caller: &Caller, id: &str) -> Result<Review, Problem> {
-        let review = self.read_one(id)?.filter(|review| review.is_seen_by(caller));
-        let review = review.ok_or_else(|| Problem::not_found(format!("there is no review {id}")))?;
-        match review.state {
-            ReviewState::Pending => Ok(review),
-            _ => Err(decided(&review)),
-        }
-    }
-
-    fn read_one(&self, id: &str) -> Result<Option<Review>, Problem> {
+    pub(super) fn read_one(&self, id: &str) -> Result<Option<Review>, Problem> {
         let places = ReviewId::parse(id).and_then(|id| self.lock().places(id));
         Ok(self.read(places.into_iter().collect())?.pop())
     }
@@ -130,11 +123,13 @@ impl Reviews {
             ..Recorded::default()
         };
         queue.apply_fresh(recorded, self.trail.origin(), self.trail.durable().get());
+        drop(queue);
+        self.tell_others();
         Ok(())
     }
 }
 
-fn decided(review: &Review) -> Problem {
+pub(super) fn decided(review: &Review) -> Problem {
     let by = review.decided_by.clone().unwrap_or_default();
     Problem::new(StatusCode::CONFLICT, "decided", format!("the review was decided by {by}"))
         .with("state", json!(review.state))

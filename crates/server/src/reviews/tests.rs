@@ -15,6 +15,7 @@ use trailseal_event::{Actor, Event};
 use super::{Reviews, finish_approved};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::policies::PolicyKeeper;
 use crate::searches::Searches;
 
 /// A step of the trail, and its details.
@@ -48,7 +49,8 @@ fn reviews(folder: &tempfile::TempDir, trail: Trail) -> Reviews {
     trail.flush(Duration::from_secs(10)).unwrap();
     let (config, metrics) = (Config::default(), Arc::<Metrics>::default());
     let searches = Searches::new(trail.clone(), folder.path().to_owned(), &config, metrics);
-    Reviews::new(trail, Arc::new(searches), config.second_person)
+    let policies = Arc::new(PolicyKeeper::new(trail.clone(), None));
+    Reviews::new(trail, Arc::new(searches), config.second_person, policies, None)
 }
 
 /// The policy after a start on these steps; it was async before.

@@ -15,11 +15,13 @@ use crate::fairness::{Places, Rates};
 use crate::health::DurableWatch;
 use crate::metrics::Metrics;
 use crate::pages::Protection;
+use crate::policies::PolicyKeeper;
 use crate::read::{Exports, Reading, Streaming, Tiles};
 use crate::record::Recorder;
-use crate::retention::Retention;
+use crate::retention::{HoldKeeper, Retention};
 use crate::reviews::Reviews;
 use crate::searches::Searches;
+use crate::shared::SharedStore;
 use crate::stopping::Stopping;
 
 /// All parts of a server.
@@ -44,6 +46,7 @@ macro_rules! parts {
 parts! {
     trail: Trail,
     config: Arc<Config>,
+    shared: Option<Arc<SharedStore>>,
     stopping: Stopping,
     metrics: Arc<Metrics>,
     observer: Arc<Observer>,
@@ -57,7 +60,9 @@ parts! {
     streaming: Arc<Streaming>,
     tiles: Arc<Tiles>,
     retention: Arc<Retention>,
+    holds: Arc<HoldKeeper>,
     reviews: Arc<Reviews>,
+    policies: Arc<PolicyKeeper>,
     durable_watch: Arc<DurableWatch>,
     health_limits: HealthLimits,
     protection: Arc<Protection>,
@@ -73,11 +78,20 @@ impl Deref for App {
 
 impl App {
     /// `dir` is the folder that is searched: the trail's, or that of all slots.
-    pub(crate) fn new(trail: Trail, dir: PathBuf, config: Config, tokens: Tokens, stopping: Stopping) -> App {
+    pub(crate) fn new(
+        trail: Trail,
+        dir: PathBuf,
+        config: Config,
+        shared: Option<Arc<SharedStore>>,
+        tokens: Tokens,
+        stopping: Stopping,
+    ) -> App {
         let (config, tokens, metrics) = (Arc::new(config), Arc::new(tokens), Arc::<Metrics>::default());
         let (places, bodies) = (Arc::new(Places::new(&config)), Arc::new(Bodies::new(&config)));
         let searches = Arc::new(Searches::new(trail.clone(), dir, &config, metrics.clone()));
         let reading = Arc::new(Reading { trail: trail.clone(), searches: searches.clone() });
+        let policies = Arc::new(PolicyKeeper::new(trail.clone(), shared.clone()));
+        let holds = Arc::new(HoldKeeper::new(trail.clone(), shared.clone()));
         let recorder = Recorder::new(trail.clone(), bodies.clone(), metrics.clone(), &config);
         App(Arc::new(Parts {
             observer: Arc::new(Observer {
@@ -94,14 +108,23 @@ impl App {
                 stopping: stopping.clone(),
             }),
             tiles: Arc::new(Tiles::new(reading.clone(), config.public_tiles)),
-            retention: Arc::new(Retention::new(trail.clone(), config.retention.clone())),
-            reviews: Arc::new(Reviews::new(trail.clone(), searches, config.second_person)),
+            retention: Arc::new(Retention::new(trail.clone(), config.retention.clone(), holds.clone())),
+            holds,
+            reviews: Arc::new(Reviews::new(
+                trail.clone(),
+                searches,
+                config.second_person,
+                policies.clone(),
+                shared.clone(),
+            )),
+            policies,
             exports: Exports::default(),
             durable_watch: Arc::default(),
             health_limits: config.health,
             protection: Arc::new(Protection::new(&config)),
             trail,
             config,
+            shared,
             stopping,
             metrics,
             tokens,

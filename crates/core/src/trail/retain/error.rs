@@ -118,6 +118,15 @@ pub enum HoldError {
          hash ID` prints"
     )]
     Resource,
+    /// Masking would keep the value as a hash.
+    #[error(
+        "{filter}: masking hides this value, by a key that each trail has of its own, so a hold that several trails share \
+         cannot name it: hold by something else"
+    )]
+    Masked {
+        /// The filter.
+        filter: String,
+    },
     /// The event was refused; the holds are as they were.
     #[error(transparent)]
     Refused(#[from] RecordError),

@@ -47,6 +47,9 @@ pub struct Hold {
     /// The event that says so; `None` only between the two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
+    /// Whether several trails have it, whose servers decide together: then it is a copy of what they decided.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 
 /// A hold was added.
@@ -135,8 +138,14 @@ impl Trail {
         let now = self.inner.log.clock.now();
         let filters = filters.iter().map(|(name, value)| self.as_held(name, value, now));
         let filters = filters.collect::<Result<Vec<_>, _>>()?;
-        let hold =
-            Hold { name: name.into(), reason: reason.into(), filters, added: now.to_string(), index: None };
+        let hold = Hold {
+            name: name.into(),
+            reason: reason.into(),
+            filters,
+            added: now.to_string(),
+            index: None,
+            shared: false,
+        };
         hold.filter()?;
         let announced = self.lock_holds();
         let before = self.holds()?;
@@ -171,7 +180,9 @@ impl Trail {
         let _lock = self.inner.hold_lock()?;
         let _held = self.lock_holds();
         let mut holds = self.holds()?;
-        let Some(at) = holds.iter().position(|hold| hold.name == name) else {
+        // Of its own, before one that it only has a copy of.
+        let of_name = |is_shared| holds.iter().position(|hold| hold.name == name && hold.shared == is_shared);
+        let Some(at) = of_name(false).or_else(|| of_name(true)) else {
             return Err(HoldError::Unknown { name: name.into() });
         };
         let index = self.record_hold("trail.hold_removed", holds.get(at))?;
@@ -179,6 +190,70 @@ impl Trail {
         holds.remove(at);
         write(self.folder(), holds)?;
         Ok(Index::new(index))
+    }
+
+    /// A hold as several trails can have it, added now. It is not in force yet: see [`follow_holds`](Trail::follow_holds).
+    ///
+    /// # Errors
+    /// When it cannot be one, or a value would be kept as a hash, which means something to this trail alone.
+    pub fn hold_to_share(
+        &self,
+        name: &str,
+        reason: &str,
+        filters: &[(String, String)],
+    ) -> Result<Hold, HoldError> {
+        check(name, reason)?;
+        let now = self.inner.log.clock.now();
+        let mut held = Vec::with_capacity(filters.len());
+        for (filter, value) in filters {
+            if filter != "text" && self.shown(filter, value) != *value {
+                return Err(HoldError::Masked { filter: filter.clone() });
+            }
+            held.push(self.as_held(filter, value, now)?);
+        }
+        let (name, reason, added) = (name.to_owned(), reason.to_owned(), now.to_string());
+        let hold = Hold { name, reason, filters: held, added, index: None, shared: true };
+        hold.filter()?;
+        Ok(hold)
+    }
+
+    /// Makes the trail's copies of shared holds these, and records each change. Returns how many events a retirement had
+    /// already announced, and has not removed yet.
+    ///
+    /// # Errors
+    /// When a filter is not understood, or the disk fails. Whatever was added is held then, and what was removed is, too.
+    pub fn follow_holds(&self, shared: &[Hold]) -> Result<u64, HoldError> {
+        let _lock = self.inner.hold_lock()?;
+        let announced = self.lock_holds();
+        let mut holds = self.holds()?;
+        let is_in = |hold: &Hold, others: &[Hold]| {
+            let what =
+                |hold: &Hold| (hold.shared, hold.name.clone(), hold.reason.clone(), hold.filters.clone());
+            others.iter().any(|other| what(other) == what(hold))
+        };
+        let gone: Vec<Hold> =
+            holds.iter().filter(|hold| hold.shared && !is_in(hold, shared)).cloned().collect();
+        let new: Vec<Hold> =
+            shared.iter().filter(|hold| hold.shared && !is_in(hold, &holds)).cloned().collect();
+        let is_told = |hold: &Hold| !hold.shared || hold.index.is_some();
+        if gone.is_empty() && new.is_empty() && holds.iter().all(is_told) {
+            return Ok(*announced);
+        }
+        new.iter().try_for_each(|hold| hold.filter().map(drop))?;
+        holds.extend(new.into_iter().map(|hold| Hold { index: None, ..hold }));
+        write(self.folder(), holds.clone())?;
+        let mut last = None;
+        for hold in holds.iter_mut().filter(|hold| !is_told(hold)) {
+            let index = self.record_hold("trail.hold_added", Some(hold))?;
+            (hold.index, last) = (Some(index), Some(index));
+        }
+        for hold in &gone {
+            last = Some(self.record_hold("trail.hold_removed", Some(hold))?);
+        }
+        last.map_or(Ok(()), |index| self.wait_for_hold(index))?;
+        holds.retain(|hold| !hold.shared || is_in(hold, shared));
+        write(self.folder(), holds)?;
+        Ok(*announced)
     }
 
     /// Takes over the holds of the other slots if this one never had any: what they hold is held here, too. Their events

@@ -1,0 +1,81 @@
+//! Tokens in the trail's folder.
+#![allow(clippy::unwrap_used)]
+
+use trailseal_event::Timestamp;
+use trailseal_event::mask::TenantError;
+
+use super::own_tokens::OwnTokens;
+use super::scope::Scope;
+use super::token::{NewToken, TokenError};
+use super::tokens::find_in;
+use super::viewer_token::Grant;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_795_233_600_000_000 + seconds * 1_000_000)
+}
+
+fn new(name: &str, expires: Option<Timestamp>) -> NewToken {
+    NewToken { name: name.into(), scopes: vec![Scope::Read], tenant: Some("acme".into()), expires }
+}
+
+#[test]
+fn a_token_lives_from_making_to_revoking_across_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = OwnTokens::load(folder.path()).unwrap();
+    let token = tokens.create(new("reader", None), at(0), |_| Ok(())).unwrap();
+    assert!(token.len() >= 24 && token.starts_with("tsl_"), "{token}");
+    let tokens = OwnTokens::load(folder.path()).unwrap();
+    let caller = find_in(&tokens, &token, at(1)).unwrap();
+    assert_eq!((caller.name(), caller.tenant()), ("reader", Some("acme")));
+    assert!(caller.has(Scope::Read).is_ok() && caller.has(Scope::Write).is_err());
+    assert!(find_in(&tokens, "tsl_AAAAAAAAAAAAAAAAAAAAAAAA", at(1)).is_none());
+    let text = std::fs::read_to_string(folder.path().join("tokens.json")).unwrap();
+    assert!(!text.contains(&token[4..]), "the file holds the token");
+    assert!(matches!(tokens.create(new("reader", None), at(1), |_| Ok(())), Err(TokenError::Exists { .. })));
+    tokens.revoke("reader").unwrap();
+    assert!(find_in(&tokens, &token, at(1)).is_none());
+    assert!(matches!(tokens.revoke("reader"), Err(TokenError::Unknown { .. })));
+}
+
+#[test]
+fn a_tenant_that_no_event_keeps_gets_no_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = OwnTokens::load(folder.path()).unwrap();
+    let too_long = |_: &str| Err(TenantError::TooLong { bytes: 2_000 });
+    assert!(matches!(tokens.create(new("r", None), at(0), too_long), Err(TokenError::Tenant(_))));
+    assert!(tokens.is_empty());
+}
+
+#[test]
+fn a_token_ends_at_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = OwnTokens::load(folder.path()).unwrap();
+    let token = tokens.create(new("short", Some(at(10))), at(0), |_| Ok(())).unwrap();
+    assert!(find_in(&tokens, &token, at(9)).is_some() && find_in(&tokens, &token, at(10)).is_none());
+    tokens.create(new("short", None), at(11), |_| Ok(())).unwrap();
+}
+
+#[test]
+fn a_viewer_token_ends_with_the_token_that_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = OwnTokens::load(folder.path()).unwrap();
+    tokens.create(new("maker", None), at(0), |_| Ok(())).unwrap();
+    let grant = Grant {
+        by: "maker".into(),
+        made: at(0),
+        tenant: Some("acme".into()),
+        actor: None,
+        resource: Some("invoice/7".into()),
+        expires: at(60),
+    };
+    let token = tokens.grant(&grant).unwrap();
+    let caller = find_in(&tokens, &token, at(1)).unwrap();
+    assert!(caller.is_restricted() && caller.has(Scope::Write).is_err());
+    let forged = format!("{}A", &token[..token.len() - 1]);
+    assert!(token.ends_with('A') || find_in(&tokens, &forged, at(1)).is_none());
+    assert!(find_in(&tokens, &token, at(60)).is_none(), "it has ended");
+    tokens.revoke("maker").unwrap();
+    assert!(find_in(&tokens, &token, at(1)).is_none(), "its maker was revoked");
+    tokens.create(new("maker", None), at(2), |_| Ok(())).unwrap();
+    assert!(find_in(&tokens, &token, at(3)).is_none(), "another has its maker's name");
+}

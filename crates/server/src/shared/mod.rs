@@ -1,0 +1,160 @@
+//! What this server decides together with others, in a shared store.
+//!
+//! In: a change, and the event that tells of it. Out: whether it was made. What must hold: every decision that was made in
+//! this server's name becomes one event of its trail, whatever dies in between: the store has the decision, with the id of its
+//! event, until the event is known to be on disk; and recording never waits for the store.
+
+mod holds;
+mod ledger;
+mod policy;
+mod reviews;
+mod tokens;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use trailseal_core::{Hold, Trail};
+use trailseal_event::Event;
+use trailseal_postgres::StoreError;
+use trailseal_postgres::shared::{Change, Decided, NotDecided, Shared};
+
+use crate::access::{TokenError, TokenInfo};
+use crate::config::Config;
+use crate::problem::Problem;
+use ledger::Ledger;
+
+/// What a look into the store showed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looked {
+    /// When it began.
+    pub(crate) at: Instant,
+    /// How often tokens, holds and the policy have changed.
+    pub(crate) tokens: u64,
+    pub(crate) holds: u64,
+    pub(crate) policy: u64,
+}
+
+/// Where several servers decide.
+pub(crate) struct SharedStore {
+    store: Shared,
+    ledger: Ledger,
+    is_down: AtomicBool,
+}
+
+/// The store that these settings share, to decide in the name of `trail`. It is not connected yet.
+pub(crate) fn of(config: &Config, trail: &Trail) -> Option<Arc<SharedStore>> {
+    let store = Shared::new(config.store.clone()?);
+    Some(Arc::new(SharedStore { store, ledger: Ledger::new(trail.clone()), is_down: AtomicBool::new(false) }))
+}
+
+/// The tokens in the store that these settings share; none if they share none. Blocks.
+pub(crate) fn tokens_of(config: &Config) -> Result<Vec<TokenInfo>, TokenError> {
+    let Some(url) = &config.store else { return Ok(Vec::new()) };
+    let tokens = Shared::new(url.clone()).tokens();
+    let tokens = tokens.map_err(|error| TokenError::Store(advised(&error)))?;
+    Ok(tokens.into_iter().filter_map(tokens::info_of).collect())
+}
+
+/// The legal holds in the store that these settings share; none if they share none. Blocks.
+pub(crate) fn holds_of(config: &Config) -> Result<Vec<Hold>, String> {
+    let Some(url) = &config.store else { return Ok(Vec::new()) };
+    let holds = Shared::new(url.clone()).holds().map_err(|error| advised(&error))?;
+    holds.into_iter().map(|hold| holds::hold_of(hold).map_err(|error| told(&error))).collect()
+}
+
+impl SharedStore {
+    /// Whether it can be reached; fails if it can, and can never be used as it is. Blocks.
+    pub(crate) fn check(&self) -> Result<bool, String> {
+        use trailseal_postgres::Problem::{Permission, Schema};
+        match self.store.look(self.ledger.origin()) {
+            Err(error) if matches!(error.problem(), Permission | Schema) => Err(advised(&error)),
+            Err(error) => {
+                self.unreachable(&error);
+                Ok(false)
+            }
+            Ok(_) => Ok(true),
+        }
+    }
+
+    /// Fails if it cannot be used now, and says why. Blocks.
+    pub(crate) fn reach(&self) -> Result<(), String> {
+        self.store.look(self.ledger.origin()).map(drop).map_err(|error| advised(&error))
+    }
+
+    /// Makes a change unless another one excludes it, and records `trail.` and `what` if it was made. Blocks.
+    fn decide(&self, what: &'static str, event: Event, change: &Change<'_>) -> Result<Decided, Problem> {
+        let deciding = self.ledger.begin(what, event);
+        let decided =
+            self.store.decide(deciding.decision(), change).map_err(|error| self.not_decided(&error))?;
+        if decided == Decided::Made {
+            deciding.record();
+        }
+        Ok(decided)
+    }
+
+    /// Looks what has changed, and records what was decided in this server's name and is not in its trail yet. Blocks.
+    pub(crate) fn look(&self) -> Result<Looked, Problem> {
+        let _one_at_a_time = self.ledger.lock_looks();
+        let at = Instant::now();
+        let looked = self.store.look(self.ledger.origin()).map_err(|error| self.unreachable(&error))?;
+        if self.is_down.swap(false, Ordering::Relaxed) {
+            tracing::info!("the shared store can be asked again");
+        }
+        for decision in looked.to_record {
+            if let Some(index) = self.ledger.make_sure(&decision)? {
+                self.store.note_recorded(&decision.id, index).map_err(|error| self.unreachable(&error))?;
+            }
+        }
+        self.ledger.forget_noted();
+        Ok(Looked { at, tokens: looked.tokens, holds: looked.holds, policy: looked.policy })
+    }
+
+    /// Whether it could not be reached when it was last asked.
+    pub(crate) fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Relaxed)
+    }
+
+    /// The answer while the store cannot be asked. Why goes to the log, once, since it names the store.
+    fn unreachable(&self, error: &StoreError) -> Problem {
+        if !self.is_down.swap(true, Ordering::Relaxed) {
+            tracing::warn!(error = %told(error), "the shared store cannot be asked: nothing is decided meanwhile");
+        }
+        Problem::no_store(
+            "the shared store cannot be reached, and this is decided there: nothing was changed. Try again later; events are \
+             recorded meanwhile",
+        )
+    }
+
+    /// The answer where a decision was not made, or may not have been.
+    fn not_decided(&self, error: &NotDecided) -> Problem {
+        let NotDecided::Unsure(error) = error else { return self.unreachable(error.store_error()) };
+        tracing::warn!(error = %told(error), "the shared store did not say what became of a decision");
+        Problem::no_store(
+            "the shared store cannot be reached, and its answer was lost: this may have been decided. Look again when the store \
+             can be reached; the trail then says so, too",
+        )
+    }
+}
+
+/// An error for whoever can mend it.
+fn advised(error: &StoreError) -> String {
+    let text = told(error);
+    match error.problem() {
+        trailseal_postgres::Problem::Permission => {
+            format!("{text}; whoever decides needs the role trailseal_decider, beside trailseal_writer")
+        }
+        _ => text,
+    }
+}
+
+/// An error with its causes.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

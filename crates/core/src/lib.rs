@@ -35,6 +35,7 @@ pub mod retired {
 
     pub use crate::retire::{AnnouncedList, Announcement, RetiredId, announced_since, newest_announced};
     pub use crate::segment::RetiredList;
+    pub use crate::trail::retired_id;
 }
 mod seal;
 pub mod segment;

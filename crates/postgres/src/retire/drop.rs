@@ -7,8 +7,7 @@ use trailseal_core::deliver::{Dropped, SinkError};
 use trailseal_event::{Index, Object, Value};
 
 use super::keep::ASK_WITHIN;
-use crate::connect::Connection;
-use crate::deliver::BEGIN;
+use crate::connect::{BEGIN, Connection};
 use crate::error::StoreError;
 
 const DROP_WITHIN: Duration = Duration::from_secs(120);

@@ -30,6 +30,12 @@ const CANCEL_WITHIN: Duration = Duration::from_secs(1);
 /// The oldest PostgreSQL that has what the schema needs.
 const OLDEST_SERVER: u32 = 14;
 
+/// Begins a transaction that a vanished writer cannot keep open for long, and whose commit is on the server's disk. A
+/// server that waits for its standbys as well goes on to.
+pub(crate) const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; \
+    SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3; \
+    SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
+
 /// One connection, for threads that may block. Once anything on it failed it is broken, and only good for being dropped:
 /// then the server rolls back what was begun.
 pub struct Connection {

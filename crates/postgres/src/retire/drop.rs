@@ -7,8 +7,7 @@ use trailseal_core::deliver::{Dropped, SinkError};
 use trailseal_event::{Index, Object, Value};
 
 use super::keep::ASK_WITHIN;
-use crate::connect::Connection;
-use crate::deliver::BEGIN;
+use crate::connect::{BEGIN, Connection};
 use crate::error::StoreError;
 
 const DROP_WITHIN: Duration = Duration::from_secs(120);
@@ -38,8 +37,6 @@ pub(super) struct Dropping {
     /// Partitions from which rows go one by one, and which may be empty then.
     emptied: Vec<String>,
     has_rows: bool,
-    /// Whether anything went.
-    pub(super) has_dropped: bool,
 }
 
 enum Gone {
@@ -60,7 +57,6 @@ impl Dropping {
             tries: 0,
             emptied: Vec::new(),
             has_rows: true,
-            has_dropped: false,
         }
     }
 
@@ -78,16 +74,12 @@ impl Dropping {
                 return Ok(Dropped::Waits);
             }
             self.tries = 0;
-            self.has_dropped |= outcome == "dropped";
             self.emptied.extend(partitions.pop().filter(|_| outcome != "dropped"));
             return Ok(Dropped::Some);
         }
         if self.has_rows {
             match drop_rows(connection, &self.origin, self.events.as_ref())? {
-                Gone::Rows(count) => {
-                    self.rows += count;
-                    self.has_dropped = true;
-                }
+                Gone::Rows(count) => self.rows += count,
                 Gone::All => self.has_rows = false,
                 Gone::Refused(at, what) => return Err(SinkError::Differs { at, what }),
             }

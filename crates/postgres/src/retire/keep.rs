@@ -15,8 +15,7 @@ use trailseal_core::tree::SignedLeaves;
 use trailseal_event::Index;
 use trailseal_tlog::HASH_BYTES;
 
-use crate::connect::Connection;
-use crate::deliver::BEGIN;
+use crate::connect::{BEGIN, Connection};
 use crate::error::StoreError;
 
 pub(super) const ASK_WITHIN: Duration = Duration::from_secs(30);

@@ -9,7 +9,7 @@ use trailseal_core::verify::Problem;
 use trailseal_event::Index;
 use trailseal_tlog::{HASH_BYTES, Hash, KeyRing};
 
-use super::pass::Finding;
+use super::finding::Finding;
 
 /// An index without a row that a list of the store names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

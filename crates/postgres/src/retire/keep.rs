@@ -118,8 +118,8 @@ impl Keeping {
         let outcome = keep(connection, &self.origin, open, (from, to), &hashes, ids.as_deref())?;
         let segment = open.list.first;
         match outcome {
-            Kept::Kept if to >= open.end => self.open = None,
-            Kept::Kept => open.next = to,
+            Kept::All if to >= open.end => self.open = None,
+            Kept::All => open.next = to,
             Kept::NotAnnounced => return Ok(Dropped::Waits),
             Kept::LeafDiffers(at) => {
                 let what = format!(
@@ -218,7 +218,7 @@ fn compare(
 }
 
 enum Kept {
-    Kept,
+    All,
     NotAnnounced,
     LeafDiffers(u64),
     ListDiffers,
@@ -254,7 +254,7 @@ fn keep(
         let Some(row) = rows.first() else { return Ok(Kept::Other("no answer".to_owned())) };
         let at: Option<i64> = row.try_get(1)?;
         Ok(match row.try_get(0)? {
-            "kept" => Kept::Kept,
+            "kept" => Kept::All,
             "not announced" => Kept::NotAnnounced,
             "list differs" => Kept::ListDiffers,
             "leaf differs" => Kept::LeafDiffers(at.unwrap_or(0).cast_unsigned()),

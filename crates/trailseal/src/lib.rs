@@ -71,6 +71,8 @@ pub use audit::{
     CleanupHandle, FileAuditStorage, ResourceType, RotationPolicy, StorageError, StorageFuture,
     create_audit_logger,
 };
+#[cfg(feature = "postgres")]
+pub use audit::DatabaseAuditStorage;
 pub use begun::{Beginning, Begun};
 pub use context::{InContext, RequestContext, RequestFacts, in_context};
 pub use into_event::{IntoEvent, ToEvent};

@@ -461,6 +461,19 @@ pub(crate) enum Store {
         #[arg(long, default_value = "trailseal", value_name = "NAME")]
         prefix: String,
     },
+    /// Print the SQL for views under the table names and columns of other audit logs
+    Views {
+        /// pms_audit_log, audit_logs, resync_audit_logs, audit_trail, audit_events, audit_entries [default: all but
+        /// resync_audit_logs, whose view is named audit_logs too]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Make them all in this schema [default: audit for audit_entries, public for the others]
+        #[arg(long, value_name = "NAME")]
+        schema: Option<String>,
+        /// Show ids as text rather than as uuid: found by the store's indexes, and kept where they are no UUID
+        #[arg(long)]
+        text_ids: bool,
+    },
 }
 
 #[derive(Subcommand)]

@@ -20,6 +20,7 @@ mod schema;
 mod tls;
 mod url;
 pub mod verify;
+pub mod views;
 
 pub use connect::{Connection, Lent, Pool};
 pub use deliver::{SINK_NAME, StoreSink, position_of};

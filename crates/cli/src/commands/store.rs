@@ -1,7 +1,8 @@
-//! `trailseal store`: the tables of a shared store, and the SQL for separate roles.
+//! `trailseal store`: the tables of a shared store, and the SQL for separate roles and for views.
 
 use trailseal_core::deliver::MustEnd;
-use trailseal_postgres::{StoreUrl, migrate, roles, version};
+use trailseal_postgres::views::{Ids, View};
+use trailseal_postgres::{StoreUrl, migrate, roles, version, views};
 
 use super::text::write_out;
 use crate::arguments::Store;
@@ -25,10 +26,31 @@ pub(super) fn run(settings: &Settings, command: &Store, json: bool) -> Outcome {
                      underscores, 40 at most"
                 ))
             })?;
-            let text = if json { format!("{}\n", serde_json::json!({ "sql": sql })) } else { sql };
-            write_out(None, text.as_bytes())
+            print(sql, json)
+        }
+        Store::Views { names, schema, text_ids } => {
+            let ids = if *text_ids { Ids::Text } else { Ids::Uuid };
+            let sql = views::sql(&asked_for(names)?, schema.as_deref(), ids);
+            print(sql.map_err(|error| Failure::could_not(error.to_string()))?, json)
         }
     }
+}
+
+fn print(sql: String, json: bool) -> Outcome {
+    let text = if json { format!("{}\n", serde_json::json!({ "sql": sql })) } else { sql };
+    write_out(None, text.as_bytes())
+}
+
+fn asked_for(names: &[String]) -> Outcome<Vec<View>> {
+    if names.is_empty() {
+        return Ok(View::ALL.into_iter().filter(|view| *view != View::ResyncAuditLogs).collect());
+    }
+    let known = || View::ALL.map(View::name).join(", ");
+    let view = |name: &String| {
+        View::parse(name)
+            .ok_or_else(|| Failure::could_not(format!("there is no view {name:?}: use {}", known())))
+    };
+    names.iter().map(view).collect()
 }
 
 fn migrated(url: &StoreUrl, json: bool) -> Outcome {

@@ -62,8 +62,7 @@ fn refused(server: &Server, user: &str, sql: &str) -> String {
 fn deliver(server: &Server, events: &[String]) {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("postgres://billing@127.0.0.1:{}/audit", server.port());
-    let trail: Trail =
-        delivering(dir.path(), options("example.com/views"), &StoreUrl::parse(&url).unwrap());
+    let trail: Trail = delivering(dir.path(), options("example.com/views"), &StoreUrl::parse(&url).unwrap());
     for event in events {
         trail.record(AnyEvent::Json(event.as_bytes())).unwrap();
     }
@@ -120,8 +119,12 @@ fn the_views_have_the_columns_of_the_tables_and_answer_their_sql() {
 
     // 001.
     assert_eq!(ask("SELECT id FROM pms_audit_log LIMIT 1").len(), 1);
-    assert_eq!(ask("SELECT * FROM pg_policies WHERE tablename = 'pms_audit_log' AND cmd = 'INSERT'").len(), 0);
-    let newest = format!("SELECT * FROM pms_audit_log WHERE yacht_id = '{YACHT}' ORDER BY created_at DESC LIMIT 10");
+    assert_eq!(
+        ask("SELECT * FROM pg_policies WHERE tablename = 'pms_audit_log' AND cmd = 'INSERT'").len(),
+        0
+    );
+    let newest =
+        format!("SELECT * FROM pms_audit_log WHERE yacht_id = '{YACHT}' ORDER BY created_at DESC LIMIT 10");
     assert_eq!(ask(&newest).len(), 3);
     let history = format!(
         "SELECT al.action, al.user_id, al.old_values->>'status' AS old_status, al.new_values->>'status', al.signature, \
@@ -148,18 +151,30 @@ fn the_views_have_the_columns_of_the_tables_and_answer_their_sql() {
     let (open, done) = (r#"{"status": "open"}"#, r#"{"status": "done"}"#);
     assert_eq!(told[0], ["update_work_order", "∅", "true", "192.0.2.7", open, done, "64"]);
     assert_eq!(told[1][1..4], ["Anna", "false", "∅"]);
-    let failures = "SELECT count(*), count(DISTINCT user_id) FROM audit_trail WHERE details->>'success' = 'false'";
+    let failures =
+        "SELECT count(*), count(DISTINCT user_id) FROM audit_trail WHERE details->>'success' = 'false'";
     assert_eq!(ask(failures), [["2", "1"]]);
 
     // 004: what its own code asks.
     let events = "SELECT id, event_type, user_id, action, resource_type, resource_id, result, result_error, details, ip_address \
         FROM audit_events WHERE 1=1 AND timestamp <= now() ORDER BY timestamp DESC LIMIT 100 OFFSET 0";
     let told = ask(events);
-    assert_eq!(told[0][1..], ["workflow_update", "∅", "workflow.update", "", "", "unknown", "∅", r#"["a"]"#, "∅"]);
+    assert_eq!(
+        told[0][1..],
+        ["workflow_update", "∅", "workflow.update", "", "", "unknown", "∅", r#"["a"]"#, "∅"]
+    );
     let changed = r#"{"new_value": "7", "old_value": "5", "duration_ms": 12}"#;
     assert_eq!(told[1][1..3], ["config_change", USER]);
     assert_eq!(told[1][8], changed);
-    let failed = ["authentication", "anna", "User authentication attempt", "user", "anna", "failure", "Authentication failed"];
+    let failed = [
+        "authentication",
+        "anna",
+        "User authentication attempt",
+        "user",
+        "anna",
+        "failure",
+        "Authentication failed",
+    ];
     assert_eq!(told[2][1..8], failed);
     assert_eq!(told[2][9], "∅", "what is no address is no inet");
     assert_eq!(told[4][9], "192.0.2.7");
@@ -185,7 +200,14 @@ fn nobody_sees_more_through_a_view_or_changes_anything() {
     deliver(&server, &events());
     made(&server, &FIVE, None, Ids::Uuid);
     made(&server, &FIVE, Some("plain"), Ids::Text);
-    for view in ["pms_audit_log", "audit_logs", "audit_trail", "audit_events", "audit.audit_entries", "plain.audit_logs"] {
+    for view in [
+        "pms_audit_log",
+        "audit_logs",
+        "audit_trail",
+        "audit_events",
+        "audit.audit_entries",
+        "plain.audit_logs",
+    ] {
         let count = format!("SELECT count(*) FROM {view}");
         for (user, seen) in [("support", "3"), ("newcomer", "0"), ("auditor", "5"), ("audit_owner", "5")] {
             assert_eq!(rows(&server, user, &count), [[seen]], "{user} {view}");
@@ -211,7 +233,9 @@ fn nobody_sees_more_through_a_view_or_changes_anything() {
     }
     // Ids as text are found by the store's indexes.
     let plan = |table: &str, value: &str| {
-        let explain = format!("SET LOCAL enable_seqscan = off; EXPLAIN SELECT * FROM {table} WHERE tenant_id = {value}");
+        let explain = format!(
+            "SET LOCAL enable_seqscan = off; EXPLAIN SELECT * FROM {table} WHERE tenant_id = {value}"
+        );
         rows(&server, "auditor", &format!("BEGIN; {explain}")).concat().concat()
     };
     let text = plan("plain.audit_logs", &format!("'{YACHT}'"));
@@ -235,7 +259,12 @@ fn nobody_sees_more_through_a_view_or_changes_anything() {
 #[test]
 fn what_is_there_already_is_left_alone() {
     let server = store();
-    run(&server, "audit_owner", "CREATE TABLE public.audit_logs (mine int); INSERT INTO public.audit_logs VALUES (7)").unwrap();
+    run(
+        &server,
+        "audit_owner",
+        "CREATE TABLE public.audit_logs (mine int); INSERT INTO public.audit_logs VALUES (7)",
+    )
+    .unwrap();
     run(&server, "audit_owner", "CREATE VIEW public.audit_trail AS SELECT 1 AS mine").unwrap();
     for name in [View::AuditLogs, View::AuditTrail] {
         let sql = views::sql(&[View::PmsAuditLog, name], None, Ids::Uuid).unwrap();

@@ -66,13 +66,13 @@ mod trail;
 pub mod typed;
 mod view;
 
+#[cfg(feature = "postgres")]
+pub use audit::DatabaseAuditStorage;
 pub use audit::{
     AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, AuditRetentionManager, AuditStorage,
     CleanupHandle, FileAuditStorage, ResourceType, RotationPolicy, StorageError, StorageFuture,
     create_audit_logger,
 };
-#[cfg(feature = "postgres")]
-pub use audit::DatabaseAuditStorage;
 pub use begun::{Beginning, Begun};
 pub use context::{InContext, RequestContext, RequestFacts, in_context};
 pub use into_event::{IntoEvent, ToEvent};

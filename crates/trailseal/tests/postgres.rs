@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use server::Server;
 use trailseal::postgres::StoreUrl;
 use trailseal::{
-    Ack, AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, DatabaseAuditStorage,
-    Event, HandoffPlace, Options, ResourceType, Status, StorageError, Trail,
+    Ack, AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, DatabaseAuditStorage, Event,
+    HandoffPlace, Options, ResourceType, Status, StorageError, Trail,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -178,7 +178,9 @@ async fn one_folder_has_one_store_in_a_process_and_no_error_shows_a_password() {
     let server = outside(Server::start);
     let folder = tempfile::tempdir().unwrap();
     let open = async |url: &str, options: &Options| {
-        DatabaseAuditStorage::with_options(url, folder.path(), options).await.map(|storage| storage.trail().clone())
+        DatabaseAuditStorage::with_options(url, folder.path(), options)
+            .await
+            .map(|storage| storage.trail().clone())
     };
     let first = storage(&server, &folder).await;
     assert_eq!(open(server.url_text(), &options()).await.unwrap().dir(), first.trail().dir());

@@ -136,8 +136,11 @@ const PORT: &str = "DATABASE_PORT";
 pub struct AtItsPort;
 
 impl AtItsPort {
-    pub async fn new(url: &str) -> std::result::Result<trailseal::DatabaseAuditStorage, trailseal::StorageError> {
+    pub async fn new(
+        url: &str,
+    ) -> std::result::Result<trailseal::DatabaseAuditStorage, trailseal::StorageError> {
         let port = std::env::var(PORT).unwrap();
-        trailseal::DatabaseAuditStorage::new(&url.replace("@localhost/", &format!("@localhost:{port}/"))).await
+        trailseal::DatabaseAuditStorage::new(&url.replace("@localhost/", &format!("@localhost:{port}/")))
+            .await
     }
 }

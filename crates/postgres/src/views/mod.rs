@@ -149,7 +149,10 @@ mod tests {
     fn two_views_of_one_name_are_refused_and_names_are_quoted() {
         let both = [View::AuditLogs, View::ResyncAuditLogs];
         let error = sql(&both, None, Ids::Uuid).unwrap_err().to_string();
-        assert_eq!(error, "audit_logs and resync_audit_logs are both named audit_logs: make each in a schema of its own");
+        assert_eq!(
+            error,
+            "audit_logs and resync_audit_logs are both named audit_logs: make each in a schema of its own"
+        );
         let text = sql(&[View::AuditTrail], Some("a\"b'c"), Ids::Text).unwrap();
         assert!(text.contains(r#"VIEW "a""b'c".audit_trail"#), "{text}");
         assert!(text.contains(r#"make_way(E'a"b''c', 'audit_trail')"#), "{text}");

@@ -268,7 +268,8 @@ impl Opened {
     }
 
     fn why_not_delivered(&self) -> Option<String> {
-        let delivery = self.trail.stats().deliveries.into_iter().find(|delivery| delivery.name == SINK_NAME)?;
+        let delivery =
+            self.trail.stats().deliveries.into_iter().find(|delivery| delivery.name == SINK_NAME)?;
         match delivery.state {
             DeliveryState::Running => None,
             DeliveryState::Failing { reason } | DeliveryState::Stopped { reason, .. } => Some(reason),
@@ -283,8 +284,10 @@ impl Opened {
         let is_stored = cfg!(trailseal_fault = "database_read_early")
             || self.trail.core().flush_to_store(size, STORED_WITHIN).map_err(QueryError::from)?;
         if !is_stored {
-            let why = self.why_not_delivered().unwrap_or_else(|| "delivery to the store is behind".to_owned());
-            let what = format!("what was recorded before is not in the store yet, and kept in the trail: {why}");
+            let why =
+                self.why_not_delivered().unwrap_or_else(|| "delivery to the store is behind".to_owned());
+            let what =
+                format!("what was recorded before is not in the store yet, and kept in the trail: {why}");
             return Err(StorageError::ConnectionError(what));
         }
         let mut reads = self.reads();
@@ -364,7 +367,9 @@ fn recorded(hit: &Hit) -> Result<RecordedEvent, StorageError> {
     let line = hit.exact_line();
     let recorded = crate::Event::from_line(line).map_err(|_| {
         let (origin, index) = (&hit.origin, hit.index);
-        let what = format!("the line {origin}#{index} in the store is no event: `trailseal verify --store` says more");
+        let what = format!(
+            "the line {origin}#{index} in the store is no event: `trailseal verify --store` says more"
+        );
         StorageError::DatabaseError(what)
     })?;
     Ok(RecordedEvent::of_line(hit.origin.clone(), recorded, line, None))

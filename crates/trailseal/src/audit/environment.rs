@@ -132,7 +132,10 @@ mod tests {
     #[test]
     fn what_a_variable_cannot_be_is_said() {
         let said = |variables: &[(&str, &str)]| create(variables).err().unwrap().to_string();
-        assert_eq!(said(&[("AUDIT_STORAGE", "tape")]), r#"AUDIT_STORAGE cannot be "tape": use file or database"#);
+        assert_eq!(
+            said(&[("AUDIT_STORAGE", "tape")]),
+            r#"AUDIT_STORAGE cannot be "tape": use file or database"#
+        );
         assert!(said(&[("AUDIT_STORAGE", "database")]).contains("set AUDIT_DATABASE_URL"));
         let odd = [("AUDIT_STORAGE", "database"), ("AUDIT_DATABASE_URL", "mysql://me:s3cr3t@db/x")];
         assert!(!said(&odd).contains("s3cr3t"));

@@ -13,6 +13,7 @@ pub mod columns;
 mod connect;
 mod deliver;
 mod error;
+pub mod foreign;
 mod moment;
 mod read;
 pub mod roles;

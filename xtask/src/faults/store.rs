@@ -129,6 +129,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-postgres", "--lib", "verify::retired_tests"],
     },
     Fault {
+        name: "store_lists_read_twice",
+        what: "the lists that explain missing rows of the shared store need not be those that are compared with events",
+        tests: &["-p", "trailseal-cli", "--test", "store_retirement", "tampers"],
+    },
+    Fault {
         name: "store_retired_list_unchecked",
         what: "a list in the shared store explains missing rows although it is not the one that was announced",
         tests: &["-p", "trailseal-postgres", "--lib", "verify::retired_tests"],

@@ -3,7 +3,7 @@
 use trailseal_event::Value;
 
 use super::python::{self, Was};
-use super::{HashReport, sha256_hex, text_at};
+use super::report::{HashReport, sha256_hex, text_at};
 
 /// How many records each recipe fits.
 #[derive(Debug, Default)]

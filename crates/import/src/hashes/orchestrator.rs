@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use trailseal_event::{Timestamp, Value};
 
-use super::{HashReport, sha256_hex, text_at};
+use super::report::{HashReport, sha256_hex, text_at};
 
 /// Links are followed up to so many whose predecessor did not come yet.
 const OPEN_MAX: usize = 100_000;

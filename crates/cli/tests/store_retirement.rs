@@ -387,6 +387,32 @@ fn whoever_tampers_with_what_is_kept_is_found() {
             ("store_differs", None, "was changed or added"),
         ),
         (
+            "lists that are others when they are read again",
+            format!(
+                "UPDATE trailseal.retired_leaves SET leaves = substring(leaves FOR 32) || {leaf_of_stays} || substring(leaves FROM 33) \
+                 WHERE segment = 0; DELETE FROM trailseal.events WHERE idx = {stays}; \
+                 ALTER TABLE trailseal.retired_lists RENAME TO genuine; \
+                 CREATE FUNCTION trailseal.look() RETURNS integer LANGUAGE plpgsql AS $$ DECLARE looks integer := \
+                 coalesce(nullif(current_setting('x.looks', true), ''), '0')::integer + 1; \
+                 BEGIN PERFORM set_config('x.looks', looks::text, false); RETURN looks; END $$; \
+                 CREATE VIEW trailseal.retired_lists AS SELECT origin, segment, bytes, event, \
+                 CASE WHEN segment = 0 AND looks > (SELECT count(DISTINCT segment) FROM trailseal.genuine) + 1 THEN {longer} \
+                 ELSE list END AS list FROM trailseal.genuine, (SELECT trailseal.look() AS looks OFFSET 0) AS look"
+            ),
+            ("missing", Some(gone), ""),
+        ),
+        (
+            "the genuine list moved to a segment that none can be, and a longer one in its place",
+            format!(
+                "UPDATE trailseal.retired_leaves SET leaves = substring(leaves FOR 32) || {leaf_of_stays} || substring(leaves FROM 33) \
+                 WHERE segment = 0; INSERT INTO trailseal.retired_lists SELECT origin, -1, bytes, event, list FROM trailseal.retired_lists \
+                 WHERE segment = 0; UPDATE trailseal.retired_lists SET list = {longer} WHERE segment = 0; \
+                 DELETE FROM trailseal.events WHERE idx = {stays}; \
+                 DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET enable_sort = off', current_database()); END $$"
+            ),
+            ("missing", Some(gone), ""),
+        ),
+        (
             "ids changed",
             "UPDATE trailseal.retired_ids SET entries = set_byte(entries, 3, get_byte(entries, 3) # 1) WHERE segment = 0".to_owned(),
             ("store_differs", Some(0), "ids that are kept"),

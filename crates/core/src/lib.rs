@@ -33,8 +33,9 @@ mod retire;
 pub mod retired {
     //! What sealed events announce as retired: for stores that drop the same, and for whoever verifies these.
 
-    pub use crate::retire::{AnnouncedList, Announcement, RetiredId, announced_since, has_announced};
+    pub use crate::retire::{AnnouncedList, Announcement, RetiredId, announced_since, newest_announced};
     pub use crate::segment::RetiredList;
+    pub use crate::trail::retired_id;
 }
 mod seal;
 pub mod segment;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::event::{BadLine, Event, Recorded};
 use crate::index::Index;
 use crate::line::{effective_time, parse_front};
-use crate::personal::{PersonalKeys, reveal};
+use crate::personal::{PersonalKeys, reveal, reveal_elsewhere};
 use crate::timestamp::Timestamp;
 
 /// An event that matches.
@@ -40,6 +40,12 @@ impl Hit {
     /// Its line as a reader sees it: personal values in plain with their keys, and as a word without.
     pub fn shown(&self, keys: Option<&dyn PersonalKeys>) -> Cow<'_, [u8]> {
         reveal(&self.line, keys)
+    }
+
+    /// The same for an event of another trail, whose keys may be held elsewhere: there its personal values are a word, and can still be
+    /// erased.
+    pub fn shown_elsewhere(&self, keys: &dyn PersonalKeys) -> Cow<'_, [u8]> {
+        reveal_elsewhere(&self.line, keys)
     }
 
     /// The event on the line as [`shown`](Hit::shown).

@@ -3,6 +3,7 @@
 //! Nothing here or above relies on the state of a session, so a pooler may hand each transaction to another connection:
 //! no `SET` but `SET LOCAL`, no named statement that outlives its transaction, no session lock.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,8 +22,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// All of connecting takes at most so long, with however many hosts.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 
+/// So often is looked at once whether a connection has ended: to see that something came, to read it, and to end.
+const LOOKS: usize = 4;
+
+/// A server that is told to give up has so long to hear it.
+const CANCEL_WITHIN: Duration = Duration::from_secs(1);
+
 /// The oldest PostgreSQL that has what the schema needs.
 const OLDEST_SERVER: u32 = 14;
+
+/// Begins a transaction that a vanished writer cannot keep open for long, and whose commit is on the server's disk. A
+/// server that waits for its standbys as well goes on to.
+pub(crate) const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; \
+    SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3; \
+    SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// One connection, for threads that may block. Once anything on it failed it is broken, and only good for being dropped:
 /// then the server rolls back what was begun.
@@ -30,6 +43,7 @@ pub struct Connection {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     client: Client,
+    tls: Option<Tls>,
     store: String,
     must_end: MustEnd,
     is_broken: bool,
@@ -60,7 +74,7 @@ impl StoreUrl {
             tokio_postgres::config::SslMode::Disable => None,
             _ => Some(Tls::new(self)?),
         };
-        let connecting = open(&self.config, tls, &ended);
+        let connecting = open(&self.config, tls.clone(), &ended);
         let connected = runtime.block_on(until(within, must_end, connecting));
         let doing = "connect to";
         let (client, server) = match connected {
@@ -77,6 +91,7 @@ impl StoreUrl {
         let connection = Connection {
             runtime: Some(runtime),
             client,
+            tls,
             store,
             must_end: must_end.clone(),
             is_broken: false,
@@ -162,6 +177,31 @@ impl Connection {
         }
     }
 
+    /// Asks the server to give up what it does for this connection, which would otherwise go on until it sees that nobody listens.
+    /// If it cannot be reached, it will see that.
+    fn cancel(&self) {
+        let Some(runtime) = &self.runtime else { return };
+        let token = self.client.cancel_token();
+        let cancelling = async {
+            match &self.tls {
+                Some(tls) => token.cancel_query(tls.clone()).await,
+                None => token.cancel_query(NoTls).await,
+            }
+        };
+        let _ = runtime.block_on(async { tokio::time::timeout(CANCEL_WITHIN, cancelling).await });
+    }
+
+    /// Sees what came while it was not used, such as the server's end.
+    fn look(&self) {
+        let Some(runtime) = &self.runtime else { return };
+        runtime.block_on(async {
+            // Each lets the runtime look for what has come, and then whoever waits for that run.
+            for _ in 0..LOOKS {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
     /// Whether it must be dropped.
     pub fn is_broken(&self) -> bool {
         self.is_broken || self.client.is_closed()
@@ -230,9 +270,17 @@ async fn until<T>(within: Duration, must_end: &MustEnd, work: impl Future<Output
     }
 }
 
+/// A connection that a pool need not keep is closed when it was not used for so long.
+const IDLE_WITHIN: Duration = Duration::from_secs(300);
+
+/// What is waited for if all connections are in use.
+const GET: &str = "get a free connection to";
+
 /// A few connections for many threads that read.
 pub struct Pool {
     url: StoreUrl,
+    /// So many stay open, however long nobody uses them.
+    kept: usize,
     max: usize,
     state: Mutex<PoolState>,
     returned: Condvar,
@@ -240,15 +288,56 @@ pub struct Pool {
 
 #[derive(Default)]
 struct PoolState {
-    idle: Vec<Connection>,
+    /// With the time when each was given back; the last one is lent first.
+    idle: VecDeque<(Connection, Instant)>,
     /// Idle or lent.
     open: usize,
+}
+
+impl PoolState {
+    fn trim(&mut self, kept: usize) {
+        while self.open > kept && self.idle.front().is_some_and(|(_, since)| since.elapsed() >= IDLE_WITHIN) {
+            self.idle.pop_front();
+            self.open -= 1;
+        }
+    }
 }
 
 impl Pool {
     /// At most `max` connections, made when they are needed.
     pub fn new(url: StoreUrl, max: usize) -> Pool {
-        Pool { url, max: max.max(1), state: Mutex::default(), returned: Condvar::new() }
+        Pool::keeping(url, max, max)
+    }
+
+    /// The same; those beyond `kept` are closed when they were idle for five minutes.
+    pub fn keeping(url: StoreUrl, kept: usize, max: usize) -> Pool {
+        Pool { url, kept, max: max.max(1), state: Mutex::default(), returned: Condvar::new() }
+    }
+
+    /// Opens the connections that it keeps, rather than when they are needed.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    pub fn fill(&self) -> Result<(), StoreError> {
+        // Held together, or each would be the same one.
+        let mut lent = Vec::new();
+        while lent.len() < self.kept.min(self.max) {
+            match self.get(Duration::ZERO, &MustEnd::default()) {
+                // All are in use, so they are open.
+                Err(StoreError::TimedOut { doing: GET, .. }) => break,
+                other => lent.push(other?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the connections that nobody uses: they may have ended without anybody seeing it, as after a restart of the server.
+    pub fn forget_idle(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = std::mem::take(&mut state.idle);
+        state.open -= idle.len();
+        drop(state);
+        self.returned.notify_all();
     }
 
     /// The store that it leads to.
@@ -256,16 +345,18 @@ impl Pool {
         &self.url
     }
 
-    /// Lends a connection; dropping the loan gives it back.
+    /// Lends a connection; dropping the loan gives it back. All waits for it, and on it, end when `must_end` is set.
     ///
     /// # Errors
     /// When none gets free in time, or none can be made.
-    pub fn get(&self, within: Duration) -> Result<Lent<'_>, StoreError> {
+    pub fn get(&self, within: Duration, must_end: &MustEnd) -> Result<Lent<'_>, StoreError> {
         let end = Instant::now() + within;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            while let Some(connection) = state.idle.pop() {
+            while let Some((mut connection, _)) = state.idle.pop_back() {
+                connection.look();
                 if !connection.is_broken() {
+                    connection.must_end = must_end.clone();
                     return Ok(Lent { pool: self, connection: Some(connection) });
                 }
                 state.open -= 1;
@@ -275,16 +366,21 @@ impl Pool {
                 break;
             }
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let store = self.url.shown().to_owned();
-                return Err(StoreError::TimedOut { doing: "get a free connection to", store, within });
+            let store = || self.url.shown().to_owned();
+            if must_end.is_set() {
+                return Err(StoreError::Ended { doing: GET, store: store() });
             }
-            (state, _) = self.returned.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            if left.is_zero() {
+                return Err(StoreError::TimedOut { doing: GET, store: store(), within });
+            }
+            let wait = left.min(LOOK_EVERY);
+            (state, _) = self.returned.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
         }
         drop(state);
         // Takes its place in the pool back, if no connection comes of it.
         let mut lent = Lent { pool: self, connection: None };
-        lent.connection = Some(self.url.connect(&MustEnd::default())?);
+        let left = end.saturating_duration_since(Instant::now()).min(CONNECT_WITHIN);
+        lent.connection = Some(self.url.connect_within(left, must_end)?);
         Ok(lent)
     }
 }
@@ -307,7 +403,15 @@ impl Lent<'_> {
         work: impl AsyncFnOnce(&mut Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, StoreError> {
         match &mut self.connection {
-            Some(connection) => connection.run(doing, within, work),
+            Some(connection) => {
+                let done = connection.run(doing, within, work);
+                if matches!(done, Err(StoreError::Ended { .. } | StoreError::TimedOut { .. }))
+                    && !cfg!(trailseal_fault = "store_search_not_cancelled")
+                {
+                    connection.cancel();
+                }
+                done
+            }
             None => Err(StoreError::Ended { doing, store: self.pool.url.shown().to_owned() }),
         }
     }
@@ -318,9 +422,10 @@ impl Drop for Lent<'_> {
         let connection = self.connection.take().filter(|connection| !connection.is_broken());
         let mut state = self.pool.state.lock().unwrap_or_else(PoisonError::into_inner);
         match connection {
-            Some(connection) => state.idle.push(connection),
+            Some(connection) => state.idle.push_back((connection, Instant::now())),
             None => state.open -= 1,
         }
+        state.trim(self.pool.kept);
         drop(state);
         self.pool.returned.notify_one();
     }

@@ -14,6 +14,7 @@ pub mod columns;
 mod connect;
 mod deliver;
 mod error;
+pub mod foreign;
 mod moment;
 pub mod outbox;
 mod read;
@@ -24,6 +25,7 @@ pub mod shared;
 mod tls;
 mod url;
 pub mod verify;
+pub mod views;
 
 pub use abandoned::{AbandonedSlots, AbandonedTimes};
 pub use connect::{Connection, Lent, Pool};
@@ -31,7 +33,7 @@ pub use deliver::{SINK_NAME, StoreSink, position_of};
 pub use error::{Problem, Refusal, StoreError};
 pub use read::{
     Arrived, PAGE_BYTES_MAX, Reader, RetiredEvent, StoreCursor, StoreCursorError, StorePage, StorePosition,
-    StorePositionError, StoredOrigin,
+    StorePositionError, StoredOrigin, StoredTrail,
 };
 pub use retire::{RetiredOrigin, retire};
 pub use schema::{VERSION, check_readable, migrate, version};

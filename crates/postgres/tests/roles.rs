@@ -329,6 +329,11 @@ fn gaps_in_the_guard_are_named() {
     }
 }
 
+fn partitions(server: &Server) -> Vec<String> {
+    let list = "SELECT DISTINCT partition FROM trailseal.extents";
+    rows(server, "auditor", list).into_iter().flatten().collect()
+}
+
 /// A clock that the test sets.
 #[derive(Clone, Default)]
 struct Set(Arc<AtomicI64>);
@@ -443,7 +448,17 @@ fn writers_keep_what_is_retired_and_only_whoever_retires_drops_it() {
         );
         rows(&server, "billing", &sql)[0][0].clone()
     };
+    // Nor does it help to hide the row from the table that says where rows are.
+    let extents = rows(&server, "billing", "SELECT partition, first_idx, last_idx FROM trailseal.extents");
+    run(&server, "billing", "UPDATE trailseal.extents SET first_idx = -1, last_idx = -1").unwrap();
     assert_eq!(forged(hash), "leaf differs");
+    for extent in &extents {
+        let [partition, first, last] = &extent[..] else { panic!() };
+        let sql = format!(
+            "UPDATE trailseal.extents SET first_idx = {first}, last_idx = {last} WHERE partition = '{partition}'"
+        );
+        run(&server, "billing", &sql).unwrap();
+    }
     assert_eq!(forged(&format!("decode('{leaf}', 'hex')")), "kept");
 
     // Whoever retires drops what a key that it was given has signed.
@@ -458,6 +473,29 @@ fn writers_keep_what_is_retired_and_only_whoever_retires_drops_it() {
                 .unwrap();
         (retired[0].events, retired[0].left.clone().unwrap_or_default())
     };
+    // A second row with the index of the genuine event, for a list that is none.
+    run(
+        &server,
+        "billing",
+        &format!(
+            "INSERT INTO {part} (origin, idx, recorded, time, action, system, leaf, line) SELECT '{ORIGIN}', {by}, now(), now(), 'x', \
+             false, 'x', convert_to(format('{{\"v\":1,\"index\":{by},\"recorded\":\"0\",\"system\":true,\
+             \"action\":\"trail.retired\",\"details\":{{\"segments\":[{{\"first\":1,\"bytes\":4,\"sha256\":\"%s\"}}]}}}}', \
+             encode(sha256(convert_to(E'0 9\\n', 'UTF8')), 'hex')), 'UTF8')",
+            by = retained.retired_by[0]
+        ),
+    )
+    .unwrap();
+    let second = format!(
+        "SELECT outcome FROM trailseal.keep_retired('{ORIGIN}', 1, 4, {}, convert_to(E'0 9\\n', 'UTF8'), 0, 9, decode(repeat('00', 288), \
+         'hex'), NULL)",
+        retained.retired_by[0]
+    );
+    assert_eq!(rows(&server, "billing", &second), [["not announced"]]);
+    for name in partitions(&server) {
+        let sql = format!("SELECT trailseal.drop_retired_partition('{name}', '{{\"{ORIGIN}\":[]}}')");
+        assert_eq!(rows(&server, "archivist", &sql), [["kept"]]);
+    }
     let (events, left) = retire(&other);
     assert!(events == 0 && left.contains("no given key has signed"), "{left}");
     assert_eq!(count(), before);
@@ -469,6 +507,8 @@ fn writers_keep_what_is_retired_and_only_whoever_retires_drops_it() {
         [["1"]],
         "forged"
     );
+    // No writer fills the store with partitions.
+    assert_eq!(refused(&server, "billing", "SELECT trailseal.make_partition('2999-01-01')"), "22008");
     // The forged list is found, and what it names is still there.
     let options = StoreVerifyOptions { public_keys: vec![key], ..StoreVerifyOptions::default() };
     let verdicts = verify_store(&mut as_user(&server, "auditor"), &options).unwrap();

@@ -63,8 +63,8 @@ pub struct Config {
     pub socket: bool,
     /// Limits for health.
     pub health: HealthLimits,
-    /// The store that it shares with other servers: tokens, legal holds, reviews and the policy that was set at run time are
-    /// decided there.
+    /// The store that it shares with other servers: events are searched there, rather than in the folder, and tokens, legal
+    /// holds, reviews and the policy that was set at run time are decided there. Its owner delivers the trail to it.
     #[cfg(feature = "postgres")]
     pub store: Option<trailseal_postgres::StoreUrl>,
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! connection (listen/) ─> router (routes/) ─> who asks (access/) ─┬─> record/ ─> Trail::record_all
-//!                                                                 ├─> read/   ─> searches.rs ─> Search, Reader
+//!                                                                 ├─> read/   ─> view/ ─> the folder, or a shared store
 //!                                                                 ├─> reviews/, admin/ ─> the trail's own events
 //!                                                                 └─> health/, pages/
 //! ```
@@ -28,6 +28,7 @@ mod metrics;
 mod own_events;
 mod owner;
 mod pages;
+mod patience;
 mod policies;
 mod problem;
 mod query;
@@ -41,6 +42,7 @@ mod server;
 #[cfg_attr(not(feature = "postgres"), path = "shared_absent.rs")]
 mod shared;
 mod stopping;
+mod view;
 
 pub use access::{NewToken, Scope, TokenError, TokenInfo};
 pub use config::{Config, HealthLimits, RetentionConfig, SecondPerson, TlsFiles};

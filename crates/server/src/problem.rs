@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 use trailseal_core::file::is_shortage;
 use trailseal_index::SearchError;
 
+const NO_STORE: &str = "store-unavailable";
+
 /// An error response. Boxed, so that success responses stay small.
 #[derive(Debug)]
 pub(crate) struct Problem(Box<Members>);
@@ -59,9 +61,9 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "refused", detail).retry_after(1)
     }
 
-    /// What is decided in a shared store cannot be, or be told, since that does not answer.
+    /// What is read or decided in a shared store cannot be, or be told, since that does not answer.
     pub(crate) fn no_store(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", detail).retry_after(2)
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, NO_STORE, detail).retry_after(2)
     }
 
     /// An error that the caller cannot fix. Its cause goes to the log; a response could reveal paths.
@@ -96,6 +98,11 @@ impl Problem {
     /// Whether it says that there is no room, rather than that the request is wrong.
     pub(crate) fn is_refused(&self) -> bool {
         self.0.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// Whether it is [`no_store`](Problem::no_store).
+    pub(crate) fn is_of_the_store(&self) -> bool {
+        self.0.kind == NO_STORE
     }
 
     /// Adds a member.

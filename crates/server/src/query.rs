@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use axum::http::Uri;
 use trailseal_event::Timestamp;
 use trailseal_event::filter::Filter;
-use trailseal_index::{By, Cursor, First, Order};
+use trailseal_index::{By, First, Order};
 
 use crate::access::Caller;
 use crate::problem::Problem;
+use crate::view::{Cursor, View};
 
 /// The parameter that has a part of a value. It is what somebody is still typing, perhaps of a person's name, and is not
 /// recorded.
@@ -132,10 +133,10 @@ impl Query {
     }
 
     /// Where to continue, in the requested order.
-    pub(crate) fn cursor(&self, order: Order) -> Result<Option<Cursor>, Problem> {
+    pub(crate) fn cursor(&self, order: Order, view: &View) -> Result<Option<Cursor>, Problem> {
         let Some(text) = self.one("cursor")? else { return Ok(None) };
         let wrong = |detail: &str| Problem::bad_request("query", detail).with("field", "cursor");
-        let cursor: Cursor = text.parse().map_err(|_| wrong("cursor is not one of this server's cursors"))?;
+        let cursor = view.cursor(text).ok_or_else(|| wrong("cursor is not one of this server's cursors"))?;
         if cursor.order() == order {
             return Ok(Some(cursor));
         }

@@ -10,6 +10,8 @@ import { number } from "./prefs.js";
 
 // How often a proof is requested automatically while the event is not sealed yet.
 const TRIES_MAX = 5;
+// Not "not yet": the event is in a shared store, and its trail is at the server that wrote it.
+const ELSEWHERE = "urn:trailseal:problem:elsewhere";
 const NAMES = {
   form: "The proof can be read",
   path: "The line is in the tree",
@@ -53,6 +55,11 @@ async function checkInto(element, source, signal, again, tries) {
     const { path, query } = eventPath(source.reference, "/proof");
     const response = await ask(path, { query, accept: "text/plain, */*;q=0.5", signal, also: [409] });
     if (response.status === 409) {
+      const problem = await response.json().catch(() => null);
+      if (problem?.type === ELSEWHERE) {
+        show(element, "unchecked", "warning", "Its proof is at another server", problem.detail, []);
+        return;
+      }
       show(element, "waiting", "clock", "Not sealed yet", "The next checkpoint covers it, usually within a second.", [
         checkButton("Check again", again),
       ]);

@@ -219,7 +219,9 @@ async function compareWithKept(checkpoint, kept, tiles, signal) {
     await checkGrowth(older, checkpoint, fetchTile);
   } catch (problem) {
     // This token may not read tiles: then the growth cannot be shown, and the page says so.
-    if ([401, 403, 404].includes(problem.status))
+    if (problem.status === 404)
+      return `It was not compared with the ${number(kept.size)} events seen ${ago(new Date(kept.seen))}: this server has no tiles of this trail.`;
+    if ([401, 403].includes(problem.status))
       return `It was not compared with the ${number(kept.size)} events seen ${ago(new Date(kept.seen))}: this token may not read tiles.`;
     throw problem;
   }

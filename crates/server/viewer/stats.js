@@ -37,7 +37,7 @@ const LABELS = {
   "counted.durable_bytes": "Bytes made durable",
 };
 // Shown elsewhere, or by the page as a whole.
-const ELSEWHERE = new Set(["origin", "health", "sinks"]);
+const ELSEWHERE = new Set(["origin", "health", "sinks", "reading"]);
 // Any of these is worth a look.
 const LOSSES = new Set(["failed", "counted.refused", "counted.unconfirmed"]);
 
@@ -180,7 +180,7 @@ class HealthPage {
           "section",
           {},
           h("h2", { class: "group" }, "Delivery"),
-          h("div", { class: "trail-list" }, stats.sinks.map(sinkRow)),
+          h("div", { class: "trail-list" }, stats.sinks.map(sinkRow), searchRow(stats.reading)),
         ),
     );
     fill(
@@ -267,6 +267,19 @@ function sinkRow(sink) {
   );
 }
 
+// Only a shared store can be out of reach.
+function searchRow(reading) {
+  if (reading?.from !== "store") return null;
+  return h(
+    "div",
+    { class: "trail-row", "data-testid": "reading" },
+    h("b", {}, "Searches"),
+    h("span", {}, "answered from the shared store"),
+    h("span", { class: `chip health-${reading.state === "running" ? "good" : "warning"}` }, value(reading.state ?? "")),
+    reading.reason && h("p", { class: "reason" }, value(reading.reason)),
+  );
+}
+
 function originRow(origin) {
   const { size, sealed } = origin;
   const behind = origin.lag?.events ?? 0;
@@ -276,7 +289,7 @@ function originRow(origin) {
     h("b", { class: "mono" }, value(origin.origin ?? "")),
     Number.isFinite(size) && h("span", {}, `${number(size)} events, including its own`),
     Number.isFinite(sealed) && h("span", {}, `${number(sealed)} sealed`),
-    behind > 0 && h("span", { class: "quiet" }, `${number(behind)} not indexed yet`),
+    behind > 0 && h("span", { class: "quiet" }, `${number(behind)} ${Number.isFinite(origin.stored) ? "not in the store yet" : "not indexed yet"}`),
     h("a", { href: "?view=seal" }, "Show its seal"),
   );
 }

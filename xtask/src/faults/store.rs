@@ -14,9 +14,19 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-postgres", "--test", "reading"],
     },
     Fault {
+        name: "database_read_early",
+        what: "a database storage reads the store before it has what the process recorded",
+        tests: &["-p", "trailseal", "--features", "postgres", "--test", "postgres", "recorded_before"],
+    },
+    Fault {
         name: "store_page_gets_nowhere",
         what: "a page of the shared store that has no time may end where it began",
         tests: &["-p", "trailseal-postgres", "--test", "reading", "gets_on"],
+    },
+    Fault {
+        name: "store_search_not_cancelled",
+        what: "a search in the shared store that nobody waits for goes on in the database",
+        tests: &["-p", "trailseal-cli", "--test", "serve_store", "ends_in_the_database"],
     },
     Fault {
         name: "store_tail_passes_unread",
@@ -117,6 +127,11 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "store_retired_unsigned",
         what: "an event that no trusted key has signed explains missing rows of the shared store",
         tests: &["-p", "trailseal-postgres", "--lib", "verify::retired_tests"],
+    },
+    Fault {
+        name: "store_lists_read_twice",
+        what: "the lists that explain missing rows of the shared store need not be those that are compared with events",
+        tests: &["-p", "trailseal-cli", "--test", "store_retirement", "tampers"],
     },
     Fault {
         name: "store_retired_list_unchecked",

@@ -156,8 +156,8 @@ pub(super) const SETTINGS: [Setting; 62] = [
         default: "",
         allowed: "a URL such as postgres://USER@HOST/DATABASE",
         about: "The shared store on PostgreSQL: `serve`, `record` and `import` deliver every event to it, exactly once, and \
-            level `store` waits for it rather than for the index. With `--store` another one can be named. See \
-            [store.md](store.md).",
+            level `store` waits for it rather than for the index. `serve` answers searches from it. With `--store` another one \
+            can be named. See [store.md](store.md).",
     },
     Setting {
         name: "store.password",

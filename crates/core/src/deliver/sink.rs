@@ -79,9 +79,15 @@ pub enum Dropped {
     Waits,
 }
 
-/// Says whether a delivery must end, because nobody waits for it any more. Clones say the same.
+/// Says whether a delivery, or other work with a store, must end, because nobody waits for it any more. Clones say the same.
 #[derive(Clone, Debug, Default)]
 pub struct MustEnd(Arc<AtomicBool>);
+
+impl From<Arc<AtomicBool>> for MustEnd {
+    fn from(given_up: Arc<AtomicBool>) -> Self {
+        MustEnd(given_up)
+    }
+}
 
 impl MustEnd {
     /// Whether it must. When that changes, the delivery's thread is unparked.

@@ -13,7 +13,6 @@ use sha2::{Digest as _, Sha256};
 use trailseal_event::Index;
 
 use crate::file::{AppendFile, Files, ReadFile};
-use crate::trail::retired_id;
 
 const ENTRY: usize = 28;
 
@@ -31,11 +30,6 @@ impl RetiredId {
         hash.copy_from_slice(&Sha256::digest(id.as_bytes())[..16]);
         with_tenant.copy_from_slice(&key.to_le_bytes()[..8]);
         RetiredId { id: hash, with_tenant }
-    }
-
-    /// By what the id of a retired event is found: one of this tenant's, or, where that does not matter, of any.
-    pub fn of(id: &str, tenant: Option<&str>) -> Self {
-        retired_id(id, tenant)
     }
 
     /// What the entries of events with this id begin with, of whichever tenant.

@@ -29,4 +29,4 @@ pub(crate) use ids::{RetiredIds, find_in, parse_ids_name};
 pub use journal::is_retiring;
 pub(crate) use journal::{Journal, announced_by};
 pub(crate) use rewrite::RewriteError;
-pub use told::{announced_since, has_announced};
+pub use told::{announced_since, newest_announced};

@@ -16,12 +16,12 @@ use crate::segment::read_list;
 /// A segment of less than 2^32 lines has no more.
 const IDS_BYTES_MAX: u64 = 28 << 32;
 
-/// Whether any event of a trail has announced a retirement that was carried out.
+/// The newest event that has announced a retirement that was carried out, or is being; `None` if there is none.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub fn has_announced(folder: &Folder) -> io::Result<bool> {
-    Ok(!announced_by(folder)?.is_empty())
+pub fn newest_announced(folder: &Folder) -> io::Result<Option<Index>> {
+    Ok(announced_by(folder)?.last().copied())
 }
 
 /// What the events from `from` on announce whose retirement was carried out, in order. They are sealed, and signed by a key of

@@ -112,8 +112,8 @@ impl Lines {
     }
 }
 
-/// By what the id of a retired event is looked up: of this tenant, or of any.
-pub(crate) fn retired_id(id: &str, tenant: Option<&str>) -> RetiredId {
+/// By what the id of a retired event is found: one of this tenant's, or, where that does not matter, of any.
+pub fn retired_id(id: &str, tenant: Option<&str>) -> RetiredId {
     RetiredId::new(id, Ids::key(tenant, id))
 }
 

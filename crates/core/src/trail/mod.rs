@@ -63,7 +63,7 @@ pub use close::Closed;
 pub use erase::{EraseError, Erased, WouldErase};
 pub use error::{CloseError, OpenError, RecordError};
 pub use flush::{FlushError, SealError};
-pub(crate) use ids::retired_id;
+pub use ids::retired_id;
 pub use in_force::RuleCounts;
 pub use inner::Trail;
 pub use keys_in::PersonalKeysIn;

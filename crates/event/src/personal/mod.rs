@@ -17,7 +17,7 @@ mod token;
 mod told;
 
 pub use key::{Key, KeyName, NoKeyName, Place, SubjectKey, SubjectKeys};
-pub use reveal::{ERASED, PersonalKeys, SeveralKeys, UNREADABLE, reveal, tokens};
+pub use reveal::{ERASED, PersonalKeys, SeveralKeys, UNREADABLE, reveal, reveal_elsewhere, tokens};
 pub(crate) use reveal::{Seen, blank, open, reveal_with};
 pub use rule::{PERSONAL_FIELDS_MAX, PersonalRule};
 pub(crate) use rule::{USUAL, USUAL_SUBJECT, check_field, check_subject};

@@ -47,6 +47,14 @@ pub fn reveal<'a>(line: &'a [u8], keys: Option<&dyn PersonalKeys>) -> Cow<'a, [u
     })
 }
 
+/// The same for a line of another trail: what its own keys seal, which are not among `keys`, is `"erasable"`.
+pub fn reveal_elsewhere<'a>(line: &'a [u8], keys: &dyn PersonalKeys) -> Cow<'a, [u8]> {
+    reveal_with(line, |token, place| match keys.key(token.key) {
+        Key::Elsewhere => Seen::Word(ERASABLE),
+        _ => open(keys, token, place),
+    })
+}
+
 /// Calls `visit` for each token of a line, with the JSON Pointer of its field.
 pub fn tokens(line: &[u8], mut visit: impl FnMut(&Token<'_>, &str)) {
     reveal_with(line, |token, place| {
@@ -277,6 +285,14 @@ mod tests {
         assert_eq!(shown(&held, None), word("\"erasable\""));
         assert_eq!(shown(&held, Some(&Held(Key::Erased))), word("\"erased\""));
         assert_eq!(shown(&held, Some(&Held(Key::Missing))), word("\"unreadable\""));
+        assert_eq!(shown(&held, Some(&Held(Key::Elsewhere))), word("\"unreadable\""));
+        // Of another trail, only what its own keys seal can still be erased there.
+        let elsewhere =
+            |key| String::from_utf8(reveal_elsewhere(held.as_bytes(), &Held(key)).into_owned()).unwrap();
+        assert_eq!(elsewhere(Key::Elsewhere), word("\"erasable\""));
+        assert_eq!(elsewhere(Key::Missing), word("\"unreadable\""));
+        assert_eq!(elsewhere(Key::Erased), word("\"erased\""));
+        assert_eq!(elsewhere(Key::Kept(key())), shown(&held, Some(&Held(Key::Kept(key())))));
     }
 
     #[test]

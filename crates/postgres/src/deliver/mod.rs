@@ -24,7 +24,7 @@ use trailseal_core::deliver::{
 use trailseal_event::{Index, TIMESTAMP_BYTES, Timestamp};
 use trailseal_tlog::Hash;
 
-use crate::connect::Connection;
+use crate::connect::{BEGIN, Connection};
 use crate::error::StoreError;
 use crate::moment::Moment;
 use crate::retire::Retirement;
@@ -48,12 +48,6 @@ const ASK_EVERY: Duration = Duration::from_secs(15);
 
 /// And the partitions of the next months are made so often.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(6 * 3_600);
-
-/// Begins a transaction that a vanished writer cannot keep open for long, and whose commit is on the server's disk. A
-/// server that waits for its standbys as well goes on to.
-pub(crate) const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; \
-    SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3; \
-    SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
 const SELECT_CURSOR: &str = "SELECT next, leaf FROM trailseal.cursors WHERE origin = $1 FOR UPDATE";
 
@@ -334,8 +328,7 @@ impl Sink for StoreSink {
         // One of them may be gone.
         self.partitions.clear();
         match dropped {
-            // It knows only what was announced when it began.
-            Dropped::All if retirement.has_worked() => Ok(Dropped::Some),
+            Dropped::All if retirement.is_outdated(trail)? => Ok(Dropped::Some),
             Dropped::All => Ok(Dropped::All),
             dropped => {
                 self.retirement = Some(retirement);

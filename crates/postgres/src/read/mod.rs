@@ -5,6 +5,7 @@
 //! never leaves out a match, and each line is judged by its bytes, by the filter itself, so that a filter means the same
 //! here and there. One page is one transaction, which sees the store at one moment.
 
+mod checkpoints;
 mod condition;
 mod extent;
 mod fetch;
@@ -25,10 +26,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, Error};
+use trailseal_core::deliver::MustEnd;
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_event::mask::MaskKey;
 use trailseal_event::{Hit, Index, Order};
 
+pub use checkpoints::StoredTrail;
 use place::Place;
 pub use place::{StoreCursor, StoreCursorError};
 pub use position::{StorePosition, StorePositionError};
@@ -39,6 +42,7 @@ use walk::{Found, Walk};
 
 use crate::connect::Pool;
 use crate::error::StoreError;
+use crate::schema;
 
 /// A page with a budget ends at this many bytes of lines, whatever its limit.
 pub const PAGE_BYTES_MAX: usize = 2 << 20;
@@ -72,12 +76,13 @@ pub struct Reader {
     /// Hash what filters ask for as masking does.
     keys: Vec<MaskKey>,
     within: Duration,
+    must_end: MustEnd,
 }
 
 impl Reader {
     /// Reads through these connections.
     pub fn new(pool: Arc<Pool>) -> Reader {
-        Reader { pool, keys: Vec::new(), within: WITHIN }
+        Reader { pool, keys: Vec::new(), within: WITHIN, must_end: MustEnd::default() }
     }
 
     /// From now on, values that masking replaced by their hash with one of these keys are found too.
@@ -85,6 +90,12 @@ impl Reader {
     pub fn with_mask_keys(mut self, keys: Vec<MaskKey>) -> Reader {
         self.keys = keys;
         self
+    }
+
+    /// The same reader for somebody who may stop waiting: when `must_end` is set, what it does ends soon, here and at the server.
+    #[must_use]
+    pub fn until(&self, must_end: &MustEnd) -> Reader {
+        Reader { must_end: must_end.clone(), ..self.clone() }
     }
 
     /// From now on, what has no budget ends with [`StoreError::WorkLimit`] if it takes longer than this: a count, a summary,
@@ -195,6 +206,43 @@ impl Reader {
         self.run(self.within, async |client| walk::origins(client).await)
     }
 
+    /// The trails that have been delivered, by name, each with its newest checkpoint here.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn trails(&self) -> Result<Vec<StoredTrail>, StoreError> {
+        self.run(self.within, async |client| checkpoints::trails(client).await)
+    }
+
+    /// The newest checkpoint of a trail, as a signed note.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn newest_checkpoint(&self, origin: &str) -> Result<Option<String>, StoreError> {
+        if origin.contains('\0') {
+            return Ok(None);
+        }
+        self.run(self.within, async |client| checkpoints::newest(client, origin).await)
+    }
+
+    /// # Errors
+    /// Unless the store can be reached, and this program knows its schema.
+    pub fn check_readable(&self) -> Result<(), StoreError> {
+        self.check_readable_within(CONNECTION_WITHIN, &self.must_end)
+    }
+
+    /// # Errors
+    /// Unless it is there and answers within this time.
+    pub fn answers_within(&self, within: Duration) -> Result<(), StoreError> {
+        self.check_readable_within(within, &MustEnd::default())
+    }
+
+    fn check_readable_within(&self, within: Duration, must_end: &MustEnd) -> Result<(), StoreError> {
+        let mut lent = self.pool.get(within, must_end)?;
+        let found = lent.run("ask for the schema of", within, async |client| schema::found(client).await)?;
+        schema::readable(found, self.pool.url().shown())
+    }
+
     fn walk(
         &self,
         filter: &Filter,
@@ -220,7 +268,7 @@ impl Reader {
         within: Duration,
         work: impl AsyncFnOnce(&Client) -> Result<T, Error>,
     ) -> Result<T, StoreError> {
-        let mut lent = self.pool.get(CONNECTION_WITHIN)?;
+        let mut lent = self.pool.get(CONNECTION_WITHIN, &self.must_end)?;
         // The server must not go on when nobody waits any more. Compiling a plan takes longer than running it.
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL jit = off",

@@ -1,7 +1,7 @@
 //! What a store says about events that are gone: as a trail does, which event retired them.
 
 use tokio_postgres::types::Type;
-use trailseal_core::retired::RetiredId;
+use trailseal_core::retired::retired_id;
 use trailseal_event::Index;
 
 use super::Reader;
@@ -40,7 +40,7 @@ impl Reader {
     /// # Errors
     /// When the store cannot be read.
     pub fn retired_by_id(&self, id: &str, tenant: Option<&str>) -> Result<Vec<RetiredEvent>, StoreError> {
-        let wanted = RetiredId::of(id, tenant);
+        let wanted = retired_id(id, tenant);
         let from = wanted.prefix().to_vec();
         let to = [&from[..], &[0xff; 13]].concat();
         let found = self.run(self.within, async |client| {

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 use trailseal_core::deliver::{Dropped, SinkError};
-use trailseal_event::{Index, Object, Value};
+use trailseal_event::Index;
 
 use super::keep::ASK_WITHIN;
-use crate::connect::Connection;
-use crate::deliver::BEGIN;
+use crate::connect::{BEGIN, Connection};
 use crate::error::StoreError;
 
 const DROP_WITHIN: Duration = Duration::from_secs(120);
@@ -23,13 +22,13 @@ const PARTITIONS: &str = "SELECT trailseal.retiring_partitions($1)";
 
 const DROP_PARTITION: &str = "SELECT trailseal.drop_retired_partition($1, $2::text::jsonb)";
 
-const DROP: &str = "SELECT outcome, segment, at, rows FROM trailseal.drop_retired($1, $2)";
+const DROP: &str = "SELECT outcome, segment, at, rows FROM trailseal.drop_retired($1, $2::text::jsonb)";
 
 /// What is still to go of one origin.
 pub(super) struct Dropping {
     origin: String,
-    /// Of this origin, only what these events announce; without any, whatever events do.
-    events: Option<Vec<i64>>,
+    /// Only what these lists name, as an object of arrays by origin; without it, whatever events announce.
+    trusted: Option<String>,
     /// How many rows went one by one.
     pub(super) rows: u64,
     /// The partitions that may go as a whole; `None` before the store was asked.
@@ -38,8 +37,6 @@ pub(super) struct Dropping {
     /// Partitions from which rows go one by one, and which may be empty then.
     emptied: Vec<String>,
     has_rows: bool,
-    /// Whether anything went.
-    pub(super) has_dropped: bool,
 }
 
 enum Gone {
@@ -51,22 +48,21 @@ enum Gone {
 }
 
 impl Dropping {
-    pub(super) fn new(origin: &str, events: Option<Vec<i64>>) -> Dropping {
+    pub(super) fn new(origin: &str, trusted: Option<String>) -> Dropping {
         Dropping {
             origin: origin.to_owned(),
-            events,
+            trusted,
             rows: 0,
             partitions: None,
             tries: 0,
             emptied: Vec::new(),
             has_rows: true,
-            has_dropped: false,
         }
     }
 
     /// Drops some more.
     pub(super) fn step(&mut self, connection: &mut Connection) -> Result<Dropped, SinkError> {
-        let trusted = self.trusted();
+        let trusted = self.trusted.clone();
         let Some(partitions) = &mut self.partitions else {
             self.partitions = Some(partitions(connection, &self.origin)?);
             return Ok(Dropped::Some);
@@ -78,16 +74,12 @@ impl Dropping {
                 return Ok(Dropped::Waits);
             }
             self.tries = 0;
-            self.has_dropped |= outcome == "dropped";
             self.emptied.extend(partitions.pop().filter(|_| outcome != "dropped"));
             return Ok(Dropped::Some);
         }
         if self.has_rows {
-            match drop_rows(connection, &self.origin, self.events.as_ref())? {
-                Gone::Rows(count) => {
-                    self.rows += count;
-                    self.has_dropped = true;
-                }
+            match drop_rows(connection, &self.origin, trusted.as_deref())? {
+                Gone::Rows(count) => self.rows += count,
                 Gone::All => self.has_rows = false,
                 Gone::Refused(at, what) => return Err(SinkError::Differs { at, what }),
             }
@@ -100,14 +92,6 @@ impl Dropping {
             }
             None => Ok(Dropped::All),
         }
-    }
-
-    /// As an object of arrays by origin.
-    fn trusted(&self) -> Option<String> {
-        let events = self.events.as_ref()?.iter().map(|event| Value::from(*event)).collect();
-        let mut by_origin = Object::default();
-        by_origin.insert(self.origin.as_str(), Value::Array(events));
-        Some(by_origin.to_string())
     }
 }
 
@@ -129,14 +113,10 @@ fn drop_partition(
     })
 }
 
-fn drop_rows(
-    connection: &mut Connection,
-    origin: &str,
-    events: Option<&Vec<i64>>,
-) -> Result<Gone, StoreError> {
+fn drop_rows(connection: &mut Connection, origin: &str, trusted: Option<&str>) -> Result<Gone, StoreError> {
     connection.run("drop retired events in", DROP_WITHIN, async |client| {
         client.batch_execute(BEGIN).await?;
-        let rows = client.query_typed(DROP, &[(&origin, Type::TEXT), (&events, Type::INT8_ARRAY)]).await?;
+        let rows = client.query_typed(DROP, &[(&origin, Type::TEXT), (&trusted, Type::TEXT)]).await?;
         client.batch_execute("COMMIT").await?;
         let Some(row) = rows.first() else { return Ok(Gone::All) };
         let (segment, at): (Option<i64>, Option<i64>) = (row.try_get(1)?, row.try_get(2)?);

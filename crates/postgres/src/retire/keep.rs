@@ -15,8 +15,7 @@ use trailseal_core::tree::SignedLeaves;
 use trailseal_event::Index;
 use trailseal_tlog::HASH_BYTES;
 
-use crate::connect::Connection;
-use crate::deliver::BEGIN;
+use crate::connect::{BEGIN, Connection};
 use crate::error::StoreError;
 
 pub(super) const ASK_WITHIN: Duration = Duration::from_secs(30);
@@ -26,13 +25,15 @@ const KEEP_WITHIN: Duration = Duration::from_secs(120);
 /// So many hashes go into one step: as many rows go in one, later.
 const STEP: usize = 8_192;
 
-/// The newest event of which anything is kept: of all before it, everything is.
-const NEWEST: &str = "SELECT coalesce(max(event), 0) FROM trailseal.retired_lists WHERE origin = $1";
-
-/// How far the parts are that events from one on have announced.
+/// How far each part is kept, and whether its rows are still to go.
 const PARTS: &str = "SELECT segment, bytes, (SELECT max(to_idx) FROM trailseal.retired_leaves AS hashes \
-    WHERE (hashes.origin, hashes.segment, hashes.bytes) = (part.origin, part.segment, part.bytes)) \
-    FROM trailseal.retired_lists AS part WHERE origin = $1 AND event >= $2";
+    WHERE (hashes.origin, hashes.segment, hashes.bytes) = (part.origin, part.segment, part.bytes)), \
+    EXISTS (SELECT FROM trailseal.retiring AS work \
+        WHERE (work.origin, work.segment, work.bytes) = (part.origin, part.segment, part.bytes)) \
+    FROM trailseal.retired_lists AS part WHERE origin = $1";
+
+const LEAVES: &str = "SELECT from_idx, to_idx, leaves FROM trailseal.retired_leaves \
+    WHERE origin = $1 AND segment = $2 AND bytes = $3 ORDER BY from_idx";
 
 const KNOWN: &str = "SELECT coalesce(max(bytes), 0) FROM trailseal.retired_lists WHERE origin = $1 AND segment = $2 AND bytes < $3";
 
@@ -41,9 +42,17 @@ const KEEP: &str = "SELECT outcome, at FROM trailseal.keep_retired($1, $2, $3, $
 /// The lists of a trail that the store does not have yet, or not all hashes of.
 pub(super) struct Keeping {
     origin: String,
-    /// In the order of the events that announce them, each with the index up to which its hashes are kept.
-    parts: VecDeque<(Index, AnnouncedList, Option<u64>)>,
+    /// In the order of the events that announce them.
+    parts: VecDeque<Part>,
     open: Option<Open>,
+}
+
+struct Part {
+    event: Index,
+    list: AnnouncedList,
+    /// Up to which index its hashes are kept, if any are.
+    up_to: Option<u64>,
+    has_rows: bool,
 }
 
 /// The part that is being kept.
@@ -64,21 +73,20 @@ impl Keeping {
         trail: &Folder,
     ) -> Result<Keeping, SinkError> {
         let origin = origin.to_owned();
-        let (newest, kept) = connection.run("ask for retired events in", ASK_WITHIN, async |client| {
-            let rows = client.query_typed(NEWEST, &[(&origin, Type::TEXT)]).await?;
-            let newest: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
-            let mut kept: BTreeMap<(i64, i64), Option<i64>> = BTreeMap::new();
-            for row in client.query_typed(PARTS, &[(&origin, Type::TEXT), (&newest, Type::INT8)]).await? {
-                kept.insert((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?);
+        let kept = connection.run("ask for retired events in", ASK_WITHIN, async |client| {
+            let mut kept: BTreeMap<(i64, i64), (Option<i64>, bool)> = BTreeMap::new();
+            for row in client.query_typed(PARTS, &[(&origin, Type::TEXT)]).await? {
+                kept.insert((row.try_get(0)?, row.try_get(1)?), (row.try_get(2)?, row.try_get(3)?));
             }
-            Ok((newest, kept))
+            Ok(kept)
         })?;
         let mut parts = VecDeque::new();
-        for announcement in announced_since(trail, Index::new(newest.cast_unsigned()))? {
+        for announcement in announced_since(trail, Index::new(0))? {
             for list in announcement.lists {
                 let key = (list.first.get().cast_signed(), list.bytes.cast_signed());
-                let up_to = kept.get(&key).copied().flatten().map(i64::cast_unsigned);
-                parts.push_back((announcement.index, list, up_to));
+                let (up_to, has_rows) = kept.get(&key).copied().unwrap_or_default();
+                let up_to = up_to.map(i64::cast_unsigned);
+                parts.push_back(Part { event: announcement.index, list, up_to, has_rows });
             }
         }
         Ok(Keeping { origin, parts, open: None })
@@ -139,7 +147,7 @@ impl Keeping {
     /// leaves its lines: `trailseal verify` names it.
     fn open_next(&mut self, connection: &mut Connection, trail: &Folder) -> Result<(), SinkError> {
         while self.open.is_none() {
-            let Some((event, list, up_to)) = self.parts.pop_front() else { break };
+            let Some(Part { event, list, up_to, has_rows }) = self.parts.pop_front() else { break };
             let Some(whole) = list.load(trail)? else { continue };
             let known = known_bytes(connection, &self.origin, &list)?;
             let part = whole.get(known as usize..).unwrap_or_default().to_vec();
@@ -147,6 +155,10 @@ impl Keeping {
             let Some(first) = ranges.ranges().map(|range| range.start).min() else { continue };
             let end = ranges.ranges().map(|range| range.end).max().unwrap_or(first);
             let next = up_to.unwrap_or(first);
+            // What is there may not be what this trail has kept: anybody who delivers could have been first.
+            if up_to.is_some() && (next < end || has_rows) {
+                compare(connection, &self.origin, trail, event, &list, &ranges)?;
+            }
             if next < end {
                 self.open = Some(Open { event, list, part, ranges, next, end });
             }
@@ -164,6 +176,45 @@ fn known_bytes(connection: &mut Connection, origin: &str, list: &AnnouncedList) 
         let rows = client.query_typed(KNOWN, &parameters).await?;
         rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0)).map(i64::cast_unsigned)
     })
+}
+
+/// Compares the leaf hashes that are kept of a part with those of the trail's tree.
+fn compare(
+    connection: &mut Connection,
+    origin: &str,
+    trail: &Folder,
+    event: Index,
+    list: &AnnouncedList,
+    ranges: &RetiredList,
+) -> Result<(), SinkError> {
+    let (segment, bytes) = (list.first.get().cast_signed(), list.bytes.cast_signed());
+    let kept = connection.run("read leaf hashes in", KEEP_WITHIN, async |client| {
+        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+            [(&origin, Type::TEXT), (&segment, Type::INT8), (&bytes, Type::INT8)];
+        let mut kept: Vec<(i64, i64, Vec<u8>)> = Vec::new();
+        for row in client.query_typed(LEAVES, &parameters).await? {
+            kept.push((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        }
+        Ok(kept)
+    })?;
+    let mut leaves = SignedLeaves::new(trail, event.get() + 1);
+    for (from, to, hashes) in kept {
+        let (from, to) = (from.cast_unsigned(), to.cast_unsigned());
+        let (mut at, mut hashes) = (from, hashes.as_chunks::<HASH_BYTES>().0.iter());
+        for range in ranges.ranges() {
+            for index in range.start.max(at)..range.end.min(to) {
+                at = index + 1;
+                if leaves.get(index)?.map(|leaf| leaf.0).as_ref() != hashes.next() {
+                    let what = format!(
+                        "the leaf hash that the store keeps of retired event {index} is not the trail's: somebody else kept \
+                         it; run `trailseal verify --store`"
+                    );
+                    return Err(SinkError::Differs { at: Index::new(index), what });
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 enum Kept {

@@ -15,9 +15,12 @@ mod others;
 
 pub use others::{RetiredOrigin, retire};
 
+use std::io;
+
 use trailseal_core::Folder;
 use trailseal_core::deliver::{Dropped, SinkError};
-use trailseal_core::retired::has_announced;
+use trailseal_core::retired::newest_announced;
+use trailseal_event::Index;
 
 use crate::connect::Connection;
 use crate::error::StoreError;
@@ -26,8 +29,9 @@ use keep::Keeping;
 
 /// How far a trail's retirement has come in a store, on one connection.
 pub(crate) struct Retirement {
+    /// The newest event that announced anything when it began.
+    newest: Index,
     keeping: Keeping,
-    has_kept: bool,
     /// `None` if the role may not.
     dropping: Option<Dropping>,
 }
@@ -39,29 +43,21 @@ impl Retirement {
         origin: &str,
         trail: &Folder,
     ) -> Result<Option<Retirement>, SinkError> {
-        if !has_announced(trail)? || cfg!(trailseal_fault = "store_keeps_retired") {
-            return Ok(None);
-        }
+        let newest = newest_announced(trail)?.filter(|_| !cfg!(trailseal_fault = "store_keeps_retired"));
+        let Some(newest) = newest else { return Ok(None) };
         let may = Rights::of(connection)?;
         if !may.keep {
             return Ok(None);
         }
         let keeping = Keeping::begin(connection, origin, trail)?;
-        Ok(Some(Retirement {
-            keeping,
-            has_kept: false,
-            dropping: may.drop.then(|| Dropping::new(origin, None)),
-        }))
+        Ok(Some(Retirement { newest, keeping, dropping: may.drop.then(|| Dropping::new(origin, None)) }))
     }
 
     /// Does one step.
     pub(crate) fn step(&mut self, connection: &mut Connection, trail: &Folder) -> Result<Dropped, SinkError> {
         match self.keeping.step(connection, trail)? {
             Dropped::All => {}
-            some => {
-                self.has_kept = true;
-                return Ok(some);
-            }
+            some => return Ok(some),
         }
         match &mut self.dropping {
             Some(dropping) => dropping.step(connection),
@@ -69,9 +65,9 @@ impl Retirement {
         }
     }
 
-    /// Whether it has done anything. Then the trail may have retired more since it began.
-    pub(crate) fn has_worked(&self) -> bool {
-        self.has_kept || self.dropping.as_ref().is_some_and(|dropping| dropping.has_dropped)
+    /// Whether the trail has retired more since it began.
+    pub(crate) fn is_outdated(&self, trail: &Folder) -> io::Result<bool> {
+        Ok(newest_announced(trail)? != Some(self.newest))
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::types::Type;
 use trailseal_core::deliver::{Dropped, SinkError};
-use trailseal_core::retired::Announcement;
+use trailseal_core::retired::{AnnouncedList, Announcement};
+use trailseal_event::{Object, Value};
 use trailseal_tlog::{KeyRing, Origin, SignedNote, VerifyingKey};
 
 use super::drop::Dropping;
@@ -49,22 +50,31 @@ pub fn retire(connection: &mut Connection, keys: &[VerifyingKey]) -> Result<Vec<
         let rows = client.query_typed(ORIGINS, &[]).await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     })?;
-    origins.into_iter().map(|origin| of_origin(connection, origin, keys)).collect()
+    // A partition may hold events of several trails.
+    let (mut trusted, mut unsigned) = (Object::default(), Vec::new());
+    for origin in &origins {
+        let (lists, others) = announced(connection, origin, keys)?;
+        trusted.insert(origin.as_str(), Value::Array(lists.into_iter().map(Value::from).collect()));
+        unsigned.push(others.first().copied());
+    }
+    let trusted = trusted.to_string();
+    let each = origins.into_iter().zip(unsigned);
+    each.map(|(origin, unsigned)| of_origin(connection, origin, &trusted, unsigned)).collect()
 }
 
 fn of_origin(
     connection: &mut Connection,
     origin: String,
-    keys: &[VerifyingKey],
+    trusted: &str,
+    unsigned: Option<i64>,
 ) -> Result<RetiredOrigin, StoreError> {
-    let (trusted, others) = announced(connection, &origin, keys)?;
-    let mut left = others.first().map(|event| {
+    let mut left = unsigned.map(|event| {
         format!(
             "no given key has signed what event {event} says is retired: give --public-key of this trail, and if it is not \
              signed by it, run `trailseal verify --store`"
         )
     });
-    let mut dropping = Dropping::new(&origin, Some(trusted));
+    let mut dropping = Dropping::new(&origin, Some(trusted.to_owned()));
     let end = Instant::now() + WAIT_WITHIN;
     loop {
         match dropping.step(connection) {
@@ -95,23 +105,25 @@ fn of_origin(
     Ok(RetiredOrigin { origin, events: dropping.rows, left })
 }
 
-/// The events that announce what is still to go: those that a given key has signed, and the others.
+/// What is still to go of an origin: the lists that events announce which a given key has signed, as the functions of the schema
+/// name them, and the events that none has.
 fn announced(
     connection: &mut Connection,
     origin: &str,
     keys: &[VerifyingKey],
-) -> Result<(Vec<i64>, Vec<i64>), StoreError> {
-    let (notes, lines) = connection.run("read what retires events in", ASK_WITHIN, async |client| {
+) -> Result<(Vec<String>, Vec<i64>), StoreError> {
+    let (notes, events) = connection.run("read what retires events in", ASK_WITHIN, async |client| {
         let of_origin = [(&origin as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT)];
         let rows = client.query_typed(NOTES, &of_origin).await?;
         let notes = rows.iter().map(|row| row.try_get::<_, Vec<u8>>(0)).collect::<Result<Vec<_>, _>>()?;
-        let mut lines: Vec<(i64, Option<Vec<u8>>)> = Vec::new();
+        let mut events: Vec<(i64, Vec<Vec<u8>>)> = Vec::new();
         for row in client.query_typed(EVENTS, &of_origin).await? {
             let event: i64 = row.try_get(0)?;
             let rows = client.query_typed(LINE, &[(&origin, Type::TEXT), (&event, Type::INT8)]).await?;
-            lines.push((event, rows.first().map_or(Ok(None), |row| row.try_get(0))?));
+            let lines = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<_>, _>>()?;
+            events.push((event, lines));
         }
-        Ok((notes, lines))
+        Ok((notes, events))
     })?;
     let Ok(name) = Origin::new(origin) else { return Ok((Vec::new(), Vec::new())) };
     let mut ring = KeyRing::new(name, keys);
@@ -121,12 +133,22 @@ fn announced(
             let _ = ring.learn(&note);
         }
     }
-    let is_signed = |(event, line): &(i64, Option<Vec<u8>>)| {
-        let read = line.as_ref().and_then(|line| Announcement::read(line, Some(&ring)));
-        read.is_some_and(|announcement| announcement.index.get().cast_signed() == *event)
-            || cfg!(trailseal_fault = "store_retires_unsigned")
-    };
-    let (signed, others): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_signed);
-    let events = |lines: Vec<(i64, Option<Vec<u8>>)>| lines.into_iter().map(|(event, _)| event).collect();
-    Ok((events(signed), events(others)))
+    let ring = Some(&ring).filter(|_| !cfg!(trailseal_fault = "store_retires_unsigned"));
+    let (mut lists, mut unsigned) = (Vec::new(), Vec::new());
+    for (event, lines) in events {
+        let signed = lines.iter().find_map(|line| {
+            Announcement::read(line, ring).filter(|it| it.index.get().cast_signed() == event)
+        });
+        match signed {
+            Some(announcement) => lists.extend(announcement.lists.iter().map(named)),
+            None => unsigned.push(event),
+        }
+    }
+    Ok((lists, unsigned))
+}
+
+/// As `is_trusted` of the schema has it.
+fn named(list: &AnnouncedList) -> String {
+    let sha256: String = list.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}:{}:{sha256}", list.first, list.bytes)
 }

@@ -34,7 +34,7 @@ GRANT SELECT, INSERT ON trailseal.checkpoints TO {prefix}_writer;
 GRANT SELECT ON trailseal.migrations TO {prefix}_writer;
 GRANT EXECUTE ON FUNCTION trailseal.make_partition(timestamptz) TO {prefix}_writer;
 -- They keep the lists of what their trails have retired, and the leaf hashes of it. That removes nothing.
-GRANT SELECT ON trailseal.retired_lists, trailseal.retired_leaves TO {prefix}_writer;
+GRANT SELECT ON trailseal.retired_lists, trailseal.retired_leaves, trailseal.retiring TO {prefix}_writer;
 GRANT EXECUTE ON FUNCTION trailseal.keep_retired(text, bigint, bigint, bigint, bytea, bigint, bigint, bytea, bytea) TO {prefix}_writer;
 DO $$
 DECLARE
@@ -66,7 +66,7 @@ CREATE POLICY {prefix}_all ON trailseal.events FOR SELECT TO {prefix}_auditor US
 -- `trailseal verify --store` then reports its events as missing; trailseal.dropped says who did it.
 GRANT SELECT ON trailseal.extents, trailseal.dropped, trailseal.migrations, trailseal.checkpoints, trailseal.retiring,
     trailseal.retired_lists TO {prefix}_retirer;
-GRANT EXECUTE ON FUNCTION trailseal.drop_partition(text), trailseal.drop_retired(text, bigint[]),
+GRANT EXECUTE ON FUNCTION trailseal.drop_partition(text), trailseal.drop_retired(text, jsonb),
     trailseal.retiring_partitions(text), trailseal.drop_retired_partition(text, jsonb),
     trailseal.retiring_line(text, bigint) TO {prefix}_retirer;
 

@@ -116,25 +116,56 @@ LANGUAGE sql STABLE AS $$
     WHERE origin = of_origin AND segment = of_segment AND bytes <= up_to
 $$;
 
--- Whether an event `trail.retired` of the trail's own, which a checkpoint covers, names this list of a segment.
-CREATE FUNCTION trailseal.is_announced(of_origin text, of_segment bigint, of_event bigint, whole bytea) RETURNS boolean
+-- What an event `trail.retired` of the trail's own, which a checkpoint covers, says of this list of a segment; NULL if there is no
+-- such event, or more than one row claims to be it. Without a look at the signature.
+CREATE FUNCTION trailseal.announced(of_origin text, of_segment bigint, of_event bigint, of_bytes bigint, whole bytea) RETURNS json
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    row_count bigint;
     text_of_line text;
+    found json;
 BEGIN
-    SELECT convert_from(line, 'UTF8') INTO text_of_line FROM trailseal.events
-        WHERE origin = of_origin AND idx = of_event LIMIT 1;
-    IF text_of_line IS NULL
-        OR text_of_line !~ format('^\{"v":1,"index":%s,"recorded":"[^"]*","system":true,', of_event)
-        OR text_of_line::json ->> 'action' IS DISTINCT FROM 'trail.retired'
-        OR NOT EXISTS (SELECT FROM trailseal.checkpoints WHERE origin = of_origin AND size > of_event) THEN
-        RETURN false;
+    SELECT count(*), min(convert_from(line, 'UTF8')) FILTER (WHERE system AND action = 'trail.retired')
+        INTO row_count, text_of_line FROM trailseal.events WHERE origin = of_origin AND idx = of_event;
+    IF row_count <> 1 OR text_of_line IS NULL OR octet_length(whole) <> of_bytes THEN
+        RETURN NULL;
     END IF;
-    PERFORM FROM json_array_elements(text_of_line::json #> '{details,segments}') AS named
-        WHERE (named ->> 'first')::bigint = of_segment
-          AND (named ->> 'bytes')::bigint = octet_length(whole)
-          AND named ->> 'sha256' = encode(sha256(whole), 'hex');
-    RETURN FOUND;
+    IF text_of_line !~ format('^\{"v":1,"index":%s,"recorded":"[^"]*","system":true,', of_event)
+        OR NOT EXISTS (SELECT FROM trailseal.checkpoints WHERE origin = of_origin AND size > of_event) THEN
+        RETURN NULL;
+    END IF;
+    SELECT named INTO found FROM json_array_elements(text_of_line::json #> '{details,segments}') AS named
+        WHERE text_of_line::json ->> 'action' = 'trail.retired'
+          AND (named ->> 'first')::bigint = of_segment
+          AND (named ->> 'bytes')::bigint = of_bytes
+          AND named ->> 'sha256' = encode(sha256(whole), 'hex') LIMIT 1;
+    RETURN found;
+END $$;
+
+-- By what a caller who has checked signatures names a list that it trusts: an array of these for each origin, in an object.
+CREATE FUNCTION trailseal.is_trusted(trusted jsonb, of_origin text, of_segment bigint, whole bytea) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT trusted IS NULL
+        OR coalesce(trusted -> of_origin ? format('%s:%s:%s', of_segment, octet_length(whole), encode(sha256(whole), 'hex')), false)
+$$;
+
+-- The partitions that have rows of an origin between two indexes. The table of extents is not asked: writers may change it.
+CREATE FUNCTION trailseal.partitions_with(of_origin text, first_index bigint, last_index bigint) RETURNS SETOF text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    part text;
+    lowest bigint;
+    highest bigint;
+BEGIN
+    FOR part IN SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+        WHERE inhparent = 'trailseal.events'::regclass
+    LOOP
+        EXECUTE format('SELECT min(idx), max(idx) FROM trailseal.%I WHERE origin = $1', part)
+            INTO lowest, highest USING of_origin;
+        IF lowest <= last_index AND highest >= first_index THEN
+            RETURN NEXT part;
+        END IF;
+    END LOOP;
 END $$;
 
 -- The first of these rows that does not have the leaf hash that it must have; NULL if there is none. Rows that are gone have none.
@@ -145,9 +176,7 @@ DECLARE
     other bigint;
     first_other bigint;
 BEGIN
-    FOR part IN SELECT partition FROM trailseal.extents WHERE origin = of_origin
-        AND first_idx <= indexes[array_upper(indexes, 1)] AND last_idx >= indexes[1]
-    LOOP
+    FOR part IN SELECT trailseal.partitions_with(of_origin, indexes[1], indexes[array_upper(indexes, 1)]) LOOP
         EXECUTE format('SELECT min(event.idx) FROM trailseal.%I AS event JOIN unnest($2, $3) AS kept (idx, leaf) USING (idx) '
             'WHERE event.origin = $1 AND event.idx = ANY ($2) AND event.leaf <> kept.leaf', part)
             INTO other USING of_origin, indexes, leaves;
@@ -158,7 +187,8 @@ END $$;
 
 -- Keeps a part of a list, and leaf hashes of it: those of the indexes from one on to before another; with the last of them the ids,
 -- if there are any. Nothing goes. What became of it: `kept`; `not announced`, as long as the event or a checkpoint that covers it is not here; `not next`, if other hashes come
--- before; `list differs`, if the store keeps another part of that place; `leaf differs`, if the row of index `at` has another.
+-- before; `list differs`, if the store keeps another part of that place; `leaf differs`, if the row of index `at` has another;
+-- `ids differ`, if they are not those that the event names.
 CREATE FUNCTION trailseal.keep_retired(
     of_origin text, of_segment bigint, of_bytes bigint, of_event bigint, part bytea, from_index bigint, to_index bigint,
     hashes bytea, ids bytea, OUT outcome text, OUT at bigint)
@@ -167,6 +197,7 @@ DECLARE
     indexes bigint[];
     there bytea;
     next_index bigint;
+    named json;
 BEGIN
     -- One at a time, and not while rows are added.
     PERFORM FROM trailseal.cursors WHERE origin = of_origin FOR UPDATE;
@@ -176,9 +207,14 @@ BEGIN
         outcome := 'list differs';
         RETURN;
     END IF;
-    IF NOT trailseal.is_announced(of_origin, of_segment, of_event,
-        trailseal.list_up_to(of_origin, of_segment, of_bytes - octet_length(part)) || part) THEN
+    named := trailseal.announced(of_origin, of_segment, of_event, of_bytes,
+        trailseal.list_up_to(of_origin, of_segment, of_bytes - octet_length(part)) || part);
+    IF named IS NULL THEN
         outcome := 'not announced';
+        RETURN;
+    END IF;
+    IF encode(sha256(ids), 'hex') <> coalesce(named ->> 'ids_sha256', '') THEN
+        outcome := 'ids differ';
         RETURN;
     END IF;
     SELECT coalesce((SELECT max(to_idx) FROM trailseal.retired_leaves
@@ -213,9 +249,9 @@ END $$;
 -- Drops the next rows of an origin whose leaf hashes are kept, and says how many. What became of it: `dropped`; `all`, if there is
 -- nothing more to drop; `not announced`, if no event names the list of `segment` as the store has it; `leaf differs`, if the row of
 -- index `at` is not the one whose leaf hash is kept. Then nothing went.
--- Only what certain events announce goes, if they are given.
+-- If trusted lists are given, only what these name goes.
 CREATE FUNCTION trailseal.drop_retired(
-    of_origin text, of_events bigint[], OUT outcome text, OUT segment bigint, OUT at bigint, OUT rows bigint)
+    of_origin text, trusted jsonb, OUT outcome text, OUT segment bigint, OUT at bigint, OUT rows bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -230,8 +266,11 @@ BEGIN
     rows := 0;
     -- Rows, extents and this change together.
     PERFORM FROM trailseal.cursors WHERE origin = of_origin FOR UPDATE;
-    SELECT todo.* INTO work FROM trailseal.retiring AS todo JOIN trailseal.retired_lists USING (origin, segment, bytes)
-        WHERE origin = of_origin AND (of_events IS NULL OR event = ANY (of_events)) ORDER BY segment, bytes LIMIT 1;
+    SELECT todo.* INTO work FROM trailseal.retiring AS todo
+        WHERE origin = of_origin AND CASE
+            WHEN trusted IS NULL THEN true
+            ELSE trailseal.is_trusted(trusted, origin, segment, trailseal.list_up_to(origin, segment, bytes)) END
+        ORDER BY segment, bytes LIMIT 1;
     IF NOT FOUND THEN
         outcome := 'all';
         RETURN;
@@ -239,8 +278,9 @@ BEGIN
     drop_retired.segment := work.segment;
     SELECT * INTO part FROM trailseal.retired_lists AS list
         WHERE list.origin = of_origin AND list.segment = work.segment AND list.bytes = work.bytes;
-    IF NOT FOUND OR NOT trailseal.is_announced(of_origin, work.segment, part.event,
-        trailseal.list_up_to(of_origin, work.segment, work.bytes)) THEN
+    -- Whoever names trusted lists has read the event itself.
+    IF NOT FOUND OR trusted IS NULL AND trailseal.announced(of_origin, work.segment, part.event, work.bytes,
+        trailseal.list_up_to(of_origin, work.segment, work.bytes)) IS NULL THEN
         outcome := 'not announced';
         RETURN;
     END IF;
@@ -264,10 +304,10 @@ BEGIN
     END IF;
     INSERT INTO trailseal.retiring_now
         VALUES (pg_current_xact_id(), of_origin, indexes[1], indexes[array_upper(indexes, 1)]);
-    FOR extent IN SELECT partition FROM trailseal.extents WHERE origin = of_origin
-        AND first_idx <= indexes[array_upper(indexes, 1)] AND last_idx >= indexes[1]
-    LOOP
-        EXECUTE format('DELETE FROM trailseal.%I WHERE origin = $1 AND idx = ANY ($2)', extent) USING of_origin, indexes;
+    FOR extent IN SELECT trailseal.partitions_with(of_origin, indexes[1], indexes[array_upper(indexes, 1)]) LOOP
+        EXECUTE format('DELETE FROM trailseal.%I AS event USING unnest($2, $3) AS kept (idx, leaf) WHERE event.origin = $1 '
+            'AND event.idx = ANY ($2) AND event.idx = kept.idx AND event.leaf = kept.leaf', extent)
+            USING of_origin, indexes, leaves;
         GET DIAGNOSTICS gone = ROW_COUNT;
         CONTINUE WHEN gone = 0;
         rows := rows + gone;
@@ -283,27 +323,28 @@ BEGIN
         WHERE done.origin = of_origin AND done.segment = work.segment AND done.bytes = work.bytes;
 END $$;
 
--- The indexes of an origin from one on to before another whose leaf hashes are kept by lists that events name.
-CREATE FUNCTION trailseal.kept_indexes(of_origin text, from_index bigint, to_index bigint, of_events jsonb)
-RETURNS int8multirange
+-- The leaf hashes that are kept of an origin's events from one index to another, by lists that events name; if trusted lists are
+-- given, by these alone.
+CREATE FUNCTION trailseal.kept_leaves(of_origin text, first_index bigint, last_index bigint, trusted jsonb)
+RETURNS TABLE (idx bigint, leaf bytea)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH hashes AS MATERIALIZED (
-        SELECT segment, bytes, from_idx, to_idx FROM trailseal.retired_leaves
-        WHERE origin = of_origin AND from_idx < to_index AND to_idx > from_index
+        SELECT segment, bytes, from_idx, to_idx, leaves FROM trailseal.retired_leaves
+        WHERE origin = of_origin AND from_idx <= last_index AND to_idx > first_index
     ),
     parts AS MATERIALIZED (
-        SELECT segment, bytes, event, list FROM trailseal.retired_lists
+        SELECT segment, bytes, event, list, trailseal.list_up_to(of_origin, segment, bytes) AS whole
+        FROM trailseal.retired_lists
         WHERE origin = of_origin AND (segment, bytes) IN (SELECT segment, bytes FROM hashes)
     ),
-    announced AS MATERIALIZED (
+    named AS MATERIALIZED (
         SELECT segment, bytes, list FROM parts
-        WHERE (of_events IS NULL OR of_events -> of_origin @> to_jsonb(event))
-          AND trailseal.is_announced(of_origin, segment, event, trailseal.list_up_to(of_origin, segment, bytes))
+        WHERE octet_length(whole) = bytes AND CASE
+            WHEN trusted IS NULL THEN trailseal.announced(of_origin, segment, event, bytes, whole) IS NOT NULL
+            ELSE trailseal.is_trusted(trusted, of_origin, segment, whole) END
     )
-    SELECT coalesce(range_agg(int8range(greatest(range.from_idx, hashes.from_idx), least(range.to_idx, hashes.to_idx))), '{}')
-        * int8multirange(int8range(from_index, to_index))
-    FROM announced JOIN hashes USING (segment, bytes), trailseal.ranges_of(list) AS range
-    WHERE range.from_idx < hashes.to_idx AND range.to_idx > hashes.from_idx
+    SELECT kept.idx, kept.leaf FROM named JOIN hashes USING (segment, bytes),
+        unnest(trailseal.indexes_of(list, from_idx, to_idx), trailseal.leaves_of(leaves)) AS kept (idx, leaf)
 $$;
 
 -- The partitions of which rows of an origin are still to be dropped.
@@ -318,58 +359,57 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY 1
 $$;
 
--- The line of an event `trail.retired`, and of no other: whoever drops checks who signed it, and need not see any event.
-CREATE FUNCTION trailseal.retiring_line(of_origin text, of_event bigint) RETURNS bytea
+-- The lines that claim to be an event `trail.retired`, and no other: whoever drops checks who signed it, and need not see any event.
+CREATE FUNCTION trailseal.retiring_line(of_origin text, of_event bigint) RETURNS SETOF bytea
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT line FROM trailseal.events WHERE origin = of_origin AND idx = of_event AND system AND action = 'trail.retired' LIMIT 1
+    SELECT line FROM trailseal.events WHERE origin = of_origin AND idx = of_event AND system AND action = 'trail.retired'
 $$;
 
--- Drops a whole partition whose month is over and of whose rows, of whichever origin, all leaf hashes are kept. Only what certain
--- events announce counts, if they are given: an object of arrays, by origin. What became of it:
--- `dropped`; `kept`, because there are others in it; `locked`, because somebody reads it: a drop that waits holds up every new
--- reader, so it waits only for a moment, and whoever calls it tries again.
-CREATE FUNCTION trailseal.drop_retired_partition(partition_name text, of_events jsonb) RETURNS text
+-- Whether every row of a partition has the leaf hash that is kept of it.
+CREATE FUNCTION trailseal.is_retired(partition_name text, trusted jsonb) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    of_origin text;
+    lowest bigint;
+    highest bigint;
+    others boolean;
+BEGIN
+    FOR of_origin, lowest, highest IN EXECUTE format(
+        'SELECT origin, min(idx), max(idx) FROM ONLY trailseal.%I GROUP BY origin', partition_name)
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM ONLY trailseal.%I AS event '
+            'LEFT JOIN trailseal.kept_leaves($1, $2, $3, $4) AS kept ON kept.idx = event.idx AND kept.leaf = event.leaf '
+            'WHERE event.origin = $1 AND kept.idx IS NULL)', partition_name)
+            INTO others USING of_origin, lowest, highest, trusted;
+        IF others THEN
+            RETURN false;
+        END IF;
+    END LOOP;
+    RETURN true;
+END $$;
+
+-- Drops a whole partition whose month is over and of whose rows, of whichever origin, all leaf hashes are kept; if trusted lists are
+-- given, by these alone. What became of it: `dropped`; `kept`, because there are others in it; `locked`, because somebody reads it: a
+-- drop that waits holds up every new reader, so it waits only for a moment, and whoever calls it tries again.
+CREATE FUNCTION trailseal.drop_retired_partition(partition_name text, trusted jsonb) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET timezone = 'UTC' AS $$
 DECLARE
     bounds text;
     upper_bound timestamptz;
-    origins text[] := '{}';
-    extent trailseal.extents;
-    kept int8multirange;
-    held bigint;
-    others boolean;
 BEGIN
     SELECT pg_get_expr(relpartbound, oid) INTO bounds FROM pg_class
         WHERE oid = to_regclass(format('trailseal.%I', partition_name))
         AND oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'trailseal.events'::regclass);
     upper_bound := substring(bounds FROM 'TO \(''([^'']+)''\)')::timestamptz;
-    IF upper_bound IS NULL OR upper_bound > now() THEN
+    -- Without a lock: is it worth one?
+    IF upper_bound IS NULL OR upper_bound > now() OR NOT trailseal.is_retired(partition_name, trusted) THEN
         RETURN 'kept';
     END IF;
-    -- Without a lock: is it worth one?
-    FOR extent IN SELECT * FROM trailseal.extents WHERE partition = partition_name LOOP
-        kept := trailseal.kept_indexes(extent.origin, extent.first_idx, extent.last_idx + 1, of_events);
-        SELECT coalesce(sum(upper(range) - lower(range)), 0) INTO held FROM unnest(kept) AS range;
-        IF held < extent.rows THEN
-            RETURN 'kept';
-        END IF;
-    END LOOP;
     BEGIN
         -- Readers go on. Whoever adds rows waits, so that what is looked at is what goes.
         EXECUTE format('LOCK TABLE ONLY trailseal.%I IN SHARE MODE', partition_name);
-        FOR extent IN SELECT * FROM trailseal.extents WHERE partition = partition_name LOOP
-            origins := origins || extent.origin;
-            kept := trailseal.kept_indexes(extent.origin, extent.first_idx, extent.last_idx + 1, of_events);
-            EXECUTE format('SELECT EXISTS (SELECT FROM ONLY trailseal.%I WHERE origin = $1 AND NOT idx <@ $2)', partition_name)
-                INTO others USING extent.origin, kept;
-            IF others THEN
-                RETURN 'kept';
-            END IF;
-        END LOOP;
-        EXECUTE format('SELECT EXISTS (SELECT FROM ONLY trailseal.%I WHERE origin <> ALL ($1))', partition_name)
-            INTO others USING origins;
-        IF others THEN
+        IF NOT trailseal.is_retired(partition_name, trusted) THEN
             RETURN 'kept';
         END IF;
         EXECUTE format('DROP TABLE trailseal.%I', partition_name);
@@ -380,8 +420,48 @@ BEGIN
     RETURN 'dropped';
 END $$;
 
+-- As before, but the lock is on a table that only its owner can lock, and only the owner makes a partition of a far month.
+CREATE OR REPLACE FUNCTION trailseal.make_partition(moment timestamptz) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
+DECLARE
+    first timestamptz := date_trunc('month', moment);
+    name  text := 'events_' || to_char(first, 'YYYY_MM');
+    grantee text;
+BEGIN
+    FOR attempt IN 1..2 LOOP
+        -- Not by to_regclass, which may remember from before the lock that there was none.
+        PERFORM FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+            WHERE inhparent = 'trailseal.events'::regclass AND relname = name;
+        IF FOUND THEN
+            RETURN name;
+        END IF;
+        -- Only one makes it; the others find it then. Readers of that table can take no lock that is in the way.
+        LOCK TABLE trailseal.migrations IN SHARE ROW EXCLUSIVE MODE;
+    END LOOP;
+    IF NOT (moment >= '1970-01-01 00:00+00' AND moment < now() + interval '1 year')
+        AND NOT pg_has_role(session_user, (SELECT relowner FROM pg_class WHERE oid = 'trailseal.events'::regclass), 'USAGE') THEN
+        RAISE EXCEPTION 'no partition for %: a clock is wrong, or the owner of the tables must make it', moment
+            USING ERRCODE = 'datetime_field_overflow';
+    END IF;
+    EXECUTE format('CREATE TABLE trailseal.%I (LIKE trailseal.events INCLUDING ALL)', name);
+    EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON trailseal.%I '
+        'FOR EACH STATEMENT EXECUTE FUNCTION trailseal.refuse_change()', name);
+    -- Whoever may add to the whole may add to the part: writers copy straight into it.
+    FOR grantee IN
+        SELECT CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END
+        FROM pg_class, aclexplode(relacl) AS acl
+        WHERE pg_class.oid = 'trailseal.events'::regclass AND acl.privilege_type = 'INSERT' AND acl.grantee <> relowner
+    LOOP
+        EXECUTE format('GRANT INSERT ON trailseal.%I TO %s', name, grantee);
+    END LOOP;
+    EXECUTE format('ALTER TABLE trailseal.events ATTACH PARTITION trailseal.%I FOR VALUES FROM (%L) TO (%L)',
+        name, first, first + interval '1 month');
+    RETURN name;
+END $$;
+
 REVOKE ALL ON FUNCTION trailseal.keep_retired(text, bigint, bigint, bigint, bytea, bigint, bigint, bytea, bytea) FROM PUBLIC;
-REVOKE ALL ON FUNCTION trailseal.drop_retired(text, bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION trailseal.drop_retired(text, jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION trailseal.retiring_line(text, bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION trailseal.retiring_partitions(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION trailseal.drop_retired_partition(text, jsonb) FROM PUBLIC;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use trailseal_core::verify::Problem;
 
-use super::pass::{Finding, Row};
+use super::finding::Finding;
+use super::pass::Row;
 
 /// Indexes, the smallest effective time (in the server's own microseconds), and the number of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

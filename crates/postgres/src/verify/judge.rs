@@ -6,7 +6,8 @@ use trailseal_core::verify::{KeptMissing, Problem, SignedCheckpoint, Unproven, V
 use trailseal_tlog::{Checkpoint, Hash, KeyRing, Origin, SignedNote, VerifyingKey};
 
 use super::extents::Extents;
-use super::pass::{Finding, Found, Item, Mark, Pass, Witness};
+use super::finding::Finding;
+use super::pass::{Found, Item, Mark, Pass, Witness};
 use super::retired::{Judgement, Lists};
 
 /// A trail keeps a checkpoint at each multiple of this, so a store has it too.

@@ -15,6 +15,7 @@
 
 mod error;
 mod extents;
+mod finding;
 mod judge;
 mod pass;
 mod retired;

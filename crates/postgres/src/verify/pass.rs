@@ -12,6 +12,7 @@ use trailseal_core::verify::Problem;
 use trailseal_event::line::{LINE_BYTES_MAX, parse_front};
 use trailseal_tlog::{HASH_BYTES, Hash, TileEdge, leaf_hash};
 
+use super::finding::Finding;
 use super::retired::{Claims, Gone};
 
 /// How many lines that name another index are remembered, to tell what was done.
@@ -50,29 +51,6 @@ pub(super) struct Mark {
 pub(super) trait Witness {
     /// The leaf hash of an event; `None` if the tree ends before.
     fn leaf(&mut self, index: u64) -> io::Result<Option<Hash>>;
-}
-
-/// What is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Finding {
-    pub(super) first_bad: Option<u64>,
-    pub(super) range: Option<(u64, u64)>,
-    pub(super) problem: Problem,
-    pub(super) message: String,
-}
-
-impl Finding {
-    pub(super) fn nowhere(problem: Problem, message: String) -> Finding {
-        Finding { first_bad: None, range: None, problem, message }
-    }
-
-    pub(super) fn at(index: u64, problem: Problem, message: String) -> Finding {
-        Finding { first_bad: Some(index), ..Finding::nowhere(problem, message) }
-    }
-
-    pub(super) fn within(range: (u64, u64), problem: Problem, message: String) -> Finding {
-        Finding { range: Some(range), ..Finding::nowhere(problem, message) }
-    }
 }
 
 /// What cannot be right, whatever was signed.

@@ -9,7 +9,7 @@ use trailseal_core::verify::Problem;
 use trailseal_event::Index;
 use trailseal_tlog::{HASH_BYTES, Hash, KeyRing};
 
-use super::pass::Finding;
+use super::finding::Finding;
 
 /// An index without a row that a list of the store names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(super) struct StoredLeaves {
 /// The retired events of one segment, as far as the store has them.
 pub(super) struct RetiredSegment {
     pub(super) first: u64,
+    /// Of the very parts that decide what is retired.
+    ends: Vec<(u64, [u8; 32])>,
     whole: RetiredList,
     /// By their indexes.
     leaves: Vec<(u64, Hash)>,
@@ -60,7 +62,7 @@ impl RetiredSegment {
         }
         leaves.sort_by_key(|(index, _)| *index);
         leaves.dedup_by_key(|(index, _)| *index);
-        RetiredSegment { first, whole: RetiredList::parse(&whole), leaves }
+        RetiredSegment { first, ends: ends_of(parts), whole: RetiredList::parse(&whole), leaves }
     }
 
     /// What is kept of an index; `None` if the list does not name it.
@@ -72,6 +74,17 @@ impl RetiredSegment {
     }
 }
 
+/// How long a list is with each part, and the SHA-256 of so much.
+fn ends_of(parts: &[StoredPart]) -> Vec<(u64, [u8; 32])> {
+    let (mut bytes, mut sha256) = (0, Sha256::new());
+    let end = |part: &StoredPart| {
+        bytes += part.list.len() as u64;
+        sha256.update(&part.list);
+        (bytes, sha256.clone().finalize().into())
+    };
+    parts.iter().map(end).collect()
+}
+
 /// How long a list is with a part of it, the SHA-256 of so much, and that of the ids that are kept with the part.
 struct End {
     bytes: u64,
@@ -81,31 +94,45 @@ struct End {
 
 /// The lists of an origin, by segments.
 #[derive(Default)]
-pub(super) struct Lists(BTreeMap<u64, Vec<End>>);
+pub(super) struct Lists {
+    ends: BTreeMap<u64, Vec<End>>,
+    /// A segment that none can be, if there is one.
+    odd: Option<i64>,
+}
 
 impl Lists {
     /// `ids` has the SHA-256 of the ids of each part that has some.
     pub(super) fn add(&mut self, first: u64, parts: &[StoredPart], ids: &BTreeMap<i64, [u8; 32]>) {
-        let (mut bytes, mut sha256) = (0, Sha256::new());
-        let ends = parts.iter().map(|part| {
-            bytes += part.list.len() as u64;
-            sha256.update(&part.list);
-            End { bytes, sha256: sha256.clone().finalize().into(), ids: ids.get(&part.bytes).copied() }
+        let ends = ends_of(parts).into_iter().zip(parts).map(|((bytes, sha256), part)| End {
+            bytes,
+            sha256,
+            ids: ids.get(&part.bytes).copied(),
         });
-        self.0.insert(first, ends.collect());
+        self.ends.insert(first, ends.collect());
+    }
+
+    /// Notes a segment that none can be.
+    pub(super) fn add_odd(&mut self, segment: i64) {
+        self.odd = Some(segment);
+    }
+
+    /// Whether these are the lists that were read before: a view in the place of the table could show others.
+    pub(super) fn has_same(&self, segment: &RetiredSegment) -> bool {
+        let known = self.ends.get(&segment.first).map(Vec::as_slice).unwrap_or_default();
+        known.iter().map(|end| (end.bytes, end.sha256)).eq(segment.ends.iter().copied())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.ends.is_empty() && self.odd.is_none()
     }
 
     /// The segments, ascending.
     pub(super) fn segments(&self) -> Vec<u64> {
-        self.0.keys().copied().collect()
+        self.ends.keys().copied().collect()
     }
 
     fn find(&self, list: &AnnouncedList) -> Option<&End> {
-        let mut ends = self.0.get(&list.first.get())?.iter();
+        let mut ends = self.ends.get(&list.first.get())?.iter();
         ends.find(|end| (end.bytes, end.sha256) == (list.bytes, list.sha256))
     }
 }
@@ -183,12 +210,14 @@ impl Claims {
             }
         }
         let (mut judgement, mut by) = (Judgement::default(), BTreeSet::new());
+        let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
         for (segment, claims) in &self.gone {
             let of_segment = vouched.get(segment).map(Vec::as_slice).unwrap_or_default();
             for claim in claims {
                 match of_segment.iter().find(|(bytes, _)| *bytes >= claim.bytes) {
                     Some((_, event)) => {
                         judgement.retired += claim.count;
+                        *counts.entry(*event).or_default() += claim.count;
                         by.insert(*event);
                     }
                     None => {
@@ -196,6 +225,12 @@ impl Claims {
                     }
                 }
             }
+        }
+        if judgement.finding.is_none() {
+            judgement.finding = announced.iter().find_map(|event| {
+                let count = counts.get(&event.index.get()).copied().unwrap_or(0);
+                (count > event.count).then(|| of_count(event, count))
+            });
         }
         judgement.by = by.into_iter().collect();
         if judgement.finding.is_none() {
@@ -236,6 +271,14 @@ fn unvouched(segment: u64, claim: &Claim) -> Finding {
     Finding::at(first, Problem::Missing, message)
 }
 
+fn of_count(event: &Announcement, count: u64) -> Finding {
+    let message = format!(
+        "event {} says that {} events are retired, and {count} are missing by its lists",
+        event.index, event.count
+    );
+    Finding::at(event.index.get(), Problem::Missing, message)
+}
+
 fn of_other_ids(list: &AnnouncedList) -> Finding {
     let first = list.first.get();
     let message = format!(
@@ -247,7 +290,12 @@ fn of_other_ids(list: &AnnouncedList) -> Finding {
 
 /// A list that nobody announced, although no row is missing by it.
 fn forged(lists: &Lists, vouched: &BTreeMap<u64, Vec<(u64, u64)>>) -> Option<Finding> {
-    for (segment, ends) in &lists.0 {
+    if let Some(segment) = lists.odd {
+        let message =
+            format!("a list of retired events was added for a segment {segment}, which no trail has");
+        return Some(Finding::nowhere(Problem::StoreDiffers, message));
+    }
+    for (segment, ends) in &lists.ends {
         let of_segment = vouched.get(segment).map(Vec::as_slice).unwrap_or_default();
         let last = ends.last().map_or(0, |end| end.bytes);
         if of_segment.iter().all(|(bytes, _)| *bytes < last) {

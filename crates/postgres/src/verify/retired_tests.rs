@@ -183,6 +183,22 @@ fn what_a_sealed_event_announces_is_retired_and_nothing_else() {
             );
         }
     }
+    // More is missing than the event says, by a list that fits.
+    let list = b"2 4\n5 6\n6 7\n".to_vec();
+    let mut more = store(&key());
+    more.lines[EVENT as usize] = announcement(&list, &key());
+    more.gone.push(6);
+    more.leaves[0].to = 7;
+    more.leaves[0].leaves.extend_from_slice(&leaf_hash(&more.lines[6]).0);
+    more.parts[0] = StoredPart { bytes: 12, list };
+    more.leaves[0].bytes = 12;
+    let verdict = judge(&more, true);
+    assert_eq!(
+        (verdict.problem, verdict.first_bad),
+        (Some(Problem::Missing), Some(EVENT)),
+        "{}",
+        verdict.message
+    );
     let mut changed = store(&key());
     changed.leaves[0].leaves[40] ^= 1;
     assert_eq!(judge(&changed, true).problem, Some(Problem::RootMismatch));

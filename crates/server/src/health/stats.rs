@@ -17,11 +17,13 @@ use crate::fairness::blocking;
 use crate::metrics::Metrics;
 use crate::own_events::note_read;
 use crate::reviews::Reviews;
+use crate::view::View;
 
 /// `GET /v1/stats`.
 pub(crate) async fn stats(
     State(trail): State<Trail>,
     State(reviews): State<Arc<Reviews>>,
+    State(view): State<Arc<View>>,
     State(watch): State<Arc<DurableWatch>>,
     State(limits): State<HealthLimits>,
     Extension(caller): Extension<Caller>,
@@ -32,6 +34,9 @@ pub(crate) async fn stats(
     let not_durable_age = watch.age();
     let mut health =
         Health::of_age(not_durable_age, limits.durable).max(of_sealing(&stats)).max(of_keys(&stats));
+    if view.trouble().is_some() {
+        health = health.max(Health::Warning);
+    }
     let mut sinks = Vec::new();
     for sink in &stats.deliveries {
         let own = match is_stopped(sink) {
@@ -59,6 +64,7 @@ pub(crate) async fn stats(
         "handoff": {"used_bytes": stats.handoff_used_bytes, "bytes": stats.handoff_bytes},
         "sinks": sinks,
         "reviews": {"pending": pending},
+        "reading": reading(&view),
         "personal": personal(&stats),
     });
     ([("x-audit-health", HeaderValue::from_static(health.name()))], axum::Json(answer)).into_response()
@@ -108,6 +114,16 @@ fn admin(succeeded: u64, failed: u64, queue: u64) -> (serde_json::Value, Health)
         "success_rate": format!("{share:.1}%"), "queue_size": queue,
     });
     (answer, health)
+}
+
+/// What searches are answered from, and whether that can be reached.
+fn reading(view: &View) -> serde_json::Value {
+    if !view.is_shared() {
+        return json!({"from": "folder"});
+    }
+    let trouble = view.trouble();
+    let state = if trouble.is_some() { "failing" } else { "running" };
+    json!({"from": "store", "state": state, "reason": trouble})
 }
 
 fn of_sealing(stats: &Stats) -> Health {

@@ -15,11 +15,13 @@ use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Hit, Order, Search};
 
 use super::answer::{json_response, push_event};
+use super::list::elsewhere;
 use super::reading::Reading;
 use crate::access::Caller;
+use crate::patience::whole;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::searches::whole;
+use crate::view::Events;
 
 /// How many events with one id are listed at most.
 const SAME_ID_MAX: usize = 100;
@@ -37,9 +39,7 @@ pub(crate) async fn one(
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
     let shown = reading.show(&caller, &wanted.path(&reading.trail, &uri), Some(&wanted.query)).await;
-    let budget = reading.searches.budget();
-    let found = reading.searches.run(move |search| find(search, &wanted, budget)).await?;
-    let hit = match found {
+    let hit = match find(&reading, &caller, wanted).await? {
         Found::One(hit) => hit,
         Found::Several(response) => return Ok(response),
     };
@@ -78,7 +78,7 @@ pub(crate) async fn proof(
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
     reading.note(&caller, &wanted.path(&reading.trail, &uri), Some(&wanted.query)).await;
-    match prove(&reading, wanted).await? {
+    match prove(&reading, &caller, wanted).await? {
         Proved::Several(response) => Ok(response),
         Proved::One { text, .. } => {
             let headers = [
@@ -102,7 +102,7 @@ pub(crate) async fn verify(
 ) -> Result<Response, Problem> {
     let wanted = Wanted::of(&uri, &id, &caller)?;
     reading.note(&caller, &wanted.path(&reading.trail, &uri), Some(&wanted.query)).await;
-    let (hit, text) = match prove(&reading, wanted).await? {
+    let (hit, text) = match prove(&reading, &caller, wanted).await? {
         Proved::Several(response) => return Ok(response),
         Proved::One { hit, text } => (hit, text),
     };
@@ -172,14 +172,40 @@ enum Found {
     Several(Response),
 }
 
-fn find(search: &mut Search, wanted: &Wanted, budget: Duration) -> Result<Found, Problem> {
-    let page = search.page(&wanted.filter, Order::OLDEST_RECORDED, None, SAME_ID_MAX, Some(budget))?;
-    whole(&page)?;
-    let mut hits = page.hits;
-    match (hits.pop(), hits.is_empty()) {
-        (None, _) => Err(gone(search, wanted)?.unwrap_or_else(|| nothing(&wanted.id))),
-        (Some(hit), true) => Ok(Found::One(hit)),
-        (Some(hit), false) => {
+/// Looks in the view, and, if that is of a shared store, then in the folder: there are events that are not stored yet. The folder also
+/// knows what was retired.
+async fn find(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Found, Problem> {
+    let (budget, is_shared) = (reading.view.budget(), reading.view.is_shared());
+    let look = move |events: &mut dyn Events, wanted: &Wanted| {
+        let page = events.page(&wanted.filter, Order::OLDEST_RECORDED, None, SAME_ID_MAX, budget)?;
+        whole(page.scanned)?;
+        Ok::<_, Problem>(found(page.hits))
+    };
+    let (wanted, seen) = reading
+        .ask(caller, move |events| {
+            let seen = look(events, &wanted)?;
+            Ok((wanted, seen))
+        })
+        .await?;
+    if let Some(found) = seen {
+        return Ok(found);
+    }
+    let here = move |search: &mut Search| {
+        let seen = if is_shared { look(search, &wanted)? } else { None };
+        match seen {
+            Some(found) => Ok(found),
+            None => Err(gone(search, &wanted)?.unwrap_or_else(|| nothing(&wanted.id))),
+        }
+    };
+    reading.searches.run(here).await
+}
+
+/// The one event, or what is said of several.
+fn found(mut hits: Vec<Hit>) -> Option<Found> {
+    let hit = hits.pop()?;
+    match hits.is_empty() {
+        true => Some(Found::One(hit)),
+        false => {
             hits.push(hit);
             let one = |hit: &Hit| {
                 let event = hit.read(None).map(|recorded| recorded.event).unwrap_or_default();
@@ -187,7 +213,7 @@ fn find(search: &mut Search, wanted: &Wanted, budget: Duration) -> Result<Found,
             };
             let events: Vec<_> = hits.iter().map(one).collect();
             let body = json_response(json!({ "events": events }).to_string().into());
-            Ok(Found::Several((StatusCode::MULTIPLE_CHOICES, body).into_response()))
+            Some(Found::Several((StatusCode::MULTIPLE_CHOICES, body).into_response()))
         }
     }
 }
@@ -237,18 +263,16 @@ enum Proved {
 }
 
 /// The proof of an event; waits, without a turn, for one that is not sealed yet.
-async fn prove(reading: &Reading, wanted: Wanted) -> Result<Proved, Problem> {
+async fn prove(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Proved, Problem> {
     let deadline = Instant::now() + SEAL_WAIT;
-    let budget = reading.searches.budget();
-    let (id, found) =
-        reading.searches.run(move |search| Ok((wanted.id.clone(), find(search, &wanted, budget)?))).await?;
-    let mut hit = match found {
+    let (id, is_shared) = (wanted.id.clone(), reading.view.is_shared());
+    let mut hit = match find(reading, caller, wanted).await? {
         Found::One(hit) => hit,
         Found::Several(response) => return Ok(Proved::Several(response)),
     };
     let mut is_asked_for = false;
     loop {
-        let missing = nothing(&id);
+        let missing = if is_shared { proved_elsewhere(&hit) } else { nothing(&id) };
         let (tried, proved) = reading
             .searches
             .run(move |search| {
@@ -275,6 +299,15 @@ async fn prove(reading: &Reading, wanted: Wanted) -> Result<Proved, Problem> {
             Err(_) => tokio::time::sleep(SEAL_ASKED_EVERY).await,
         }
     }
+}
+
+/// The proof of an event is where its trail is.
+fn proved_elsewhere(hit: &Hit) -> Problem {
+    let (origin, index) = (&*hit.origin, hit.index.get());
+    let detail = format!(
+        "the proof of this event is at the server of its trail: ask there for event {index} of {origin}"
+    );
+    elsewhere(detail).with("origin", origin).with("index", index)
 }
 
 fn is_unsealed(error: &ReadError) -> bool {

@@ -17,14 +17,15 @@ use trailseal_event::filter::Filter;
 use trailseal_export::{
     BundleError, BundleWriter, CSV_HEADER, CSV_JSON_HEADER, ParquetWriter, Row, UntilItFails, write_csv_row,
 };
-use trailseal_index::{Cursor, Hit, Order, Search};
+use trailseal_index::{Hit, Order, Search};
 
 use super::answer::push_event;
-use super::reading::Shown;
+use super::reading::{Reading, Shown};
 use crate::client::Client;
 use crate::fairness::{Asker, Full, Shares, Turn, aside};
+use crate::patience::Waiting;
 use crate::problem::Problem;
-use crate::searches::{Searches, Waiting};
+use crate::view::Cursor;
 
 /// The size of a piece that is sent at once, and how many pieces may wait for a slow reader.
 const PIECE_BYTES: usize = 64 << 10;
@@ -95,28 +96,29 @@ impl Wanted {
     fn write(
         &self,
         format: Format,
-        search: &mut Search,
+        reading: &Reading,
         out: &mut Pieces,
-        given_up: &AtomicBool,
+        given_up: &Arc<AtomicBool>,
     ) -> Result<(), ExportError> {
         match format {
-            Format::Bundle => self.bundle(search, out, given_up),
+            // Only a folder has proofs.
+            Format::Bundle => reading.searches.with(given_up, |search| self.bundle(search, out, given_up)),
             Format::Parquet => {
                 let mut writer = ParquetWriter::new(out)?;
-                self.each(
-                    search,
-                    &mut |hit| match Row::read_shown(hit.exact_line(), &self.shown.line(hit)) {
-                        Some(row) => writer.event(&hit.origin, &row),
-                        None => Ok(()),
-                    },
-                )?;
+                self.each(reading, given_up, &mut |hit| match Row::read_shown(
+                    hit.exact_line(),
+                    &self.shown.line(hit),
+                ) {
+                    Some(row) => writer.event(&hit.origin, &row),
+                    None => Ok(()),
+                })?;
                 Ok(writer.finish()?)
             }
             Format::Csv => {
                 let more = if self.has_json { CSV_JSON_HEADER } else { "" };
                 writeln!(out, "{CSV_HEADER}{more}")?;
                 let mut text = Vec::new();
-                self.each(search, &mut |hit| {
+                self.each(reading, given_up, &mut |hit| {
                     text.clear();
                     if let Some(row) = Row::read(&self.shown.line(hit)) {
                         write_csv_row(&hit.origin, &row, self.has_json, &mut text);
@@ -126,7 +128,7 @@ impl Wanted {
             }
             Format::Ndjson => {
                 let mut text = Vec::new();
-                self.each(search, &mut |hit| {
+                self.each(reading, given_up, &mut |hit| {
                     text.clear();
                     push_event(hit, &self.shown, &mut text);
                     text.push(b'\n');
@@ -139,16 +141,20 @@ impl Wanted {
     /// Calls `each` with every event, until that fails.
     fn each(
         &self,
-        search: &mut Search,
+        reading: &Reading,
+        given_up: &Arc<AtomicBool>,
         each: &mut dyn FnMut(&Hit) -> io::Result<()>,
     ) -> Result<(), ExportError> {
         let (limit, mut failed) = (self.limit.unwrap_or(usize::MAX), None);
-        search.some(&self.filter, self.order, self.cursor.as_ref(), limit, &mut |hit| match each(hit) {
+        let mut each = |hit: &Hit| match each(hit) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failed = Some(error);
                 ControlFlow::Break(())
             }
+        };
+        reading.view.with(given_up, |events| {
+            events.some(&self.filter, self.order, self.cursor.as_ref(), limit, &mut each)
         })?;
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
@@ -213,9 +219,9 @@ impl From<io::Error> for ExportError {
     }
 }
 
-impl From<trailseal_index::SearchError> for ExportError {
-    fn from(error: trailseal_index::SearchError) -> Self {
-        ExportError::Unread(error.into())
+impl From<Problem> for ExportError {
+    fn from(problem: Problem) -> Self {
+        ExportError::Unread(problem)
     }
 }
 
@@ -223,7 +229,7 @@ impl From<BundleError> for ExportError {
     fn from(error: BundleError) -> Self {
         match error {
             BundleError::Io(error) => error.into(),
-            BundleError::Read(error) => trailseal_index::SearchError::from(error).into(),
+            BundleError::Read(error) => Problem::from(trailseal_index::SearchError::from(error)).into(),
         }
     }
 }
@@ -254,7 +260,7 @@ impl Write for Pieces {
 
 /// Streams every matching event, or the first `limit`.
 pub(super) fn response(
-    searches: &Arc<Searches>,
+    reading: &Arc<Reading>,
     exports: &Exports,
     client: Client,
     wanted: Wanted,
@@ -271,23 +277,18 @@ pub(super) fn response(
     let waiting = Waiting::default();
     let given_up = waiting.given_up();
     let (sender, receiver) = mpsc::channel::<Result<Bytes, io::Error>>(PIECES_WAITING);
-    let (searches, asker) = (searches.clone(), Asker::here());
+    let (reading, asker) = (reading.clone(), Asker::here());
     aside(move || {
         let _place = place;
         let turn = LongTurn::begin(asker);
         let mut pieces = Pieces { piece: Vec::with_capacity(PIECE_BYTES + 4_096), sender, turn };
-        let written = searches.take(&given_up).and_then(|mut search| {
-            match wanted.write(format, &mut search, &mut pieces, &given_up) {
-                Ok(()) | Err(ExportError::Gone) => {
-                    searches.give_back(search);
-                    Ok(())
-                }
-                Err(ExportError::Unread(problem)) => Err(problem),
-            }
-        });
+        let written = match wanted.write(format, &reading, &mut pieces, &given_up) {
+            Ok(()) | Err(ExportError::Gone) => Ok(()),
+            Err(ExportError::Unread(problem)) => Err(problem),
+        };
         let Pieces { piece, sender, turn } = pieces;
         drop(turn);
-        searches.count(written.is_ok(), &given_up);
+        reading.view.count(written.is_ok(), &given_up);
         let last = match written {
             Ok(()) => Ok(piece.into()),
             // The head was sent long ago; only a broken connection says that this is incomplete.

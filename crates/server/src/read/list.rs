@@ -1,16 +1,17 @@
 //! Pages of events, counts, summaries, the history of a resource, and the trails themselves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::json;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::Value;
 use trailseal_event::filter::{FILTER_NAMES, Filter, ResourceFilter, parse_span};
-use trailseal_index::{FacetField, FacetValue, First, Page};
+use trailseal_index::{FacetField, FacetValue, First};
 
 use super::answer::{json_response, push_event};
 use super::export::{self, Exports, Format, Wanted};
@@ -18,6 +19,7 @@ use super::reading::{Reading, Shown};
 use crate::access::Caller;
 use crate::problem::Problem;
 use crate::query::{LIMIT, PART, Query};
+use crate::view::{Lag, Origin, Page};
 
 /// The parameter that asks for the JSON of events in CSV.
 const JSON_COLUMNS: &str = "json_columns";
@@ -41,20 +43,24 @@ pub(crate) async fn events(
         &["limit", "cursor", "order", "order_by", "count", JSON_COLUMNS],
     )?;
     let (limit, order) = (query.limit()?, query.order(First::Newest)?);
-    let cursor = query.cursor(order)?;
+    let cursor = query.cursor(order, &reading.view)?;
     let is_count = query.flag("count")?;
     if is_count {
         reading.note(&caller, "/v1/events", Some(&query)).await;
-        let count = reading.searches.run(move |search| Ok(search.count(&filter)?)).await?;
-        return Ok(json_response(json!({ "count": count }).to_string().into()));
+        let counted = reading.ask(&caller, move |events| Ok((events.count(&filter)?, events.lag()))).await?;
+        let mut answer = serde_json::Map::new();
+        answer.insert("count".to_owned(), counted.0.into());
+        answer.extend(missed(&caller, counted.1).map(|lag| ("lag".to_owned(), lag)));
+        return Ok(json_response(serde_json::Value::from(answer).to_string().into()));
     }
     let shown = reading.show(&caller, "/v1/events", Some(&query)).await;
     let has_json = query.flag(JSON_COLUMNS)?;
     let told = query.told(FILTER_NAMES.as_slice(), |name, value| reading.trail.shown(name, value));
     let wanted = Wanted { filter, order, cursor, limit, shown, has_json, told };
     if let Some(format) = Format::of(&headers) {
-        is_possible(format, &wanted)?;
-        return export::response(&reading.searches, &exports, caller.client(), wanted, format);
+        is_possible(&reading, format, &wanted)?;
+        reading.reach(&caller).await?;
+        return export::response(&reading, &exports, caller.client(), wanted, format);
     }
     page(&reading, &caller, wanted).await
 }
@@ -77,28 +83,52 @@ pub(crate) async fn history(
     caller.restrict(&mut filter)?;
     // A history is read from its beginning.
     let order = query.order(First::Oldest)?;
-    let (limit, cursor) = (query.limit()?, query.cursor(order)?);
+    let (limit, cursor) = (query.limit()?, query.cursor(order, &reading.view)?);
     let shown = reading.show(&caller, &path, Some(&query)).await;
     let told = vec![("resource".to_owned(), told)];
     let wanted = Wanted { filter, order, cursor, limit, shown, has_json: false, told };
     match Format::of(&headers) {
         Some(format) => {
-            is_possible(format, &wanted)?;
-            export::response(&reading.searches, &exports, caller.client(), wanted, format)
+            is_possible(&reading, format, &wanted)?;
+            reading.reach(&caller).await?;
+            export::response(&reading, &exports, caller.client(), wanted, format)
         }
         None => page(&reading, &caller, wanted).await,
     }
 }
 
-/// A bundle has all that matches: with a limit it would pass for that.
-fn is_possible(format: Format, wanted: &Wanted) -> Result<(), Problem> {
-    match format == Format::Bundle && (wanted.limit.is_some() || wanted.cursor.is_some()) {
-        true => Err(Problem::bad_request(
-            "query",
-            "a bundle has everything that matches: leave out limit and cursor",
-        )),
+/// A bundle has all that matches: with a limit it would pass for that, and so it would without the trails whose proofs are elsewhere.
+fn is_possible(reading: &Reading, format: Format, wanted: &Wanted) -> Result<(), Problem> {
+    if format != Format::Bundle {
+        return Ok(());
+    }
+    if wanted.limit.is_some() || wanted.cursor.is_some() {
+        let detail = "a bundle has everything that matches: leave out limit and cursor";
+        return Err(Problem::bad_request("query", detail));
+    }
+    let own = reading.trail.origin();
+    let is_here = |origin: &String| origin == own || reading.searches.slots().is_some();
+    let origins = &wanted.filter.origin;
+    match reading.view.is_shared() && (origins.is_empty() || !origins.iter().all(is_here)) {
+        true => {
+            let detail = format!(
+                "a bundle has proofs, and this server has only those of its own trail: ask for origin={own}, and the \
+                 servers of the other trails for theirs"
+            );
+            Err(elsewhere(detail).with("origin", own))
+        }
         false => Ok(()),
     }
+}
+
+/// What is asked for is at the server of another trail.
+pub(super) fn elsewhere(detail: String) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "elsewhere", detail)
+}
+
+/// How many events an answer lacks, for those who may know.
+fn missed(caller: &Caller, lag: Lag) -> Option<serde_json::Value> {
+    lag.if_missed().filter(|_| !caller.is_restricted())
 }
 
 /// The path of a history as recorded: an id that masking hashes appears there as its hash.
@@ -131,8 +161,9 @@ pub(crate) async fn summary(
         },
     };
     reading.note(&caller, "/v1/summary", Some(&query)).await;
-    let summary = reading.searches.run(move |search| Ok(search.summary(&filter, top, bucket)?)).await?;
-    Ok(json_response(summary.to_json().to_string().into()))
+    let (summary, lag) =
+        reading.ask(&caller, move |events| Ok((events.summary(&filter, top, bucket)?, events.lag()))).await?;
+    Ok(with_lag(&caller, summary.to_json().to_string(), lag))
 }
 
 /// `GET /v1/values`: the values of one field, for people who type the beginning of one.
@@ -152,9 +183,21 @@ pub(crate) async fn values(
     };
     let (top, part) = (top(&query)?, query.one(PART)?.unwrap_or_default().to_owned());
     reading.note(&caller, "/v1/values", Some(&query)).await;
-    let values = reading.searches.run(move |search| Ok(search.values(&filter, *field, &part, top)?)).await?;
+    let (values, lag) = reading
+        .ask(&caller, move |events| Ok((events.values(&filter, *field, &part, top)?, events.lag())))
+        .await?;
     let values = Value::Array(values.iter().map(FacetValue::to_json).collect());
-    Ok(json_response(format!("{{\"values\":{values}}}").into()))
+    Ok(with_lag(&caller, format!("{{\"values\":{values}}}"), lag))
+}
+
+/// An object, and what it lacks.
+fn with_lag(caller: &Caller, mut object: String, lag: Lag) -> Response {
+    if let Some(lag) = missed(caller, lag)
+        && object.pop() == Some('}')
+    {
+        object.push_str(&format!(",\"lag\":{lag}}}"));
+    }
+    json_response(object.into())
 }
 
 /// How many values are asked for.
@@ -175,7 +218,7 @@ pub(crate) async fn origins(
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Problem> {
     reading.note(&caller, "/v1/origins", None).await;
-    let origins = reading
+    let here = reading
         .searches
         .run(|search| {
             let lags: Vec<u64> = search.lags().collect();
@@ -193,25 +236,49 @@ pub(crate) async fn origins(
             Ok(search.readers().zip(lags).map(one).collect::<Vec<serde_json::Value>>())
         })
         .await?;
+    let stored = reading.ask(&caller, |events| events.origins()).await?;
+    let origins = if reading.view.is_shared() { together(here, stored) } else { here };
     Ok(json_response(json!({ "origins": origins }).to_string().into()))
+}
+
+/// The trails of a shared store, by name. Those of this server are told from their folders, and how much of them is stored.
+fn together(here: Vec<serde_json::Value>, stored: Vec<Origin>) -> Vec<serde_json::Value> {
+    let mut all: BTreeMap<String, serde_json::Value> = BTreeMap::new();
+    for Origin { name, stored, moved, checkpoint } in stored {
+        let (sealed, checkpoint) = checkpoint.unzip();
+        let told = json!({
+            "origin": name, "size": stored, "sealed": sealed, "checkpoint": checkpoint, "public_key": null, "lag": {},
+            "stored": stored, "stored_at": moved,
+        });
+        all.insert(name, told);
+    }
+    for mut own in here {
+        let name = own["origin"].as_str().unwrap_or_default().to_owned();
+        let before = all.remove(&name).unwrap_or_default();
+        let (size, stored) = (own["size"].as_u64().unwrap_or(0), before["stored"].as_u64().unwrap_or(0));
+        own["lag"] = Lag::NotStored(size.saturating_sub(stored)).to_json();
+        own["stored"] = stored.into();
+        own["stored_at"] = before["stored_at"].clone();
+        all.insert(name, own);
+    }
+    all.into_values().collect()
 }
 
 async fn page(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Response, Problem> {
     // It concerns the events of all tenants.
     let is_told_lag = !caller.is_restricted();
     let Wanted { filter, order, cursor, limit, shown, .. } = wanted;
-    let budget = reading.searches.budget();
+    let budget = reading.view.budget();
     let bytes = reading
-        .searches
-        .run(move |search| {
-            let page = search.page(&filter, order, cursor.as_ref(), limit.unwrap_or(LIMIT), Some(budget))?;
-            Ok(page_bytes(&page, &shown, is_told_lag.then(|| search.lag().events)))
+        .ask(caller, move |events| {
+            let page = events.page(&filter, order, cursor.as_ref(), limit.unwrap_or(LIMIT), budget)?;
+            Ok(page_bytes(&page, &shown, is_told_lag.then(|| events.lag())))
         })
         .await?;
     Ok(json_response(bytes.into()))
 }
 
-fn page_bytes(page: &Page, shown: &Shown, lag: Option<u64>) -> Vec<u8> {
+fn page_bytes(page: &Page, shown: &Shown, lag: Option<Lag>) -> Vec<u8> {
     let lines = page.hits.iter().map(|hit| hit.exact_line().len() + 64).sum::<usize>();
     let mut bytes = Vec::with_capacity(64 + lines);
     bytes.extend_from_slice(b"{\"events\":[");
@@ -222,8 +289,8 @@ fn page_bytes(page: &Page, shown: &Shown, lag: Option<u64>) -> Vec<u8> {
         push_event(hit, shown, &mut bytes);
     }
     let next = page.next.as_ref().map(ToString::to_string);
-    let lag = lag.map_or_else(String::new, |lag| format!("\"events\":{lag}"));
-    let mut end = format!("],\"next\":{},\"lag\":{{{lag}}}", Value::from(next));
+    let lag = lag.map_or_else(|| json!({}), Lag::to_json);
+    let mut end = format!("],\"next\":{},\"lag\":{lag}", Value::from(next));
     if let Some(scanned) = page.scanned {
         end.push_str(&format!(",\"scanned_to\":{scanned}"));
     }

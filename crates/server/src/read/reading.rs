@@ -7,15 +7,18 @@ use trailseal_core::Trail;
 use trailseal_event::personal::PersonalKeys;
 use trailseal_index::Hit;
 
-use crate::access::Caller;
+use crate::access::{Caller, Scope};
 use crate::own_events::note_read;
+use crate::problem::Problem;
 use crate::query::Query;
 use crate::searches::Searches;
+use crate::view::{Events, View};
 
-/// The trail in which reads are recorded, and the searches that answer them.
+/// The trail in which reads are recorded, and what answers them: the view, and the folder for what only a folder has.
 pub(crate) struct Reading {
     pub(crate) trail: Trail,
     pub(crate) searches: Arc<Searches>,
+    pub(crate) view: Arc<View>,
 }
 
 impl Reading {
@@ -32,7 +35,33 @@ impl Reading {
             false => None,
         };
         note_read(&self.trail, caller, path, query, keys.is_some()).await;
-        Shown { keys }
+        // Other trails' values are sealed by keys that are elsewhere.
+        let own = self.view.is_shared().then(|| self.trail.origin().into());
+        Shown { keys, own }
+    }
+
+    /// Fails if the events are out of reach: before the head of a response is sent that would then break off at once.
+    pub(super) async fn reach(&self, caller: &Caller) -> Result<(), Problem> {
+        match self.view.is_shared() {
+            true => self.ask(caller, |events| events.check()).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Does `work` with the events of the view. If these cannot be searched now, whoever may know is told how many of this server's own
+    /// wait to be found.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        work: impl FnOnce(&mut dyn Events) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let asked = self.view.run(work).await;
+        asked.map_err(|problem| match self.view.not_stored() {
+            Some(events) if problem.is_of_the_store() && caller.has_all(Scope::Read).is_ok() => {
+                problem.with("not_yet_stored", events)
+            }
+            _ => problem,
+        })
     }
 }
 
@@ -40,13 +69,18 @@ impl Reading {
 #[derive(Clone)]
 pub(super) struct Shown {
     keys: Option<Arc<dyn PersonalKeys>>,
+    /// The one trail whose keys must be here, if there are others.
+    own: Option<Arc<str>>,
 }
 
 impl Shown {
     /// The event's line for this reader. Nothing else of a line leaves the server, apart from proofs and tiles, which
     /// are of cipher text.
     pub(super) fn line<'a>(&self, hit: &'a Hit) -> Cow<'a, [u8]> {
-        hit.shown(self.keys.as_deref())
+        match (&self.own, self.keys.as_deref()) {
+            (Some(own), Some(keys)) if *own != hit.origin => hit.shown_elsewhere(keys),
+            (_, keys) => hit.shown(keys),
+        }
     }
 
     /// Whether personal values are shown in plain.

@@ -4,6 +4,7 @@
 //! each event is the cursor after it.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::filter::Filter;
-use trailseal_index::{Cursor, Order, Search};
+use trailseal_index::Order;
 
 use super::answer::push_event;
 use super::reading::{Reading, Shown};
@@ -26,6 +27,7 @@ use crate::fairness::{Asker, Places};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::stopping::Stopping;
+use crate::view::{Cursor, Events as Searched, Moment};
 
 /// How often to check for more.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -54,16 +56,19 @@ pub(crate) async fn stream(
     let filter = query.filter(&caller, SystemClock.now(), &["cursor"])?;
     let last = headers.get("last-event-id").map(|id| {
         let wrong = || Problem::bad_request("header", "Last-Event-ID is not one of this server's ids");
-        id.to_str().map_err(|_| wrong())?.parse::<Cursor>().map_err(|_| wrong())
+        reading.view.cursor(id.to_str().map_err(|_| wrong())?).ok_or_else(wrong)
     });
     let cursor = match last.transpose()? {
         Some(cursor) if cursor.order() == Order::OLDEST_RECORDED => Some(cursor),
         Some(_) => return Err(Problem::bad_request("header", "Last-Event-ID does not belong to a stream")),
-        None => query.cursor(Order::OLDEST_RECORDED)?,
+        None => query.cursor(Order::OLDEST_RECORDED, &reading.view)?,
     };
     let cursor = match cursor {
-        Some(cursor) => cursor,
-        None => reading.searches.run(|search| Ok(search.end())).await?,
+        Some(cursor) => {
+            reading.reach(&caller).await?;
+            cursor
+        }
+        None => reading.ask(&caller, |events| events.end()).await?,
     };
     let shown = reading.show(&caller, "/v1/events/stream", Some(&query)).await;
     let (sender, receiver) = mpsc::channel(1);
@@ -111,24 +116,27 @@ async fn follow(
     sender: mpsc::Sender<Vec<Event>>,
 ) {
     let Followed { filter, mut cursor, shown } = followed;
-    let Reading { trail, searches } = &*streaming.reading;
+    let (view, news) = (&streaming.reading.view, streaming.reading.view.news());
     let mut stopping = streaming.stopping.clone();
     // The reader learns its position at once, so that it loses nothing if the connection breaks before the first event.
     if sender.send(vec![Event::default().id(cursor.to_string()).comment("from here")]).await.is_err() {
         return;
     }
-    let mut seen = 0;
+    let mut seen = None;
     while !stopping.has_begun() && !sender.is_closed() {
         if !streaming.tokens.still_let_in(&caller, SystemClock.now()) {
             return;
         }
-        let durable = trail.durable().get();
-        // Other slots are other processes: only looking at their folders shows new events.
-        if durable != seen || searches.slots().is_some() {
+        let now = news.now();
+        if now == Moment::Lost {
+            // As with a look that fails.
+            return;
+        }
+        if now == Moment::Unknown || Some(now) != seen {
             let (filter, from, shown) = (filter.clone(), cursor.clone(), shown.clone());
-            let budget = LOOK_BUDGET.min(searches.budget());
+            let budget = LOOK_BUDGET.min(view.budget());
             let found = tokio::select! {
-                found = searches.run(move |search| some(search, &filter, from, &shown, budget)) => found,
+                found = view.run(move |events| some(events, &filter, from, &shown, budget)) => found,
                 () = sender.closed() => return,
             };
             match found {
@@ -140,7 +148,7 @@ async fn follow(
                     if !is_all {
                         continue;
                     }
-                    seen = durable;
+                    seen = Some(now);
                 }
                 // The reader reconnects and continues where it was.
                 Err(_) => return,
@@ -158,30 +166,19 @@ type Some = (Vec<Event>, Cursor, bool);
 
 /// Some events after the cursor, the cursor after them, and whether that is all there is now.
 fn some(
-    search: &mut Search,
+    searched: &mut dyn Searched,
     filter: &Filter,
-    mut cursor: Cursor,
+    cursor: Cursor,
     shown: &Shown,
     budget: Duration,
 ) -> Result<Some, Problem> {
     let (mut events, mut bytes) = (Vec::new(), 0);
-    // Another slot's writer may have been killed: what is shown once must not be shown again.
-    let end = cursor.or_later(&search.end());
-    let page = search.page(filter, Order::OLDEST_RECORDED, Some(&cursor), EVENTS_AT_ONCE, Some(budget))?;
-    for hit in &page.hits {
-        if bytes >= BYTES_AT_ONCE {
-            return Ok((events, cursor, false));
-        }
-        cursor.pass(&hit.origin, hit.index);
+    let followed = searched.follow(filter, cursor, EVENTS_AT_ONCE, budget, &mut |hit, after| {
         let mut text = Vec::with_capacity(hit.exact_line().len() + 64);
         push_event(hit, shown, &mut text);
         bytes += text.len();
-        events.push(Event::default().id(cursor.to_string()).data(String::from_utf8_lossy(&text)));
-    }
-    // Another slot's writer may have been killed: what is shown once must not be shown again.
-    Ok(match page.next {
-        Some(next) => (events, cursor.or_later(&next), false),
-        // Everything up to the end was checked, whether it matched or not.
-        None => (events, cursor.or_later(&end), true),
-    })
+        events.push(Event::default().id(after.to_string()).data(String::from_utf8_lossy(&text)));
+        if bytes >= BYTES_AT_ONCE { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok((events, followed.next, followed.is_all))
 }

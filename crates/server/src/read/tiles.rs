@@ -114,7 +114,7 @@ pub(crate) async fn of_origin(
     Path(path): Path<String>,
 ) -> Result<Response, Problem> {
     if let Some(origin) = path.strip_suffix("/checkpoint") {
-        return checkpoint_of(&tiles.reading, origin.to_owned()).await;
+        return checkpoint_of(&tiles.reading, &caller, origin.to_owned()).await;
     }
     if let Some((origin, path)) = path.split_once("/tile/entries/") {
         return entries_of(&tiles.reading, &caller, origin.to_owned(), path).await;
@@ -129,15 +129,35 @@ fn nothing() -> Problem {
     Problem::not_found("there is nothing with this name")
 }
 
-async fn checkpoint_of(reading: &Reading, origin: String) -> Result<Response, Problem> {
-    let text = reading
+/// No trail of this name is in the folder. Whether there is one elsewhere, tiles that may be public do not tell.
+fn not_here(is_shared: bool, origin: &str) -> Problem {
+    match is_shared {
+        true => Problem::not_found(format!(
+            "no trail {origin} is at this server: its tiles are at the server that writes it"
+        )),
+        false => nothing(),
+    }
+}
+
+/// That of a trail in the folder is read there; of others, the newest that the shared store has.
+async fn checkpoint_of(reading: &Reading, caller: &Caller, origin: String) -> Result<Response, Problem> {
+    let is_shared = reading.view.is_shared();
+    let (origin, here) = reading
         .searches
         .run(move |search| {
-            let reader = search.reader_of(&origin).ok_or_else(nothing)?;
-            reader.checkpoint().map(|(text, _)| text).map_err(|error| Problem::internal(&error))
+            let read = match search.reader_of(&origin) {
+                Some(reader) => Some(reader.checkpoint().map_err(|error| Problem::internal(&error))?.0),
+                None if is_shared => None,
+                None => return Err(nothing()),
+            };
+            Ok((origin, read))
         })
         .await?;
-    Ok(checkpoint_answer(text))
+    if let Some(text) = here {
+        return Ok(checkpoint_answer(text));
+    }
+    let stored = reading.ask(caller, move |events| events.checkpoint_of(&origin)).await?;
+    Ok(checkpoint_answer(stored.ok_or_else(nothing)?))
 }
 
 fn checkpoint_answer(text: String) -> Response {
@@ -155,11 +175,12 @@ fn tile_id(path: &str) -> Result<TileId, Problem> {
 
 async fn tile_of(tiles: &Tiles, origin: String, path: &str) -> Result<Response, Problem> {
     let id = tile_id(path)?;
+    let is_shared = tiles.reading.view.is_shared();
     let bytes = tiles
         .reading
         .searches
         .run(move |search| {
-            let reader = search.reader_of(&origin).ok_or_else(nothing)?;
+            let reader = search.reader_of(&origin).ok_or_else(|| not_here(is_shared, &origin))?;
             let size = sealed(reader)?;
             let bytes = TreeReader::new(reader.folder(), size).tile(&id);
             bytes.map_err(|error| Problem::internal(&error))?.ok_or_else(nothing)
@@ -183,10 +204,11 @@ async fn entries_of(
     // The same spelling as a tile of level 0.
     let id = TileId::parse(&format!("tile/0/{path}")).map_err(|_| nothing())?;
     reading.note(caller, &format!("/tile/entries/{path}"), None).await;
+    let is_shared = reading.view.is_shared();
     let bytes = reading
         .searches
         .run(move |search| {
-            let reader = search.reader_of(&origin).ok_or_else(nothing)?;
+            let reader = search.reader_of(&origin).ok_or_else(|| not_here(is_shared, &origin))?;
             let size = sealed(reader)?;
             let whole = TileId::in_tree(0, id.index, size).filter(|whole| id.width <= whole.width);
             whole.ok_or_else(nothing)?;

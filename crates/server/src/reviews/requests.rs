@@ -25,10 +25,11 @@ use crate::body::{Bodies, parse};
 use crate::erasure::{erase_keys_for, erased_json};
 use crate::fairness::blocking;
 use crate::own_events::{details, note_read};
+use crate::patience::whole;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::retention::{Retention, retained_json};
-use crate::searches::{Searches, whole};
+use crate::view::Events;
 
 /// The maximum size of a reason or comment.
 const TEXT_BYTES_MAX: usize = 4_096;
@@ -63,12 +64,12 @@ pub(crate) async fn request(
     let mut filter = Filter { id: vec![wanted], ..Filter::default() };
     caller.restrict(&mut filter)?;
     blocking(move || {
-        let mut found = look(&reviews.searches, &filter)?;
+        let mut found = look(&reviews, &filter)?;
         if found.is_none() {
             // An event recorded a moment ago may still be on its way to the disk.
             // If it does not arrive there in time, there is no such event yet.
             let _ = reviews.trail.flush(Duration::from_secs(2));
-            found = look(&reviews.searches, &filter)?;
+            found = look(&reviews, &filter)?;
         }
         let missing = || Problem::not_found(format!("there is no event {}", request.event));
         let hit = found.ok_or_else(missing)?;
@@ -91,16 +92,22 @@ pub(crate) async fn request(
     .await
 }
 
-/// The first event that matches. The request is recorded even if the client has gone: only the time budget ends this
-/// look-up.
-fn look(searches: &Searches, filter: &Filter) -> Result<Option<Hit>, Problem> {
-    let mut search = searches.take(&Arc::default())?;
-    let page = search.page(filter, Order::OLDEST_RECORDED, None, 1, Some(searches.budget()))?;
-    searches.give_back(search);
-    if page.hits.is_empty() {
-        whole(&page)?;
+/// The first event that matches; those in the folder come before others of a shared store, which may be out of reach. The request is recorded
+/// even if the client has gone: only the time budget ends this look-up.
+fn look(reviews: &Reviews, filter: &Filter) -> Result<Option<Hit>, Problem> {
+    let budget = reviews.view.budget();
+    let first = |events: &mut dyn Events| {
+        let page = events.page(filter, Order::OLDEST_RECORDED, None, 1, budget)?;
+        if page.hits.is_empty() {
+            whole(page.scanned)?;
+        }
+        Ok::<_, Problem>(page.hits.into_iter().next())
+    };
+    let here = reviews.searches.with(&Arc::default(), |search| first(search))?;
+    match here {
+        None if reviews.view.is_shared() => reviews.view.with(&Arc::default(), first),
+        here => Ok(here),
     }
-    Ok(page.hits.into_iter().next())
 }
 
 #[derive(Deserialize)]

@@ -19,6 +19,7 @@ use crate::policies::PolicyKeeper;
 use crate::problem::Problem;
 use crate::searches::Searches;
 use crate::shared::SharedStore;
+use crate::view::View;
 
 pub(super) const REQUESTED: &str = "review_requested";
 pub(super) const DECIDED: &str = "review_decided";
@@ -27,6 +28,7 @@ pub(super) const DECIDED: &str = "review_decided";
 pub(crate) struct Reviews {
     pub(super) trail: Trail,
     pub(super) searches: Arc<Searches>,
+    pub(super) view: Arc<View>,
     /// What needs a second person.
     pub(super) second_person: SecondPerson,
     pub(super) policies: Arc<PolicyKeeper>,
@@ -38,6 +40,7 @@ impl Reviews {
     pub(crate) fn new(
         trail: Trail,
         searches: Arc<Searches>,
+        view: Arc<View>,
         second_person: SecondPerson,
         policies: Arc<PolicyKeeper>,
         shared: Option<Arc<SharedStore>>,
@@ -47,7 +50,7 @@ impl Reviews {
             queue.collect_requests(trail.origin());
         }
         let place = Place::new(shared);
-        Reviews { trail, searches, second_person, policies, place, queue: Mutex::new(queue) }
+        Reviews { trail, searches, view, second_person, policies, place, queue: Mutex::new(queue) }
     }
 
     /// Continues reading the trails. Blocks.

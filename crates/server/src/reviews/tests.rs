@@ -15,8 +15,10 @@ use trailseal_event::{Actor, Event};
 use super::{Reviews, finish_approved};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::patience::Patience;
 use crate::policies::PolicyKeeper;
 use crate::searches::Searches;
+use crate::view::View;
 
 /// A step of the trail, and its details.
 type Step = (&'static str, &'static [(&'static str, &'static str)]);
@@ -48,9 +50,12 @@ fn place() -> (tempfile::TempDir, Trail) {
 fn reviews(folder: &tempfile::TempDir, trail: Trail) -> Reviews {
     trail.flush(Duration::from_secs(10)).unwrap();
     let (config, metrics) = (Config::default(), Arc::<Metrics>::default());
-    let searches = Searches::new(trail.clone(), folder.path().to_owned(), &config, metrics);
+    let patience = Arc::new(Patience::new(config.search_timeout, metrics));
+    let dir = folder.path().to_owned();
+    let searches = Arc::new(Searches::new(trail.clone(), dir, &config, patience.clone()));
+    let view = Arc::new(View::new(trail.clone(), searches.clone(), patience, &config));
     let policies = Arc::new(PolicyKeeper::new(trail.clone(), None));
-    Reviews::new(trail, Arc::new(searches), config.second_person, policies, None)
+    Reviews::new(trail, searches, view, config.second_person, policies, None)
 }
 
 /// The policy after a start on these steps; it was async before.

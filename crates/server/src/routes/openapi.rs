@@ -277,7 +277,7 @@ fn schemas() -> Value {
         "Page": {"type": "object", "properties": {
             "events": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}},
             "next": {"type": ["string", "null"]}, "count": number, "scanned_to": number,
-            "lag": {"type": "object", "properties": {"events": number}},
+            "lag": {"type": "object", "properties": {"events": number, "not_yet_stored": number}},
         }},
         "Verified": {"type": "object", "required": ["verified", "origin", "index", "tree_size", "problem"]},
         "Summary": {"type": "object", "required": ["total", "histogram", "bucket_seconds"]},

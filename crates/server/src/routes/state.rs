@@ -15,6 +15,7 @@ use crate::fairness::{Places, Rates};
 use crate::health::DurableWatch;
 use crate::metrics::Metrics;
 use crate::pages::Protection;
+use crate::patience::Patience;
 use crate::policies::PolicyKeeper;
 use crate::read::{Exports, Reading, Streaming, Tiles};
 use crate::record::Recorder;
@@ -23,6 +24,7 @@ use crate::reviews::Reviews;
 use crate::searches::Searches;
 use crate::shared::SharedStore;
 use crate::stopping::Stopping;
+use crate::view::View;
 
 /// All parts of a server.
 #[derive(Clone)]
@@ -56,6 +58,7 @@ parts! {
     bodies: Arc<Bodies>,
     recorder: Arc<Recorder>,
     reading: Arc<Reading>,
+    view: Arc<View>,
     exports: Exports,
     streaming: Arc<Streaming>,
     tiles: Arc<Tiles>,
@@ -77,7 +80,7 @@ impl Deref for App {
 }
 
 impl App {
-    /// `dir` is the folder that is searched: the trail's, or that of all slots.
+    /// `dir` is the folder that is searched: the trail's, or that of all slots. With a shared store, that is.
     pub(crate) fn new(
         trail: Trail,
         dir: PathBuf,
@@ -88,8 +91,11 @@ impl App {
     ) -> App {
         let (config, tokens, metrics) = (Arc::new(config), Arc::new(tokens), Arc::<Metrics>::default());
         let (places, bodies) = (Arc::new(Places::new(&config)), Arc::new(Bodies::new(&config)));
-        let searches = Arc::new(Searches::new(trail.clone(), dir, &config, metrics.clone()));
-        let reading = Arc::new(Reading { trail: trail.clone(), searches: searches.clone() });
+        let patience = Arc::new(Patience::new(config.search_timeout, metrics.clone()));
+        let searches = Arc::new(Searches::new(trail.clone(), dir, &config, patience.clone()));
+        let view = Arc::new(View::new(trail.clone(), searches.clone(), patience, &config));
+        let reading =
+            Arc::new(Reading { trail: trail.clone(), searches: searches.clone(), view: view.clone() });
         let policies = Arc::new(PolicyKeeper::new(trail.clone(), shared.clone()));
         let holds = Arc::new(HoldKeeper::new(trail.clone(), shared.clone()));
         let recorder = Recorder::new(trail.clone(), bodies.clone(), metrics.clone(), &config);
@@ -113,6 +119,7 @@ impl App {
             reviews: Arc::new(Reviews::new(
                 trail.clone(),
                 searches,
+                view.clone(),
                 config.second_person,
                 policies.clone(),
                 shared.clone(),
@@ -131,6 +138,7 @@ impl App {
             places,
             bodies,
             reading,
+            view,
         }))
     }
 }

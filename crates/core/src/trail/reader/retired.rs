@@ -3,8 +3,9 @@
 use trailseal_event::{Index, Value};
 
 use super::{ReadError, Reader, io_at};
-use crate::retire::{RetiredId, announced_by, announces, find_in, parse_ids_name};
+use crate::retire::{announced_by, announces, find_in, parse_ids_name};
 use crate::segment::{RetiredList, SegmentFile, retired_in};
+use crate::trail::ids::retired_id;
 
 /// An event that was retired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Reader {
     /// # Errors
     /// When the folder cannot be read.
     pub fn retired_by_id(&mut self, id: &str, tenant: Option<&str>) -> Result<Vec<RetiredEvent>, ReadError> {
-        let wanted = RetiredId::of(id, tenant);
+        let wanted = retired_id(id, tenant);
         let folder = self.folder.segments_folder();
         let files = self.folder.files().clone();
         let mut found = Vec::new();

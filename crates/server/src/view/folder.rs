@@ -1,0 +1,122 @@
+//! The events of the trails in a folder.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use trailseal_event::filter::Filter;
+use trailseal_index::{FacetField, FacetValue, Hit, Order, Search, Summary};
+
+use super::Cursor;
+use super::events::{Events, Followed, Lag, Origin, Page};
+use crate::problem::Problem;
+
+impl Events for Search {
+    fn check(&mut self) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    fn page(
+        &mut self,
+        filter: &Filter,
+        order: Order,
+        cursor: Option<&Cursor>,
+        limit: usize,
+        budget: Duration,
+    ) -> Result<Page, Problem> {
+        let cursor = cursor.map(of_folder).transpose()?;
+        let page = Search::page(self, filter, order, cursor, limit, Some(budget))?;
+        Ok(Page { hits: page.hits, next: page.next.map(Cursor::Folder), scanned: page.scanned })
+    }
+
+    fn some(
+        &mut self,
+        filter: &Filter,
+        order: Order,
+        cursor: Option<&Cursor>,
+        limit: usize,
+        each: &mut dyn FnMut(&Hit) -> ControlFlow<()>,
+    ) -> Result<(), Problem> {
+        let cursor = cursor.map(of_folder).transpose()?;
+        Search::some(self, filter, order, cursor, limit, each)?;
+        Ok(())
+    }
+
+    fn count(&mut self, filter: &Filter) -> Result<u64, Problem> {
+        Ok(Search::count(self, filter)?)
+    }
+
+    fn summary(&mut self, filter: &Filter, top: usize, bucket: Option<Duration>) -> Result<Summary, Problem> {
+        Ok(Search::summary(self, filter, top, bucket)?)
+    }
+
+    fn values(
+        &mut self,
+        filter: &Filter,
+        field: FacetField,
+        part: &str,
+        top: usize,
+    ) -> Result<Vec<FacetValue>, Problem> {
+        Ok(Search::values(self, filter, field, part, top)?)
+    }
+
+    fn end(&mut self) -> Result<Cursor, Problem> {
+        Ok(Cursor::Folder(Search::end(self)))
+    }
+
+    fn follow(
+        &mut self,
+        filter: &Filter,
+        cursor: Cursor,
+        limit: usize,
+        budget: Duration,
+        each: &mut dyn FnMut(&Hit, &Cursor) -> ControlFlow<()>,
+    ) -> Result<Followed, Problem> {
+        let from = of_folder(&cursor)?;
+        // Another slot's writer may have been killed: what is shown once must not be shown again.
+        let end = from.or_later(&Search::end(self));
+        let page = Search::page(self, filter, Order::OLDEST_RECORDED, Some(from), limit, Some(budget))?;
+        let mut place = cursor;
+        for hit in &page.hits {
+            pass(&mut place, hit);
+            if each(hit, &place).is_break() {
+                return Ok(Followed { next: place, is_all: false });
+            }
+        }
+        let place = of_folder(&place)?;
+        let (next, is_all) = match &page.next {
+            Some(next) => (place.or_later(next), false),
+            // Everything up to the end was checked, whether it matched or not.
+            None => (place.or_later(&end), true),
+        };
+        Ok(Followed { next: Cursor::Folder(next), is_all })
+    }
+
+    fn lag(&mut self) -> Lag {
+        Lag::NotIndexed(Search::lag(self).events)
+    }
+
+    fn origins(&mut self) -> Result<Vec<Origin>, Problem> {
+        Ok(Vec::new())
+    }
+
+    fn checkpoint_of(&mut self, _origin: &str) -> Result<Option<String>, Problem> {
+        Ok(None)
+    }
+}
+
+/// Cursors are parsed for the view that they are used in, so another one comes from nobody.
+fn of_folder(cursor: &Cursor) -> Result<&trailseal_index::Cursor, Problem> {
+    match cursor {
+        Cursor::Folder(cursor) => Ok(cursor),
+        #[cfg(feature = "postgres")]
+        _ => Err(Problem::bad_request("query", "cursor is not one of this server's cursors")),
+    }
+}
+
+fn pass(place: &mut Cursor, hit: &Hit) {
+    match place {
+        Cursor::Folder(cursor) => cursor.pass(&hit.origin, hit.index),
+        #[cfg(feature = "postgres")]
+        _ => {}
+    }
+}

@@ -3,7 +3,7 @@
 use trailseal_event::Value;
 
 use super::python::{self, Was};
-use super::{HashReport, sha256_hex, text_at};
+use super::report::{HashReport, sha256_hex, text_at};
 
 /// How many records each recipe fits.
 #[derive(Debug, Default)]
@@ -86,41 +86,4 @@ fn iso(time: &str, zone: &str) -> String {
     let text = time.to_string();
     let text = text.trim_end_matches('Z');
     format!("{}{zone}", text.strip_suffix(".000000").unwrap_or(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::form::Form;
-    use crate::hashes::OldHashes;
-    use crate::records::Record;
-
-    /// Made by the application's own recipe, run in Python over made-up records.
-    const RECORDS: &str = include_str!("../../tests/old/audit_trail.jsonl");
-
-    #[test]
-    fn hashes_of_both_recipes_hold_and_a_changed_record_is_named() {
-        let look = |edit: &dyn Fn(usize, &str) -> String| {
-            let hashes = OldHashes::of("audit_trail").expect("it has hashes");
-            for (at, line) in RECORDS.lines().enumerate() {
-                let bytes = edit(at, line).into_bytes();
-                hashes.look(&Record { line: at as u64 + 1, bytes, form: Form::Json });
-            }
-            hashes.finish()
-        };
-        let report = look(&|_, line| line.to_owned());
-        assert_eq!((report.held, report.without, report.failed.len()), (7, 1, 0), "{report:?}");
-        assert!(report.notes[0].starts_with("2 records have a hash of the older recipe"), "{report:?}");
-        for (at, from, to) in [
-            (0, "\"create\"", "\"delete\""),
-            (1, "6f9619ff-8b86-4011-b42d-00c04fc964ff", "7f9619ff-8b86-4011-b42d-00c04fc964ff"),
-            (2, "0.25", "0.26"),
-            (3, "2026-01-04T10", "2026-01-04T11"),
-            (4, "10000000000000000", "10000000000000001"),
-        ] {
-            let report =
-                look(&|line, text| if line == at { text.replace(from, to) } else { text.to_owned() });
-            let lines: Vec<u64> = report.failed.iter().map(|failed| failed.line).collect();
-            assert_eq!(lines, [at as u64 + 1], "{from}");
-        }
-    }
 }

@@ -11,9 +11,10 @@ mod report;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::records::Record;
 pub use report::HashReport;
 pub(crate) use report::{hex, sha256_hex, text_at};
+
+use crate::records::Record;
 
 /// Looks at the hashes of records.
 #[derive(Clone)]
@@ -65,3 +66,6 @@ impl OldHashes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

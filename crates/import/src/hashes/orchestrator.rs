@@ -113,7 +113,7 @@ fn fits(record: &Value, kept: &str) -> bool {
 }
 
 /// The name that the database has for what files name in capitals: `WorkflowCreate`, `workflow_create`.
-fn snake(name: &str) -> String {
+pub(super) fn snake(name: &str) -> String {
     let mut out = String::new();
     for (at, letter) in name.chars().enumerate() {
         if letter.is_ascii_uppercase() && at > 0 {
@@ -122,58 +122,4 @@ fn snake(name: &str) -> String {
         out.push(letter.to_ascii_lowercase());
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::form::Form;
-    use crate::hashes::OldHashes;
-    use crate::records::Record;
-
-    /// Made-up events with hashes by the recipe of the crate.
-    const FILE: &str = include_str!("../../tests/old/audit_events.jsonl");
-
-    fn look(lines: &[String]) -> HashReport {
-        let hashes = OldHashes::of("audit_events").expect("it has hashes");
-        for (at, line) in lines.iter().enumerate() {
-            hashes.look(&Record { line: at as u64 + 1, bytes: line.clone().into_bytes(), form: Form::Json });
-        }
-        hashes.finish()
-    }
-
-    #[test]
-    fn what_was_changed_or_removed_is_named_and_forks_are_not() {
-        let lines: Vec<String> = FILE.lines().map(str::to_owned).collect();
-        let report = look(&lines);
-        assert_eq!((report.held, report.failed.len()), (lines.len() as u64, 0), "{report:?}");
-        assert!(report.notes.iter().any(|note| note.contains("begins 2 times")), "{report:?}");
-        // Changed in the middle.
-        let mut changed = lines.clone();
-        changed[1] = changed[1].replace("\"w1\"", "\"w2\"");
-        assert_ne!(changed[1], lines[1]);
-        assert_eq!(look(&changed).failed.iter().map(|failed| failed.line).collect::<Vec<_>>(), [2]);
-        // Removed: the one after it has no predecessor.
-        let mut removed = lines.clone();
-        removed.remove(1);
-        let report = look(&removed);
-        assert_eq!(report.failed.iter().map(|failed| failed.line).collect::<Vec<_>>(), [2], "{report:?}");
-        // As a database has it: in its words, and to the microsecond.
-        let stored = lines.iter().map(|line| {
-            let value = Value::parse(line.as_bytes()).expect("JSON");
-            let mut record = value.as_object().expect("an object").clone();
-            let time = text_at(&value, "timestamp").expect("a time");
-            record.insert("timestamp", Timestamp::parse(&time).expect("a time").to_string());
-            record.insert("event_type", snake(&text_at(&value, "event_type").expect("a type")));
-            record.insert("resource_type", snake(&text_at(&value, "resource_type").expect("a type")));
-            let result = match value.get("result") {
-                Some(Value::String(word)) => snake(word),
-                _ => "failure".to_owned(),
-            };
-            record.insert("result", result);
-            Value::Object(record).to_string()
-        });
-        let report = look(&stored.collect::<Vec<_>>());
-        assert_eq!((report.held, report.failed.len()), (lines.len() as u64, 0), "{report:?}");
-    }
 }

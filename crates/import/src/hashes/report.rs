@@ -1,4 +1,4 @@
-//! What became of the hashes of an input, and what all kinds of them need.
+//! What became of hashes, and what all of them are made with.
 
 use sha2::{Digest as _, Sha256};
 use trailseal_event::Value;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use trailseal_core::deliver::MustEnd;
 use trailseal_core::deliver::{DeliveryState, MustEnd};
 use trailseal_core::load_mask_key;
 use trailseal_event::{Hit, Order};
@@ -261,7 +262,7 @@ impl Opened {
             return Err(StorageError::ConnectionError(reason));
         }
         let ask = || {
-            let mut lent = self.pool.get(ASK_WITHIN)?;
+            let mut lent = self.pool.get(ASK_WITHIN, &MustEnd::default())?;
             lent.run("ask", ASK_WITHIN, async |client| client.batch_execute("SELECT 1").await)
         };
         self.again(ask).map_err(told)

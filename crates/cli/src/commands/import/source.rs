@@ -300,7 +300,7 @@ fn look_inside(mut input: Input, path: Option<&Path>, wanted: &Wanted, blocks: &
     let is_dump = DumpLines::<&[u8]>::is_dump(head);
     match wanted {
         Wanted::Table(table) if is_dump => {
-            input.reader = Box::new(DumpLines::new(input.reader, *table));
+            input.reader = Box::new(DumpLines::new(input.reader, table));
             input.mapping = Mapping::builtin(table.format());
             Ok(input)
         }

@@ -70,7 +70,7 @@ pub(crate) enum Command {
     Record(Record),
     /// Append foreign records: CloudTrail, Okta, Kubernetes and others, or your own with a mapping file
     #[command(
-        after_help = "Example:\n  trailseal import --from cloudtrail cloudtrail.json.gz\n  trailseal import --from auto --dry-run audit.log\n  trailseal import --map my-app.toml app.log"
+        after_help = "Example:\n  trailseal import --from cloudtrail cloudtrail.json.gz\n  trailseal import --from auto --dry-run audit.log\n  trailseal import --map my-app.toml app.log\n  trailseal import --from audit_trail postgres://me@db.example/app"
     )]
     Import(Import),
     /// Find events
@@ -188,7 +188,7 @@ pub(crate) enum Command {
     /// Make the tables of a shared store, or print the SQL for separate roles
     #[cfg(feature = "postgres")]
     #[command(
-        after_help = "Example:\n  trailseal store migrate --store postgres://audit@db.example/audit\n  trailseal store roles | psql --set ON_ERROR_STOP=1 \"$URL\""
+        after_help = "Example:\n  trailseal store migrate --store postgres://audit@db.example/audit\n  trailseal store roles | psql --set ON_ERROR_STOP=1 \"$URL\"\n  trailseal store views audit_trail --schema reports | psql --set ON_ERROR_STOP=1 \"$URL\""
     )]
     Store {
         #[command(subcommand)]
@@ -367,7 +367,7 @@ pub(crate) struct Import {
     /// Go on even if the first records look like another format or lack action, actor or time
     #[arg(long)]
     pub(crate) anyway: bool,
-    /// The files, also .gz; - reads standard input
+    /// The files, also .gz; - reads standard input; postgres://… a table; also a dump, or a file of SQLite
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 }
@@ -500,6 +500,19 @@ pub(crate) enum Store {
         /// What the names of the roles begin with
         #[arg(long, default_value = "trailseal", value_name = "NAME")]
         prefix: String,
+    },
+    /// Print the SQL for views under the table names and columns of other audit logs
+    Views {
+        /// pms_audit_log, audit_logs, resync_audit_logs, audit_trail, audit_events, audit_entries [default: all but
+        /// resync_audit_logs, whose view is named audit_logs too]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Make them all in this schema [default: audit for audit_entries, public for the others]
+        #[arg(long, value_name = "NAME")]
+        schema: Option<String>,
+        /// Show ids as text rather than as uuid: found by the store's indexes, and kept where they are no UUID
+        #[arg(long)]
+        text_ids: bool,
     },
 }
 

@@ -5,6 +5,8 @@
 
 use trailseal_document_004::{blocks, patch};
 
+#[path = "../../postgres/tests/server/mod.rs"]
+mod server;
 mod surroundings;
 
 include!(concat!(env!("OUT_DIR"), "/blocks.rs"));

@@ -18,7 +18,7 @@ use trailseal_event::{DEPTH_MAX, Object, Value};
 pub use csv::Columns;
 
 /// A record is at `details.record`. Deeper ones would be another event once a server has parsed them.
-const RECORD_LEVELS_MAX: usize = DEPTH_MAX - 2;
+pub(crate) const RECORD_LEVELS_MAX: usize = DEPTH_MAX - 2;
 
 /// How records are written.
 #[derive(Clone, Debug)]

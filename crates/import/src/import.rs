@@ -81,6 +81,8 @@ pub(crate) struct Mapped {
     line: u64,
     /// What tells the record from others.
     own: Vec<u8>,
+    /// Whether the id is the record's own, which is the same however often it comes.
+    has_own_id: bool,
     /// Usually one; with the ids that they have if the record comes for the first time.
     events: Vec<Event>,
 }
@@ -120,13 +122,15 @@ fn mapped_within(
     // The header of a table says as much as the row does.
     let own = if matches!(form, Form::Csv(_)) { value.to_string().into_bytes() } else { bytes };
     let text = form.is_text().then(|| String::from_utf8_lossy(&own));
+    let own_id = reading.mapping.event_id(&value);
     let mut events = Vec::new();
     let made = reading.mapping.events(value, text.as_deref(), reading.written, &mut events);
     take(made.map_err(failed).map(|()| {
         for (part, event) in events.iter_mut().enumerate() {
-            event.id = Some(id(reading.mapping, &own, 0, part));
+            let own_id = own_id.clone().filter(|_| part == 0);
+            event.id = Some(own_id.unwrap_or_else(|| id(reading.mapping, &own, 0, part)));
         }
-        Mapped { line, own, events }
+        Mapped { line, own, has_own_id: own_id.is_some(), events }
     }))
 }
 
@@ -165,11 +169,12 @@ impl Numbering {
         reading: Reading<'_>,
         take: &mut dyn FnMut(Result<Imported, Failed>),
     ) {
-        let Mapped { line, own, events } = match mapped {
+        let Mapped { line, own, has_own_id, events } = match mapped {
             Ok(mapped) => mapped,
             Err(failed) => return take(Err(failed)),
         };
-        let occurrence = self.count(events.first().and_then(|event| event.id.as_deref()).unwrap_or_default());
+        let first = events.first().and_then(|event| event.id.as_deref()).unwrap_or_default();
+        let occurrence = if has_own_id { 0 } else { self.count(first) };
         for (part, mut event) in events.into_iter().enumerate() {
             if occurrence > 0 {
                 event.id = Some(id(reading.mapping, &own, occurrence, part));
@@ -184,11 +189,12 @@ impl Numbering {
         reading: Reading<'_>,
         take: &mut dyn FnMut(Result<Written, Failed>),
     ) {
-        let Texts { line, own, events } = match texts {
+        let Texts { line, own, has_own_id, events } = match texts {
             Ok(texts) => texts,
             Err(failed) => return take(Err(failed)),
         };
-        let occurrence = self.count(events.first().map_or("", |text| &text.id));
+        let first = events.first().map_or("", |text| &text.id);
+        let occurrence = if has_own_id { 0 } else { self.count(first) };
         for (part, Text { id: first, mut json, defaulted }) in events.into_iter().enumerate() {
             if occurrence > 0 {
                 exchange(&mut json, &first, &id(reading.mapping, &own, occurrence, part));
@@ -216,6 +222,7 @@ impl Numbering {
 pub(crate) struct Texts {
     line: u64,
     own: Vec<u8>,
+    has_own_id: bool,
     events: Vec<Text>,
 }
 
@@ -227,13 +234,13 @@ struct Text {
 }
 
 impl From<Mapped> for Texts {
-    fn from(Mapped { line, own, events }: Mapped) -> Texts {
+    fn from(Mapped { line, own, has_own_id, events }: Mapped) -> Texts {
         let text = |event: Event| Text {
             json: event.to_json(),
             defaulted: defaulted(&event).map(str::to_owned).collect(),
             id: event.id.unwrap_or_default(),
         };
-        Texts { line, own, events: events.into_iter().map(text).collect() }
+        Texts { line, own, has_own_id, events: events.into_iter().map(text).collect() }
     }
 }
 

@@ -7,12 +7,15 @@
 //! What must hold: every record goes in, once, whatever else is in the file; reading the same file again gives the same
 //! ids; and the whole record can be taken out of its event again, as JSON.
 
+pub mod blocks;
 pub mod form;
+pub mod hashes;
 mod import;
 pub mod mapping;
 mod parallel;
 pub mod records;
 mod sample;
+pub mod tables;
 mod time;
 
 pub use form::Form;

@@ -68,7 +68,12 @@ pub struct Records<'m, R> {
     taken_for: Option<String>,
     /// What was read ahead.
     ahead: VecDeque<Result<Record, Failed>>,
+    /// Sees each record once, in order, when it is read.
+    observer: Option<Observer<'m>>,
 }
+
+/// What looks at each record that was read.
+type Observer<'m> = Box<dyn FnMut(&Record) + Send + 'm>;
 
 /// Whether an object is a record itself, whatever lists it has.
 type IsRecord<'m> = Box<dyn Fn(&[u8]) -> bool + Send + Sync + 'm>;
@@ -122,7 +127,15 @@ impl<'m, R: BufRead> Records<'m, R> {
             is_record,
             taken_for: None,
             ahead: VecDeque::new(),
+            observer: None,
         }
+    }
+
+    /// The same; `observer` sees each record once, in order. What was read ahead before, it does not see.
+    #[must_use]
+    pub fn observed(mut self, observer: impl FnMut(&Record) + Send + 'm) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
     }
 
     /// What the input was taken for, such as `an array of JSON objects`; known once a record was read.
@@ -155,10 +168,14 @@ impl<'m, R: BufRead> Records<'m, R> {
     }
 
     fn read_next(&mut self) -> Option<Result<Record, Failed>> {
-        self.step().unwrap_or_else(|error| {
+        let next = self.step().unwrap_or_else(|error| {
             self.place = Place::End;
             Some(Err(failed(self.source.line(), &format!("could not continue reading from here: {error}"))))
-        })
+        });
+        if let (Some(observer), Some(Ok(record))) = (&mut self.observer, &next) {
+            observer(record);
+        }
+        next
     }
 
     fn step(&mut self) -> io::Result<Option<Result<Record, Failed>>> {

@@ -61,6 +61,11 @@ impl Sample {
         self.values.is_empty()
     }
 
+    /// The records themselves.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter().flatten()
+    }
+
     /// How many records it has.
     pub fn len(&self) -> usize {
         self.values.len()

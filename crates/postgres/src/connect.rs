@@ -3,6 +3,7 @@
 //! Nothing here or above relies on the state of a session, so a pooler may hand each transaction to another connection:
 //! no `SET` but `SET LOCAL`, no named statement that outlives its transaction, no session lock.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -269,9 +270,17 @@ async fn until<T>(within: Duration, must_end: &MustEnd, work: impl Future<Output
     }
 }
 
+/// A connection that a pool need not keep is closed when it was not used for so long.
+const IDLE_WITHIN: Duration = Duration::from_secs(300);
+
+/// What is waited for if all connections are in use.
+const GET: &str = "get a free connection to";
+
 /// A few connections for many threads that read.
 pub struct Pool {
     url: StoreUrl,
+    /// So many stay open, however long nobody uses them.
+    kept: usize,
     max: usize,
     state: Mutex<PoolState>,
     returned: Condvar,
@@ -279,15 +288,56 @@ pub struct Pool {
 
 #[derive(Default)]
 struct PoolState {
-    idle: Vec<Connection>,
+    /// With the time when each was given back; the last one is lent first.
+    idle: VecDeque<(Connection, Instant)>,
     /// Idle or lent.
     open: usize,
+}
+
+impl PoolState {
+    fn trim(&mut self, kept: usize) {
+        while self.open > kept && self.idle.front().is_some_and(|(_, since)| since.elapsed() >= IDLE_WITHIN) {
+            self.idle.pop_front();
+            self.open -= 1;
+        }
+    }
 }
 
 impl Pool {
     /// At most `max` connections, made when they are needed.
     pub fn new(url: StoreUrl, max: usize) -> Pool {
-        Pool { url, max: max.max(1), state: Mutex::default(), returned: Condvar::new() }
+        Pool::keeping(url, max, max)
+    }
+
+    /// The same; those beyond `kept` are closed when they were idle for five minutes.
+    pub fn keeping(url: StoreUrl, kept: usize, max: usize) -> Pool {
+        Pool { url, kept, max: max.max(1), state: Mutex::default(), returned: Condvar::new() }
+    }
+
+    /// Opens the connections that it keeps, rather than when they are needed.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    pub fn fill(&self) -> Result<(), StoreError> {
+        // Held together, or each would be the same one.
+        let mut lent = Vec::new();
+        while lent.len() < self.kept.min(self.max) {
+            match self.get(Duration::ZERO, &MustEnd::default()) {
+                // All are in use, so they are open.
+                Err(StoreError::TimedOut { doing: GET, .. }) => break,
+                other => lent.push(other?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the connections that nobody uses: they may have ended without anybody seeing it, as after a restart of the server.
+    pub fn forget_idle(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = std::mem::take(&mut state.idle);
+        state.open -= idle.len();
+        drop(state);
+        self.returned.notify_all();
     }
 
     /// The store that it leads to.
@@ -303,7 +353,7 @@ impl Pool {
         let end = Instant::now() + within;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            while let Some(mut connection) = state.idle.pop() {
+            while let Some((mut connection, _)) = state.idle.pop_back() {
                 connection.look();
                 if !connection.is_broken() {
                     connection.must_end = must_end.clone();
@@ -316,12 +366,12 @@ impl Pool {
                 break;
             }
             let left = end.saturating_duration_since(Instant::now());
-            let (doing, store) = ("get a free connection to", || self.url.shown().to_owned());
+            let store = || self.url.shown().to_owned();
             if must_end.is_set() {
-                return Err(StoreError::Ended { doing, store: store() });
+                return Err(StoreError::Ended { doing: GET, store: store() });
             }
             if left.is_zero() {
-                return Err(StoreError::TimedOut { doing, store: store(), within });
+                return Err(StoreError::TimedOut { doing: GET, store: store(), within });
             }
             let wait = left.min(LOOK_EVERY);
             (state, _) = self.returned.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
@@ -372,9 +422,10 @@ impl Drop for Lent<'_> {
         let connection = self.connection.take().filter(|connection| !connection.is_broken());
         let mut state = self.pool.state.lock().unwrap_or_else(PoisonError::into_inner);
         match connection {
-            Some(connection) => state.idle.push(connection),
+            Some(connection) => state.idle.push_back((connection, Instant::now())),
             None => state.open -= 1,
         }
+        state.trim(self.pool.kept);
         drop(state);
         self.pool.returned.notify_one();
     }

@@ -14,6 +14,7 @@ pub mod columns;
 mod connect;
 mod deliver;
 mod error;
+pub mod foreign;
 mod moment;
 pub mod outbox;
 mod read;
@@ -24,6 +25,7 @@ pub mod shared;
 mod tls;
 mod url;
 pub mod verify;
+pub mod views;
 
 pub use abandoned::{AbandonedSlots, AbandonedTimes};
 pub use connect::{Connection, Lent, Pool};

@@ -70,6 +70,8 @@ mod trail;
 pub mod typed;
 mod view;
 
+#[cfg(feature = "postgres")]
+pub use audit::DatabaseAuditStorage;
 pub use audit::{
     AuditEvent, AuditEventType, AuditFilter, AuditLogger, AuditResult, AuditRetentionManager, AuditStorage,
     CleanupHandle, FileAuditStorage, ResourceType, RotationPolicy, StorageError, StorageFuture,

@@ -12,8 +12,8 @@ use crate::query::{Besides, Finder, Finders, Query};
 use crate::recording::{ReceiptFuture, ReceiptsFuture};
 use crate::temporary::TemporaryFolder;
 use crate::{
-    CloseError, Closed, Event, Filter, FlushError, HandoffPlace, Index, OnNotice, OpenError, Options, Page,
-    Policy, QueryError, ReadError, Receipt, RecordError, RecordOptions, RecordedEvent, ResourceFilter,
+    CloseError, Closed, Event, Filter, FlushError, HandoffPlace, Index, Object, OnNotice, OpenError, Options,
+    Page, Policy, QueryError, ReadError, Receipt, RecordError, RecordOptions, RecordedEvent, ResourceFilter,
     RotateError, SealError, SetPolicyError, Sink, Verdict, VerifyError, VerifyOptions, VerifyingKey, context,
 };
 
@@ -314,14 +314,14 @@ impl Trail {
         if !cfg!(trailseal_fault = "query_not_flushed") {
             self.core.flush(READABLE_WITHIN)?;
         }
-        self.note_read(what, query, besides);
+        self.note_read(what, query, besides.map(|besides| besides.told));
         self.held.finders.with(work)
     }
 
     /// Who reads is recorded, too. That it cannot be is counted by the trail, and no reason not to answer.
-    fn note_read(&self, what: &str, query: &Query, besides: Option<&Besides<'_>>) {
+    pub(crate) fn note_read(&self, what: &str, query: &Query, besides: Option<&Object>) -> Option<Index> {
         let mut told = query.told(|name, value| self.core.shown(name, value).into_owned());
-        for (name, value) in besides.iter().flat_map(|besides| besides.told.iter()) {
+        for (name, value) in besides.iter().flat_map(|besides| besides.iter()) {
             told.insert(name.to_owned(), value.clone());
         }
         let mut event = Event::default().detail("by", "library").detail("what", what);
@@ -329,7 +329,7 @@ impl Trail {
             event = event.detail("query", told);
         }
         let event = context::fill(std::borrow::Cow::Owned(event)).into_owned();
-        let _ = self.core.record_own("read", event);
+        self.core.record_own("read", event).ok()
     }
 
     /// Verifies the whole trail against its newest signed checkpoint. Waits until a checkpoint covers everything recorded before.

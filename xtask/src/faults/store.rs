@@ -14,6 +14,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-postgres", "--test", "reading"],
     },
     Fault {
+        name: "database_read_early",
+        what: "a database storage reads the store before it has what the process recorded",
+        tests: &["-p", "trailseal", "--features", "postgres", "--test", "postgres", "recorded_before"],
+    },
+    Fault {
         name: "store_page_gets_nowhere",
         what: "a page of the shared store that has no time may end where it began",
         tests: &["-p", "trailseal-postgres", "--test", "reading", "gets_on"],

@@ -1,8 +1,16 @@
 //! `trailseal import`: foreign records, each imported once.
 
+mod blocks;
+#[cfg(feature = "postgres")]
+mod database;
+#[cfg(not(feature = "postgres"))]
+mod database_absent;
 mod dry_run;
+mod rows;
 mod source;
+mod sqlite;
 mod summary;
+mod tables;
 
 use std::cell::OnceCell;
 

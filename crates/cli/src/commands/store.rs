@@ -1,8 +1,9 @@
-//! `trailseal store`: the tables of a shared store, and the SQL for separate roles.
+//! `trailseal store`: the tables of a shared store, and the SQL for separate roles and for views.
 
 use serde_json::json;
 use trailseal_core::deliver::MustEnd;
-use trailseal_postgres::{RetiredOrigin, StoreUrl, check_readable, migrate, retire, roles, version};
+use trailseal_postgres::views::{Ids, View};
+use trailseal_postgres::{RetiredOrigin, StoreUrl, check_readable, migrate, retire, roles, version, views};
 use trailseal_tlog::VerifyingKey;
 
 use super::text::write_out;
@@ -25,8 +26,12 @@ pub(super) fn run(settings: &Settings, command: &Store, json: bool) -> Outcome {
                      underscores, 40 at most"
                 ))
             })?;
-            let text = if json { format!("{}\n", serde_json::json!({ "sql": sql })) } else { sql };
-            write_out(None, text.as_bytes())
+            print(sql, json)
+        }
+        Store::Views { names, schema, text_ids } => {
+            let ids = if *text_ids { Ids::Text } else { Ids::Uuid };
+            let sql = views::sql(&asked_for(names)?, schema.as_deref(), ids);
+            print(sql.map_err(|error| Failure::could_not(error.to_string()))?, json)
         }
     }
 }
@@ -62,6 +67,23 @@ fn line(retired: &RetiredOrigin) -> String {
     let RetiredOrigin { origin, events, left, .. } = retired;
     let left = if left.is_some() { ", and not all" } else { "" };
     format!("{origin}: dropped {} retired events{left}\n", thousands(*events))
+}
+
+fn print(sql: String, json: bool) -> Outcome {
+    let text = if json { format!("{}\n", serde_json::json!({ "sql": sql })) } else { sql };
+    write_out(None, text.as_bytes())
+}
+
+fn asked_for(names: &[String]) -> Outcome<Vec<View>> {
+    if names.is_empty() {
+        return Ok(View::ALL.into_iter().filter(|view| *view != View::ResyncAuditLogs).collect());
+    }
+    let known = || View::ALL.map(View::name).join(", ");
+    let view = |name: &String| {
+        View::parse(name)
+            .ok_or_else(|| Failure::could_not(format!("there is no view {name:?}: use {}", known())))
+    };
+    names.iter().map(view).collect()
 }
 
 fn migrated(url: &StoreUrl, json: bool) -> Outcome {

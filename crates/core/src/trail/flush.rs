@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, TryLockError};
 use std::time::{Duration, Instant};
 
+use trailseal_event::Index;
+
 use super::inner::{Inner, Trail};
 use crate::deadline;
 use crate::gate::Shut;
@@ -91,6 +93,25 @@ impl Trail {
             true => Ok(()),
             false => Err(self.inner.why_not_durable(size, begun.elapsed())),
         }
+    }
+
+    /// Waits until the store that [`deliver_to_store`](Trail::deliver_to_store) named has every event below `size`, at most for
+    /// `timeout`; `false` if it has not by then, or there is none.
+    ///
+    /// # Errors
+    /// When they are not even on disk, which comes first.
+    pub fn flush_to_store(&self, size: Index, timeout: Duration) -> Result<bool, FlushError> {
+        let (begun, deadline) = (Instant::now(), deadline::after(timeout));
+        let log = &self.inner.log;
+        let Some(last) = size.get().checked_sub(1) else { return Ok(true) };
+        if last < log.progress.stored() {
+            return Ok(true);
+        }
+        self.flush(timeout)?;
+        log.wake_store();
+        // Nobody else brings them there.
+        let deadline = if log.has_store() { deadline } else { begun };
+        Ok(log.progress.wait_stored(last, deadline))
     }
 
     /// Waits until everything accepted so far is covered by a signed checkpoint on disk, without waiting for the usual

@@ -1,7 +1,10 @@
 //! What stands around the blocks: the application that the document was written for, as small as it can be.
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
+use crate::server::Server;
 use trailseal::{AuditFilter, AuditLogger, FileAuditStorage, RotationPolicy};
 
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -77,5 +80,67 @@ impl Audit {
             format!("{} {} {result}", event.event_type, event.resource_id)
         };
         events.iter().rev().map(tell).collect()
+    }
+}
+
+/// A PostgreSQL with the document's user, password and database, and a folder for a trail.
+pub struct Database {
+    server: Server,
+    folder: tempfile::TempDir,
+}
+
+impl Database {
+    pub fn start() -> Database {
+        let server = Server::start_own(&[]);
+        server.execute("CREATE ROLE \"user\" LOGIN PASSWORD 'pass'");
+        server.execute("CREATE DATABASE audit OWNER \"user\" ENCODING 'UTF8' TEMPLATE template0");
+        server.require_password("user");
+        Database { server, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The document's URL, at this port.
+    pub fn url(&self) -> String {
+        format!("postgresql://user:pass@localhost:{}/audit", self.server.port())
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs a test of this program in a process of its own: the environment is read there.
+    pub fn run(&self, test: &str, variables: &[(&str, &str)]) {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--ignored"])
+            .envs(variables.iter().copied())
+            .env("TRAILSEAL_DIR", self.folder().join("trail"))
+            .env(PORT, self.server.port().to_string())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    /// What is in the store, in its order: action, actor and outcome.
+    pub fn told(&self) -> Vec<Vec<String>> {
+        let url = format!("postgres://test@127.0.0.1:{}/audit", self.server.port());
+        let url = trailseal_postgres::StoreUrl::parse(&url).unwrap();
+        let mut connection = url.connect(&Default::default()).unwrap();
+        let sql = "SELECT action, actor_id, outcome FROM trailseal.events WHERE NOT system ORDER BY idx";
+        crate::server::rows(&mut connection, sql)
+    }
+}
+
+const PORT: &str = "DATABASE_PORT";
+
+/// In the place of `DatabaseAuditStorage`: the document's own URL, at the port of this test's server.
+pub struct AtItsPort;
+
+impl AtItsPort {
+    pub async fn new(
+        url: &str,
+    ) -> std::result::Result<trailseal::DatabaseAuditStorage, trailseal::StorageError> {
+        let port = std::env::var(PORT).unwrap();
+        trailseal::DatabaseAuditStorage::new(&url.replace("@localhost/", &format!("@localhost:{port}/")))
+            .await
     }
 }

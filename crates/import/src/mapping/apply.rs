@@ -78,6 +78,15 @@ impl Mapping {
         self.event(record, None, None)
     }
 
+    /// The id that the record's event has, where the mapping says that the record's own is unique, and it is a UUID.
+    pub(crate) fn event_id(&self, record: &Value) -> Option<String> {
+        if self.event_id.is_empty() {
+            return None;
+        }
+        let id = Fill::new(self, record, None).text(&self.event_id, "")?;
+        is_uuid(&id).then(|| id.to_ascii_lowercase())
+    }
+
     /// Adds the events that `record` describes, without ids. `text` is how it was written, if that says more;
     /// `written` when the input was, for times without a year. The error is for people.
     pub(crate) fn events(
@@ -484,4 +493,12 @@ fn number(text: &str) -> Option<Number> {
     let millis = unit_millis(text[end..].trim())?;
     let count = text[..end].parse::<f64>().ok()?;
     Value::from(count * millis).as_number().cloned()
+}
+
+fn is_uuid(text: &str) -> bool {
+    let is_good = |(at, byte): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(is_good)
 }

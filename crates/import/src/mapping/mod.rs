@@ -23,7 +23,7 @@ use crate::form::Form;
 use crate::time::Times;
 
 /// The text of the built-in mapping files, by the name of their format; the more particular ones last.
-pub const BUILT_IN: [(&str, &str); 13] = [
+pub const BUILT_IN: [(&str, &str); 21] = [
     ("syslog", include_str!("../../mappings/syslog.toml")),
     ("cef", include_str!("../../mappings/cef.toml")),
     ("google_cloud", include_str!("../../mappings/google_cloud.toml")),
@@ -37,6 +37,14 @@ pub const BUILT_IN: [(&str, &str); 13] = [
     ("cloudtrail", include_str!("../../mappings/cloudtrail.toml")),
     ("kubernetes", include_str!("../../mappings/kubernetes.toml")),
     ("github", include_str!("../../mappings/github.toml")),
+    ("resync_audit_logs", include_str!("../../mappings/resync_audit_logs.toml")),
+    ("audit_entries", include_str!("../../mappings/audit_entries.toml")),
+    ("audit_queue", include_str!("../../mappings/audit_queue.toml")),
+    ("pms_audit_log", include_str!("../../mappings/pms_audit_log.toml")),
+    ("audit_logs", include_str!("../../mappings/audit_logs.toml")),
+    ("audit_trail", include_str!("../../mappings/audit_trail.toml")),
+    ("audit_events", include_str!("../../mappings/audit_events.toml")),
+    ("resync_blocks", include_str!("../../mappings/resync_blocks.toml")),
 ];
 
 /// How the records of one format become events.
@@ -64,6 +72,8 @@ pub struct Mapping {
     lets: Vec<(String, Candidates)>,
     fields: Vec<(Field, Candidates)>,
     source_id: Candidates,
+    /// The event's id, if it gives a UUID: then it is that of no other record.
+    event_id: Candidates,
     resources: Vec<ResourceRule>,
     related: Vec<RelatedRule>,
     outcomes: Vec<Rule<Outcome>>,

@@ -62,6 +62,7 @@ impl<'t> Parser<'t> {
             lets: Vec::new(),
             fields: Vec::new(),
             source_id: Vec::new(),
+            event_id: Vec::new(),
             resources: Vec::new(),
             related: Vec::new(),
             outcomes: Vec::new(),
@@ -116,6 +117,7 @@ impl<'t> Parser<'t> {
                 mapping.each = Some(path);
             }
             "source_id" => mapping.source_id = self.candidates(value)?,
+            "event_id" => mapping.event_id = self.candidates(value)?,
             "let" => {}
             "event" => {
                 for (name, span, value) in self.table(value)? {
@@ -146,7 +148,7 @@ impl<'t> Parser<'t> {
             "severity" => mapping.severities = self.rules(value)?,
             _ => {
                 let message = format!(
-                    "`{key}` is not known: use format, description, records, columns, line, each, time_formats, time_zone, source_id, \
+                    "`{key}` is not known: use format, description, records, columns, line, each, time_formats, time_zone, source_id, event_id, \
                      [[detect]], [let], [event], \
                      [details], [values.NAME], [[resource]], [[related]], [[outcome]], [[category]] or [[severity]]"
                 );

@@ -118,24 +118,24 @@ impl Keeping {
         let outcome = keep(connection, &self.origin, open, (from, to), &hashes, ids.as_deref())?;
         let segment = open.list.first;
         match outcome {
-            Kept::All if to >= open.end => self.open = None,
-            Kept::All => open.next = to,
-            Kept::NotAnnounced => return Ok(Dropped::Waits),
-            Kept::LeafDiffers(at) => {
+            Answer::Kept if to >= open.end => self.open = None,
+            Answer::Kept => open.next = to,
+            Answer::NotAnnounced => return Ok(Dropped::Waits),
+            Answer::LeafDiffers(at) => {
                 let what = format!(
                     "the store's row of event {at} is not the one that the trail has retired: somebody changed the store; \
                      run `trailseal verify --store`"
                 );
                 return Err(SinkError::Differs { at: Index::new(at), what });
             }
-            Kept::ListDiffers => {
+            Answer::ListDiffers => {
                 let what = format!(
                     "the store keeps another list of the retired events of the segment {segment}: somebody changed the \
                      store, or the trail was forked; run `trailseal verify --store`"
                 );
                 return Err(SinkError::Differs { at: segment, what });
             }
-            Kept::Other(outcome) => {
+            Answer::Other(outcome) => {
                 let what = format!("it did not keep retired events: {outcome}");
                 return Err(StoreError::Unfit { store: connection.store().to_owned(), what }.into());
             }
@@ -217,8 +217,8 @@ fn compare(
     Ok(())
 }
 
-enum Kept {
-    All,
+enum Answer {
+    Kept,
     NotAnnounced,
     LeafDiffers(u64),
     ListDiffers,
@@ -232,7 +232,7 @@ fn keep(
     (from, to): (u64, u64),
     hashes: &[u8],
     ids: Option<&[u8]>,
-) -> Result<Kept, StoreError> {
+) -> Result<Answer, StoreError> {
     let list = &open.list;
     let numbers = [list.first.get(), list.bytes, open.event.get(), from, to].map(u64::cast_signed);
     let [segment, bytes, event, from, to] = &numbers;
@@ -251,14 +251,14 @@ fn keep(
         ];
         let rows = client.query_typed(KEEP, &parameters).await?;
         client.batch_execute("COMMIT").await?;
-        let Some(row) = rows.first() else { return Ok(Kept::Other("no answer".to_owned())) };
+        let Some(row) = rows.first() else { return Ok(Answer::Other("no answer".to_owned())) };
         let at: Option<i64> = row.try_get(1)?;
         Ok(match row.try_get(0)? {
-            "kept" => Kept::All,
-            "not announced" => Kept::NotAnnounced,
-            "list differs" => Kept::ListDiffers,
-            "leaf differs" => Kept::LeafDiffers(at.unwrap_or(0).cast_unsigned()),
-            other => Kept::Other(other.to_owned()),
+            "kept" => Answer::Kept,
+            "not announced" => Answer::NotAnnounced,
+            "list differs" => Answer::ListDiffers,
+            "leaf differs" => Answer::LeafDiffers(at.unwrap_or(0).cast_unsigned()),
+            other => Answer::Other(other.to_owned()),
         })
     })
 }

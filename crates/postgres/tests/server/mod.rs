@@ -290,7 +290,8 @@ fn command(name: &str, folder: &Path) -> Command {
     command
 }
 
-fn program(name: &str) -> PathBuf {
+/// Where a program of PostgreSQL is.
+pub fn program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = versions.map(|version| version.path().join("bin").join(name)).collect();
     found.retain(|path| path.exists());

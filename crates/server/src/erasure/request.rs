@@ -7,7 +7,6 @@ use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use trailseal_core::Trail;
 
 use super::answer::{erased_json, would_erase_json};
 use super::run::run_for;
@@ -34,7 +33,6 @@ struct Request {
 
 /// Erases, or says what would be. The answer comes when the keys are gone.
 pub(crate) async fn erase(
-    State(trail): State<Trail>,
     State(reviews): State<Arc<Reviews>>,
     State(holds): State<Arc<HoldKeeper>>,
     State(bodies): State<Arc<Bodies>>,
@@ -61,7 +59,7 @@ pub(crate) async fn erase(
     if request.dry_run {
         let would = long(move || {
             holds.make_sure()?;
-            Ok(trail.would_erase(&subject)?)
+            Ok(holds.trail().would_erase(&subject)?)
         });
         let would = would.await?;
         return Ok(axum::Json(would_erase_json(&would)).into_response());
@@ -79,7 +77,8 @@ pub(crate) async fn erase(
     let reason = request.reason;
     let erased = long(move || {
         holds.make_sure()?;
-        run_for(&trail, &caller, || trail.erase(&subject), [("reason", reason)])
+        let trail = holds.trail();
+        run_for(trail, &caller, || trail.erase(&subject), [("reason", reason)])
     });
     Ok(axum::Json(erased_json(&erased.await?)).into_response())
 }

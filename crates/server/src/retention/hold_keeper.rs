@@ -41,6 +41,11 @@ impl HoldKeeper {
         HoldKeeper { trail, place }
     }
 
+    /// The trail whose events are held.
+    pub(crate) fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
     /// Adds a hold, which is in force at every server when this returns. Blocks.
     pub(crate) fn add(
         &self,

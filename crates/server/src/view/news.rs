@@ -1,9 +1,9 @@
 //! When there may be new events, so that a stream need not look for nothing.
 
-use trailseal_core::Trail;
-
 #[cfg(feature = "postgres")]
-use super::store::Watched;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use trailseal_core::Trail;
 
 /// Says when there may be new events.
 pub(crate) enum News {
@@ -42,5 +42,30 @@ impl News {
             #[cfg(feature = "postgres")]
             News::Store(watched) => watched.now(),
         }
+    }
+}
+
+/// What the streams of a server know of its store.
+#[cfg(feature = "postgres")]
+#[derive(Default)]
+pub(crate) struct Watched {
+    /// How often something was seen to have come.
+    come: AtomicU64,
+    is_lost: AtomicBool,
+}
+
+#[cfg(feature = "postgres")]
+impl Watched {
+    fn now(&self) -> Moment {
+        match self.is_lost.load(Ordering::Acquire) {
+            true => Moment::Lost,
+            false => Moment::At(self.come.load(Ordering::Acquire)),
+        }
+    }
+
+    /// The store was looked at: whether it could be, and whether something has come.
+    pub(super) fn looked(&self, is_lost: bool, has_come: bool) {
+        self.is_lost.store(is_lost, Ordering::Release);
+        self.come.fetch_add(has_come.into(), Ordering::Release);
     }
 }

@@ -28,8 +28,8 @@ use super::{Cursor, News};
 use crate::config::Config;
 use crate::problem::Problem;
 use crate::searches::Searches;
+use crate::view::news::Watched;
 use reach::Reach;
-pub(crate) use watched::Watched;
 
 /// Connections, within these bounds as many as searches at once: exports and streams read between them.
 const CONNECTIONS_MIN: usize = 5;
@@ -87,7 +87,10 @@ impl Stored {
     }
 
     pub(super) fn news(self: &Arc<Self>) -> News {
-        News::Store(watched::watched(self))
+        let store = self.clone();
+        News::Store(watched::watched(&self.watched, move |given_up| {
+            store.begin(given_up)?.ask(Reader::origins)
+        }))
     }
 
     pub(super) fn trouble(&self) -> Option<String> {

@@ -1,15 +1,17 @@
 //! A logger as the environment says.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::file::FileAuditStorage;
-use super::logger::AuditLogger;
+use super::logger::{self, AuditLogger};
 use super::rotation::RotationPolicy;
 use super::storage::StorageError;
 use crate::{Mode, Options, Policy};
 
 const STORAGE: &str = "AUDIT_STORAGE";
+const DATABASE: &str = "AUDIT_DATABASE_URL";
 const LOG_PATH: &str = "AUDIT_LOG_PATH";
 const MODE: &str = "AUDIT_MODE";
 const SAMPLE_RATE: &str = "AUDIT_SAMPLE_RATE";
@@ -19,8 +21,10 @@ const DEFAULT_PATH: &str = "/var/log/orchestrator/audit.log";
 ///
 /// | variable | says |
 /// | --- | --- |
-/// | `AUDIT_STORAGE` | `file`, which is the default |
-/// | `AUDIT_LOG_PATH` | the plain file; its trail lies beside it. Default `/var/log/orchestrator/audit.log` |
+/// | `AUDIT_STORAGE` | `file`, which is the default, or `database`, with the feature `postgres` |
+/// | `AUDIT_LOG_PATH` | for `file`: the plain file; its trail lies beside it. Default `/var/log/orchestrator/audit.log` |
+/// | `AUDIT_DATABASE_URL` | for `database`: the shared store, such as `postgres://USER@HOST/DATABASE` |
+/// | `TRAILSEAL_DIR` | for `database`: the folder of the trail that events go through. Default `./trail` |
 /// | `AUDIT_MODE` | `sync`, `async` (default), `sampled`, `off`: for events that no rule names |
 /// | `AUDIT_SAMPLE_RATE` | the share that `sampled` keeps, from 0 to 1 |
 ///
@@ -40,20 +44,41 @@ fn create_from(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Arc<AuditL
             StorageError::ConfigurationError(what)
         })
     };
-    let wrong = |what: String| Err(StorageError::ConfigurationError(what));
-    match variable(STORAGE)?.as_deref() {
-        None | Some("" | "file") => {}
-        Some("database") => {
-            return wrong(format!("{STORAGE}=database: this build has no database storage; use file"));
-        }
-        Some(other) => return wrong(format!("{STORAGE} cannot be {other:?}: use file")),
-    }
     let mut options = Options::default();
     options.policy = policy(variable)?;
-    let path = variable(LOG_PATH)?.filter(|path| !path.is_empty());
-    let path = path.unwrap_or_else(|| DEFAULT_PATH.to_owned());
-    let storage = FileAuditStorage::with_options(path, RotationPolicy::Daily, &options)?;
+    match variable(STORAGE)?.as_deref() {
+        None | Some("" | "file") => {
+            let path = variable(LOG_PATH)?.filter(|path| !path.is_empty());
+            let path = path.unwrap_or_else(|| DEFAULT_PATH.to_owned());
+            let storage = FileAuditStorage::with_options(path, RotationPolicy::Daily, &options)?;
+            Ok(Arc::new(AuditLogger::new(Arc::new(storage))))
+        }
+        Some("database") => {
+            let url = variable(DATABASE)?.filter(|url| !url.is_empty()).ok_or_else(|| {
+                let what =
+                    format!("{STORAGE} is database, so set {DATABASE} to postgres://USER@HOST/DATABASE");
+                StorageError::ConfigurationError(what)
+            })?;
+            let dir = logger::dir_of(variable(logger::DIR_VARIABLE)?.map(OsString::from));
+            database(&url, &dir, &options)
+        }
+        Some(other) => {
+            let what = format!("{STORAGE} cannot be {other:?}: use file or database");
+            Err(StorageError::ConfigurationError(what))
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn database(url: &str, dir: &Path, options: &Options) -> Result<Arc<AuditLogger>, StorageError> {
+    let storage = super::database::DatabaseAuditStorage::open(url, dir, options)?;
     Ok(Arc::new(AuditLogger::new(Arc::new(storage))))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn database(_url: &str, _dir: &Path, _options: &Options) -> Result<Arc<AuditLogger>, StorageError> {
+    let what = format!("{STORAGE}=database: build with the feature `postgres` of trailseal, or use file");
+    Err(StorageError::ConfigurationError(what))
 }
 
 fn policy(variable: Variable<'_>) -> Result<Policy, StorageError> {
@@ -107,8 +132,15 @@ mod tests {
     #[test]
     fn what_a_variable_cannot_be_is_said() {
         let said = |variables: &[(&str, &str)]| create(variables).err().unwrap().to_string();
-        assert_eq!(said(&[("AUDIT_STORAGE", "tape")]), r#"AUDIT_STORAGE cannot be "tape": use file"#);
-        assert!(said(&[("AUDIT_STORAGE", "database")]).contains("no database storage"));
+        assert_eq!(
+            said(&[("AUDIT_STORAGE", "tape")]),
+            r#"AUDIT_STORAGE cannot be "tape": use file or database"#
+        );
+        assert!(said(&[("AUDIT_STORAGE", "database")]).contains("set AUDIT_DATABASE_URL"));
+        let odd = [("AUDIT_STORAGE", "database"), ("AUDIT_DATABASE_URL", "mysql://me:s3cr3t@db/x")];
+        assert!(!said(&odd).contains("s3cr3t"));
+        let wanted = if cfg!(feature = "postgres") { "write postgres://" } else { "the feature `postgres`" };
+        assert!(said(&odd).contains(wanted), "{}", said(&odd));
         assert!(said(&[("AUDIT_MODE", "fast")]).contains("use sync, async, sampled or off"));
         assert!(said(&[("AUDIT_SAMPLE_RATE", "2")]).contains("from 0 to 1"));
         let bytes = || OsString::from_vec(b"/tmp/\xff".to_vec());

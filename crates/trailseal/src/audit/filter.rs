@@ -188,6 +188,13 @@ pub(super) struct BesidesFilter {
 }
 
 impl BesidesFilter {
+    /// Whether the query says it all.
+    #[cfg(feature = "postgres")]
+    pub(super) fn is_nothing(&self) -> bool {
+        let BesidesFilter { event_type, resource_ids, reasons, told: _ } = self;
+        event_type.is_none() && resource_ids.is_none() && reasons.is_none()
+    }
+
     pub(super) fn matches(&self, event: &Event) -> bool {
         let is_any = |wanted: &Option<Vec<String>>, found: Option<&String>| {
             wanted.as_ref().is_none_or(|wanted| found.is_some_and(|found| wanted.contains(found)))

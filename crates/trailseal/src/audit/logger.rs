@@ -1,5 +1,6 @@
 //! The logger: typed helpers over a trail.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,7 +15,16 @@ use crate::{Closed, Event, IntoEvent, Object, Outcome, Receipt, Trail, Value};
 
 /// Where events are recorded that go on to a storage of the user's, unless `TRAILSEAL_DIR` says otherwise.
 const DIR: &str = "./trail";
-const DIR_VARIABLE: &str = "TRAILSEAL_DIR";
+pub(super) const DIR_VARIABLE: &str = "TRAILSEAL_DIR";
+
+/// The folder that the environment names.
+pub(super) fn dir() -> PathBuf {
+    dir_of(std::env::var_os(DIR_VARIABLE))
+}
+
+pub(super) fn dir_of(named: Option<OsString>) -> PathBuf {
+    named.filter(|dir| !dir.is_empty()).map_or_else(|| DIR.into(), PathBuf::from)
+}
 
 /// Records events. Cheap to clone, for any thread; every clone is the same logger.
 ///
@@ -51,7 +61,7 @@ impl AuditLogger {
         if let Some(trail) = storage.trail() {
             return AuditLogger { inner: Some(Arc::new(Inner::Trail(trail, Some(storage)))) };
         }
-        AuditLogger::later(storage, std::env::var_os(DIR_VARIABLE).map_or_else(|| DIR.into(), PathBuf::from))
+        AuditLogger::later(storage, dir())
     }
 
     pub(super) fn later(storage: Arc<dyn AuditStorage>, dir: PathBuf) -> Self {

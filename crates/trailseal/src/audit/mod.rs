@@ -5,6 +5,8 @@
 
 mod copy;
 mod cursor;
+#[cfg(feature = "postgres")]
+mod database;
 mod delivery;
 mod environment;
 mod event;
@@ -18,6 +20,8 @@ mod rotation;
 mod shared;
 mod storage;
 
+#[cfg(feature = "postgres")]
+pub use database::DatabaseAuditStorage;
 pub use environment::create_audit_logger;
 pub use event::{AuditEvent, AuditEventType, AuditResult, ResourceType};
 pub use file::FileAuditStorage;

@@ -17,10 +17,11 @@ const SHOWN: usize = 5;
 
 pub(super) fn run(settings: &Settings, source: Source, json: bool) -> Outcome {
     let masker = settings.masker(keys(settings)?.into_iter().next())?;
-    for Input { name, reader, written } in source.inputs {
-        let mut records = records(reader, source.mapping.as_deref());
+    for Input { name, reader, written, mapping, .. } in source.inputs {
+        let given = mapping.or(source.mapping.as_deref());
+        let mut records = records(reader, given);
         let sample = Sample::of(&mut records);
-        let Some(mapping) = mapping_for(&name, &sample, source.mapping.as_deref(), !json)? else { continue };
+        let Some(mapping) = mapping_for(&name, &sample, given, !json)? else { continue };
         let judgement = sample.judge(mapping, written);
         let events = sample.events(Reading { mapping, written });
         match json {

@@ -1,16 +1,26 @@
-//! The files of an import: what they are taken for, and whether the mapping understands them.
+//! The inputs of an import: what they are taken for, and whether the mapping understands them.
 
 use std::borrow::Cow;
 use std::io::{BufRead, BufReader};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::PoisonError;
 use std::time::SystemTime;
 
 use trailseal_event::Timestamp;
+use trailseal_import::blocks::Blocks;
+use trailseal_import::hashes::OldHashes;
 use trailseal_import::mapping::BUILT_IN;
+use trailseal_import::tables::{DumpLines, Table};
 use trailseal_import::{Mapping, MappingError, Reading, Records, Sample, Written, read_in_order};
 
+use super::blocks::{AllBlocks, Told};
+#[cfg(feature = "postgres")]
+use super::database;
+#[cfg(not(feature = "postgres"))]
+use super::database_absent as database;
+use super::sqlite;
 use super::summary::{Place, Summary};
 use crate::arguments::Import;
 use crate::commands::{input, text::read_text};
@@ -29,12 +39,16 @@ pub(in crate::commands) struct Source {
     anyway: bool,
 }
 
-/// A file to import.
+/// A file or a table to import.
 pub(super) struct Input {
     pub(super) name: Rc<str>,
     pub(super) reader: Box<dyn BufRead + Send>,
     /// When it was written.
     pub(super) written: Option<Timestamp>,
+    /// That of what it was opened as.
+    pub(super) mapping: Option<&'static Mapping>,
+    /// Where the hashes of a block are told of, once it was read.
+    pub(super) told: Option<Told>,
 }
 
 impl Source {
@@ -54,7 +68,9 @@ impl Source {
             })?)),
             (None, None) => return Err(Failure::could_not("give --from FORMAT or --map FILE")),
         };
-        let inputs = arguments.files.iter().map(open).collect::<Outcome<_>>()?;
+        let (wanted, blocks) = (Wanted::of(arguments), AllBlocks::default());
+        let inputs =
+            arguments.files.iter().map(|path| open(path, &wanted, &blocks)).collect::<Outcome<_>>()?;
         Ok(Source { mapping, inputs, anyway: arguments.anyway })
     }
 
@@ -66,10 +82,11 @@ impl Source {
         mut take: impl FnMut(Place, Vec<u8>, &mut Summary) -> Outcome,
     ) -> Outcome {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        for Input { name, reader, written } in self.inputs {
-            let mut records = records(reader, self.mapping.as_deref());
+        for Input { name, reader, written, mapping, told } in self.inputs {
+            let given = mapping.or(self.mapping.as_deref());
+            let mut records = records(reader, given);
             let sample = Sample::of(&mut records);
-            let Some(mapping) = mapping_for(&name, &sample, self.mapping.as_deref(), true)? else {
+            let Some(mapping) = mapping_for(&name, &sample, given, true)? else {
                 // Nothing in it is a record, which is told of each line.
                 count_failures(&name, records, summary);
                 continue;
@@ -81,6 +98,11 @@ impl Source {
                      --dry-run, or go on with --anyway",
                     known_formats()
                 )));
+            }
+            let hashes = OldHashes::of(mapping.format());
+            if let Some(hashes) = hashes.clone() {
+                sample.records().for_each(|record| hashes.look(record));
+                records = records.observed(move |record| hashes.look(record));
             }
             let mut outcome = Ok(());
             read_in_order(records, Reading { mapping, written }, threads, &mut |event| {
@@ -99,6 +121,11 @@ impl Source {
             })
             .map_err(|error| Failure::could_not(format!("could not start a thread: {error}")))?;
             outcome?;
+            let report = hashes.map(|hashes| hashes.finish());
+            let of_block = || told?.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(report) = report.or_else(of_block) {
+                summary.add_hashes(&name, report);
+            }
         }
         Ok(())
     }
@@ -157,18 +184,138 @@ fn count_failures<R: BufRead>(name: &Rc<str>, records: Records<'_, R>, summary: 
     }
 }
 
-fn open(path: &PathBuf) -> Outcome<Input> {
-    let name = path.display().to_string().into();
+/// What the arguments say of a database.
+enum Wanted {
+    /// Whichever is there.
+    Any,
+    Table(&'static Table),
+    /// Blocks of encrypted entries.
+    Blocks,
+    /// Something that is in no table.
+    Other,
+}
+
+/// The format of encrypted blocks.
+const BLOCKS: &str = "resync_blocks";
+
+impl Wanted {
+    fn of(arguments: &Import) -> Wanted {
+        match (arguments.from.as_deref(), &arguments.map) {
+            (Some(AUTO), None) => Wanted::Any,
+            (Some(format), None) if format.replace('-', "_") == BLOCKS => Wanted::Blocks,
+            (Some(format), None) => Table::of_format(format).map_or(Wanted::Other, Wanted::Table),
+            _ => Wanted::Other,
+        }
+    }
+
+    /// `None` for any.
+    fn table(&self, place: &str) -> Outcome<Option<&'static Table>> {
+        match self {
+            Wanted::Any => Ok(None),
+            Wanted::Table(table) => Ok(Some(*table)),
+            Wanted::Blocks | Wanted::Other => Err(Failure::could_not(format!(
+                "{place} is a database: name the table with --from ({AUTO}, {})",
+                known_tables()
+            ))),
+        }
+    }
+}
+
+fn known_tables() -> String {
+    Table::all().map(Table::format).collect::<Vec<_>>().join(", ")
+}
+
+fn open(path: &PathBuf, wanted: &Wanted, blocks: &AllBlocks) -> Outcome<Input> {
+    if let Some(url) = path.to_str().filter(|text| is_url(text)) {
+        let (name, table, reader) = database::open(url, wanted.table("what is at the URL")?)?;
+        return Ok(Input {
+            name: name.into(),
+            reader,
+            written: None,
+            mapping: Mapping::builtin(table.format()),
+            told: None,
+        });
+    }
+    if path.to_str().is_some_and(|text| text.contains("://") && !path.exists()) {
+        // Not shown: it may hold a password.
+        return Err(Failure::could_not(
+            "only postgres://… can be imported from by URL: give a dump, or a file",
+        ));
+    }
+    let name: Rc<str> = path.display().to_string().into();
     if path == Path::new("-") {
         let reader = Box::new(BufReader::new(std::io::stdin()));
-        return Ok(Input { name, reader, written: timestamp(SystemTime::now()) });
+        let written = timestamp(SystemTime::now());
+        return look_inside(Input { name, reader, written, mapping: None, told: None }, None, wanted, blocks);
     }
     let file = input::open(path)?;
     let data = file.metadata().ok();
     let bar = progress::bytes("importing", data.as_ref().map_or(0, std::fs::Metadata::len));
     let written = data.and_then(|data| data.modified().ok()).and_then(timestamp);
     let reader = Box::new(BufReader::with_capacity(1 << 18, bar.wrap_read(file)));
-    Ok(Input { name, reader, written })
+    look_inside(Input { name, reader, written, mapping: None, told: None }, Some(path), wanted, blocks)
+}
+
+fn is_url(text: &str) -> bool {
+    ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme))
+}
+
+/// Opens what holds rows rather than records: a file of SQLite, a dump.
+fn look_inside(mut input: Input, path: Option<&Path>, wanted: &Wanted, blocks: &AllBlocks) -> Outcome<Input> {
+    // What comes through a pipe may have to be waited for, and nothing that is only in a file is in it.
+    if path.is_none() && matches!(wanted, Wanted::Other) {
+        return Ok(input);
+    }
+    let name = input.name.clone();
+    let failed = |error| Failure::could_not(format!("could not read {name}: {error}"));
+    let mut head = input.reader.fill_buf().map_err(failed)?;
+    if matches!(wanted, Wanted::Table(_)) && head.starts_with(&[0x1f, 0x8b]) {
+        let unpacked = flate2::bufread::MultiGzDecoder::new(input.reader);
+        input.reader = Box::new(BufReader::with_capacity(1 << 18, unpacked));
+        // What is no good gzip after all is told of when it is read.
+        head = input.reader.fill_buf().unwrap_or_default();
+    }
+    if head.starts_with(sqlite::MAGIC) {
+        let Some(path) = path else {
+            return Err(Failure::could_not("standard input is a file of SQLite: give its name"));
+        };
+        let (table, reader) = sqlite::open(path, wanted.table(&name)?)?;
+        return Ok(Input { reader, mapping: Mapping::builtin(table.format()), ..input });
+    }
+    if head.starts_with(b"PGDMP") {
+        return Err(Failure::could_not(format!(
+            "{name} is a dump in PostgreSQL's own format: make it plain with `pg_restore -f - {name} | trailseal import --from \
+             TABLE -`"
+        )));
+    }
+    if matches!(wanted, Wanted::Any | Wanted::Blocks) && Blocks::is_block(head) {
+        let (lines, told) = blocks.lines(input.reader, path);
+        return Ok(Input {
+            reader: Box::new(lines),
+            mapping: Mapping::builtin(BLOCKS),
+            told: Some(told),
+            ..input
+        });
+    }
+    let is_dump = DumpLines::<&[u8]>::is_dump(head);
+    match wanted {
+        Wanted::Table(table) if is_dump => {
+            input.reader = Box::new(DumpLines::new(input.reader, table));
+            input.mapping = Mapping::builtin(table.format());
+            Ok(input)
+        }
+        Wanted::Any if is_dump && is_certainly_dump(head) => Err(Failure::could_not(format!(
+            "{name} is a dump: name the table to read from it with --from ({})",
+            known_tables()
+        ))),
+        _ => Ok(input),
+    }
+}
+
+fn is_certainly_dump(head: &[u8]) -> bool {
+    let head = &head[..head.len().min(400)];
+    let has = |text: &[u8]| memchr::memmem::find(head, text).is_some();
+    has(b"PostgreSQL database dump") || has(b"BEGIN TRANSACTION;") || has(b"\nCOPY ") || has(b"INSERT INTO ")
 }
 
 fn timestamp(time: SystemTime) -> Option<Timestamp> {

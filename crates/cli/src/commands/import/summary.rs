@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use trailseal_import::hashes::HashReport;
+
 use crate::commands::record::refused::Refused;
 use crate::commands::text::write_out;
 use crate::failure::{Failure, Outcome};
@@ -41,6 +43,17 @@ pub(in crate::commands) struct Summary {
     /// Those that the trail could not take.
     refused: Refused,
     /// Failures beyond those that are listed.
+    failed_more: u64,
+    /// What became of the hashes that records came with; `None` if none can have any.
+    hashes: Option<Hashes>,
+}
+
+/// What became of hashes.
+#[derive(Default)]
+struct Hashes {
+    held: u64,
+    without: u64,
+    failed: Vec<Failed>,
     failed_more: u64,
 }
 
@@ -84,6 +97,34 @@ impl Summary {
         self.unconfirmed += 1;
     }
 
+    /// The hashes of one input. A record whose hash does not hold is recorded all the same.
+    pub(super) fn add_hashes(&mut self, file: &Rc<str>, report: HashReport) {
+        let hashes = self.hashes.get_or_insert_default();
+        hashes.held += report.held;
+        hashes.without += report.without;
+        hashes.failed_more += report.failed_more;
+        for note in report.notes {
+            tell(&format!("{file}: {note}"));
+        }
+        for failed in report.failed {
+            let place = Place { file: file.clone(), line: failed.line };
+            match hashes.failed.len() {
+                told if told < TOLD_MAX => {
+                    tell(&format!("{file}, line {}: does not verify: {}", failed.line, failed.reason));
+                }
+                TOLD_MAX => {
+                    tell("more records do not verify; the summary counts them, with --json it lists them")
+                }
+                _ => {}
+            }
+            if hashes.failed.len() < FAILED_MAX {
+                hashes.failed.push(Failed { place, reason: failed.reason });
+            } else {
+                hashes.failed_more += 1;
+            }
+        }
+    }
+
     /// How many records are certainly in the trail.
     pub(in crate::commands) fn confirmed(&self) -> u64 {
         (self.recorded + self.repeated).saturating_sub(self.unconfirmed)
@@ -97,23 +138,27 @@ impl Summary {
             self.print(json)?;
         }
         ended?;
-        if self.failed.is_empty() && self.unconfirmed == 0 { Ok(()) } else { Err(Failure::No(None)) }
+        let hold = self.hashes.as_ref().is_none_or(|hashes| hashes.failed.is_empty());
+        if self.failed.is_empty() && self.unconfirmed == 0 && hold { Ok(()) } else { Err(Failure::No(None)) }
     }
 
     fn print(&self, json: bool) -> Outcome {
         if json {
-            let failed: Vec<serde_json::Value> = self
-                .failed
-                .iter()
-                .map(|Failed { place, reason }| {
-                    serde_json::json!({"file": &*place.file, "line": place.line, "reason": reason})
-                })
-                .collect();
+            let listed = |failed: &[Failed]| {
+                let json = |Failed { place, reason }: &Failed| serde_json::json!({"file": &*place.file, "line": place.line, "reason": reason});
+                failed.iter().map(json).collect::<Vec<_>>()
+            };
             let mut answer = serde_json::json!({
                 "read": self.read, "recorded": self.recorded, "repeated": self.repeated,
                 "left_out": self.left_out, "unconfirmed": self.unconfirmed, "defaulted": self.defaulted,
-                "failed": failed,
+                "failed": listed(&self.failed),
             });
+            if let Some(hashes) = &self.hashes {
+                answer["hashes"] = serde_json::json!({
+                    "held": hashes.held, "without": hashes.without, "failed": listed(&hashes.failed),
+                    "failed_more": hashes.failed_more,
+                });
+            }
             if self.failed_more > 0 {
                 answer["failed_more"] = self.failed_more.into();
             }
@@ -132,6 +177,14 @@ impl Summary {
             thousands(self.repeated),
             thousands(self.failed.len() as u64 + self.failed_more),
         ));
+        if let Some(hashes) = &self.hashes {
+            tell(&format!(
+                "of their own hashes {} hold, {} do not; {} records have none",
+                thousands(hashes.held),
+                thousands(hashes.failed.len() as u64 + hashes.failed_more),
+                thousands(hashes.without),
+            ));
+        }
         for (field, count) in &self.defaulted {
             let default = if field == "time" { "have the time of import" } else { "are `unknown`" };
             tell(&format!("{} records gave no {field}: their events {default}", thousands(*count)));

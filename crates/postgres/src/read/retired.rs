@@ -1,11 +1,12 @@
 //! What a store says about events that are gone: as a trail does, which event retired them.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use trailseal_core::retired::retired_id;
 use trailseal_event::Index;
 
 use super::Reader;
-use crate::error::{Problem, StoreError};
+use crate::error::StoreError;
 
 /// The first part of a list that names the index.
 const RETIRED_AT: &str = "SELECT part.event FROM trailseal.retired_lists AS part, trailseal.ranges_of(part.list) AS range \
@@ -17,9 +18,9 @@ const RETIRED_AT: &str = "SELECT part.event FROM trailseal.retired_lists AS part
 const RETIRED_IDS: &str = "SELECT part.origin, part.segment, part.event, ids.entries \
     FROM trailseal.retired_lists AS part CROSS JOIN LATERAL (SELECT head, entries FROM trailseal.retired_ids AS chunk \
         WHERE (chunk.origin, chunk.segment, chunk.bytes) = (part.origin, part.segment, part.bytes) AND chunk.head < $2 \
-        AND chunk.head >= coalesce((SELECT max(head) FROM trailseal.retired_ids AS before \
+        AND chunk.head >= coalesce((SELECT head FROM trailseal.retired_ids AS before \
             WHERE (before.origin, before.segment, before.bytes) = (part.origin, part.segment, part.bytes) \
-            AND before.head < $1), '') OFFSET 0) AS ids \
+            AND before.head < $1 ORDER BY head DESC LIMIT 1), '') OFFSET 0) AS ids \
     ORDER BY part.origin, part.segment, part.bytes, ids.head";
 
 /// An event that a trail has retired.
@@ -80,7 +81,14 @@ impl Reader {
 /// A store that is older than retirement retires nothing, and neither does one whose roles are.
 fn none_without_rights<T>(found: Result<T, StoreError>, none: T) -> Result<T, StoreError> {
     match found {
-        Err(error) if matches!(error.problem(), Problem::Schema | Problem::Permission) => Ok(none),
+        Err(StoreError::Postgres { source, .. })
+            if matches!(
+                source.code(),
+                Some(&SqlState::UNDEFINED_TABLE | &SqlState::INSUFFICIENT_PRIVILEGE)
+            ) =>
+        {
+            Ok(none)
+        }
         found => found,
     }
 }

@@ -110,7 +110,6 @@ impl Aged {
 
     fn retain(&self, words: &str) -> Value {
         let answer = self.place.run(&format!("{words} --json")).ok();
-        print!("{}", answer.err);
         serde_json::from_str(answer.out.lines().last().unwrap()).unwrap()
     }
 
@@ -379,10 +378,8 @@ fn whoever_tampers_with_what_is_kept_is_found() {
         ),
         (
             "the list of a segment of which nothing is missing",
-            format!(
-                "INSERT INTO trailseal.retired_lists SELECT origin, (SELECT max(idx) FROM trailseal.events), 4, event, \
-                 convert_to(E'1 2\\n', 'UTF8') FROM trailseal.retired_lists WHERE segment = 0"
-            ),
+            "INSERT INTO trailseal.retired_lists SELECT origin, (SELECT max(idx) FROM trailseal.events), 4, event, \
+                 convert_to(E'1 2\\n', 'UTF8') FROM trailseal.retired_lists WHERE segment = 0".to_owned(),
             ("store_differs", None, "was changed or added"),
         ),
         (

@@ -13,6 +13,9 @@ use super::turn::Done;
 /// What `recorded_by` says: whoever may write into the outbox has written it.
 const RECORDED_BY: &str = "outbox";
 
+/// A reason may quote the event, which is as long as its writer likes.
+const REASON_BYTES_MAX: usize = 2_000;
+
 /// How long the disk may take.
 const DURABLE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -26,7 +29,7 @@ pub(super) fn hand_over(trail: &Trail, rows: &[Row]) -> Result<Done, RecordError
     for row in rows {
         match Event::from_json(row.event.as_bytes()) {
             Ok(event) => left.push((row, event)),
-            Err(error) => done.refused.push((row.place, with_causes(&error))),
+            Err(error) => done.refused.push((row.place, reason(&error))),
         }
     }
     let by = Submitter { recorded_by: Some(Arc::from(RECORDED_BY)), ..Submitter::default() };
@@ -55,13 +58,16 @@ fn record(
                 return Ok(());
             }
             Err(RecordError::At { place, source }) if is_of_event(&source) && place < rows.len() => {
-                done.refused.push((rows[place].0.place, with_causes(&source)));
+                done.refused.push((rows[place].0.place, reason(&source)));
                 rows.remove(place);
             }
             Err(RecordError::TooLarge { .. }) if rows.len() > 1 => {
                 let second = rows.split_off(rows.len() / 2);
                 record(trail, by, rows, done)?;
                 rows = second;
+            }
+            Err(error @ RecordError::TooLarge { .. }) => {
+                done.refused.extend(rows.drain(..).map(|(row, _)| (row.place, reason(&error))));
             }
             Err(error) => return Err(error),
         }
@@ -86,6 +92,16 @@ fn is_of_event(error: &RecordError) -> bool {
     )
 }
 
+/// Why an event cannot be recorded, as PostgreSQL can keep it.
+fn reason(error: &dyn Error) -> String {
+    let mut text = with_causes(error).replace('\0', "\u{fffd}");
+    if text.len() > REASON_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
+        text.push('…');
+    }
+    text
+}
+
 pub(super) fn with_causes(error: &dyn Error) -> String {
     let (mut text, mut source) = (error.to_string(), error.source());
     while let Some(cause) = source {
@@ -93,4 +109,20 @@ pub(super) fn with_causes(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{REASON_BYTES_MAX, reason};
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Quoting(String);
+
+    #[test]
+    fn a_reason_is_one_that_postgresql_keeps_and_no_longer_than_it_may_be() {
+        assert_eq!(reason(&Quoting("x\0y".to_owned())), "x\u{fffd}y");
+        let long = reason(&Quoting(format!("x{}", "ä".repeat(REASON_BYTES_MAX))));
+        assert_eq!(long, format!("x{}…", "ä".repeat(REASON_BYTES_MAX / 2 - 1)));
+    }
 }

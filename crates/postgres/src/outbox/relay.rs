@@ -1,5 +1,6 @@
 //! The thread that takes events over from an outbox into a trail.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -18,6 +19,8 @@ use crate::url::StoreUrl;
 
 const POLL_BUSY: Duration = Duration::from_millis(20);
 const POLL_IDLE: Duration = Duration::from_millis(500);
+/// A claim takes a moment: if others seem to be claiming for so long, something is wrong.
+const BUSY_WITHIN: Duration = Duration::from_secs(10);
 /// An end waits so long for what is being done, then cuts it off, and then leaves it behind.
 const FINISHED_WITHIN: Duration = Duration::from_secs(3);
 const CUT_WITHIN: Duration = Duration::from_secs(3);
@@ -63,8 +66,14 @@ impl Relay {
     pub fn start(trail: Trail, url: StoreUrl) -> std::io::Result<Relay> {
         let (ends, must_end) = (Arc::<AtomicBool>::default(), MustEnd::default());
         let stats = Arc::<Mutex<RelayStats>>::default();
-        let runner =
-            Runner { trail, url, ends: ends.clone(), must_end: must_end.clone(), stats: stats.clone() };
+        let runner = Runner {
+            trail,
+            url,
+            ends: ends.clone(),
+            must_end: must_end.clone(),
+            stats: stats.clone(),
+            busy_since: Cell::default(),
+        };
         let thread =
             std::thread::Builder::new().name("trailseal-relay".to_owned()).spawn(move || runner.run())?;
         Ok(Relay { ends, must_end, stats, thread: Some(thread), fork: fork::generation() })
@@ -153,6 +162,8 @@ struct Runner {
     ends: Arc<AtomicBool>,
     must_end: MustEnd,
     stats: Arc<Mutex<RelayStats>>,
+    /// Since when it has found no moment at which nobody else was claiming.
+    busy_since: Cell<Option<Instant>>,
 }
 
 impl Runner {
@@ -186,7 +197,7 @@ impl Runner {
                 continue;
             }
             let claimed = turn(&mut connection, self.trail.origin(), &Done::default(), Next::Claim(None))?;
-            self.works();
+            self.tell_whether_busy(claimed.is_busy);
             *backoff = BACKOFF_MIN;
             if claimed.is_busy {
                 self.pause(jittered(POLL_BUSY));
@@ -223,7 +234,7 @@ impl Runner {
     fn take_over(&self, connection: &mut Connection, rows: &[Row], next: Next) -> Result<Claimed, End> {
         let done = hand_over(&self.trail, rows).map_err(End::Trail)?;
         let claimed = turn(connection, self.trail.origin(), &done, next)?;
-        self.works();
+        self.tell_whether_busy(claimed.is_busy);
         for (place, reason) in &done.refused {
             let id = rows.iter().find(|row| row.place == *place).map(|row| row.id.clone());
             let notice = Notice::OutboxRefused { id: id.unwrap_or_default(), reason: reason.clone() };
@@ -238,6 +249,22 @@ impl Runner {
 
     fn has_to_end(&self) -> bool {
         self.ends.load(Ordering::Acquire)
+    }
+
+    fn tell_whether_busy(&self, is_busy: bool) {
+        if !is_busy {
+            self.busy_since.set(None);
+            return self.works();
+        }
+        let since = self.busy_since.get().unwrap_or_else(Instant::now);
+        self.busy_since.set(Some(since));
+        if since.elapsed() >= BUSY_WITHIN {
+            self.fails(format!(
+                "for over {} s another transaction has kept the lock of the relays, on the row of version 1 in \
+                 trailseal_outbox.migrations: look in pg_locks for who holds it, and end that",
+                BUSY_WITHIN.as_secs()
+            ));
+        }
     }
 
     fn works(&self) {

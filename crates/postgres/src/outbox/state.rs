@@ -57,8 +57,8 @@ pub fn look(connection: &mut Connection) -> Result<OutboxState, StoreError> {
                 None => (state.waiting, state.waits) = (events, waits),
             }
         }
-        let sql = "SELECT count(*), (SELECT id || ': ' || reason FROM trailseal_outbox.refused ORDER BY place LIMIT 1) \
-             FROM trailseal_outbox.refused";
+        let sql = "SELECT count(*), (SELECT left(id, 200) || ': ' || reason \
+             FROM trailseal_outbox.refused ORDER BY place, key LIMIT 1) FROM trailseal_outbox.refused";
         for row in client.query_typed(sql, &[]).await? {
             let refused: i64 = row.try_get(0)?;
             (state.refused, state.first_refused) = (refused.unsigned_abs(), row.try_get(1)?);
@@ -77,7 +77,7 @@ pub fn redeliver(connection: &mut Connection) -> Result<u64, StoreError> {
     connection.run("put refused events back into the outbox of", WITHIN, async |client| {
         let sql = "WITH again AS (DELETE FROM trailseal_outbox.refused RETURNING *) \
              INSERT INTO trailseal_outbox.events (id, event, masked, written, origin) \
-             SELECT id, event, masked, written, origin FROM again ORDER BY place";
+             SELECT id, event, masked, written, origin FROM again ORDER BY place, key";
         client.execute_typed(sql, &[]).await
     })
 }

@@ -17,14 +17,15 @@ use super::Row;
 use crate::connect::Connection;
 use crate::error::StoreError;
 
-/// What a claim takes at most: events, and bytes of their texts.
-pub(super) const CLAIM_EVENTS_MAX: i64 = 500;
+/// What is read at most at once: events, and bytes of all that their writers gave. No row is larger, by the constraint `events_size`.
+const CLAIM_EVENTS_MAX: i64 = 500;
 const CLAIM_BYTES_MAX: i64 = 8 << 20;
 
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// What every relay locks while it claims.
-const LOCK: i64 = 7_812_737_564_217_339_503;
+/// As the constraint counts.
+const BYTES: &str = "octet_length(id)::bigint + octet_length(event) + octet_length(array_to_string(masked, '')) \
+     + 32 * cardinality(masked)";
 
 const COLUMNS: &str = "place, id, event, masked, (extract(epoch FROM written) * 1000000)::bigint";
 
@@ -62,11 +63,24 @@ pub(super) struct Claimed {
 pub(super) fn claimed_before(connection: &mut Connection, origin: &str) -> Result<Vec<Row>, StoreError> {
     connection.run("ask for claimed events in the outbox of", WITHIN, async |client| {
         let sql = format!(
-            "SELECT {COLUMNS} FROM trailseal_outbox.events WHERE origin = $1 ORDER BY place LIMIT {CLAIM_EVENTS_MAX}"
+            "WITH {} SELECT {COLUMNS} FROM trailseal_outbox.events WHERE place IN (SELECT place FROM taken) AND origin = $1 \
+             ORDER BY place",
+            first_rows("origin = $1")
         );
         let rows = client.query_typed(&sql, &[(&origin, Type::TEXT)]).await?;
         rows.iter().map(read).collect()
     })
+}
+
+/// The CTE `taken`: the places of the first rows of which this holds, as many as may be read at once.
+fn first_rows(holds: &str) -> String {
+    format!(
+        "first AS (SELECT place, {BYTES} AS bytes FROM trailseal_outbox.events WHERE {holds} \
+             ORDER BY place LIMIT {CLAIM_EVENTS_MAX}), \
+         counted AS (SELECT place, row_number() OVER (ORDER BY place) AS nth, sum(bytes) OVER (ORDER BY place) AS bytes \
+             FROM first), \
+         taken AS (SELECT place FROM counted WHERE nth = 1 OR bytes <= {CLAIM_BYTES_MAX})"
+    )
 }
 
 /// Takes rows away that are done, and claims the next ones.
@@ -114,8 +128,20 @@ async fn claim(
     origin: &str,
     look: Option<String>,
 ) -> Result<Claimed, tokio_postgres::Error> {
-    let rows = client.query_typed(&format!("SELECT pg_try_advisory_xact_lock({LOCK}::bigint)"), &[]).await?;
-    if !rows.first().map_or(Ok(false), |row| row.try_get(0))? {
+    // Where nothing waits nothing is locked, since a lock on a row is written to the disk. An advisory lock would not be, but
+    // anybody who can connect could hold it.
+    let lock = "WITH waiting AS MATERIALIZED (SELECT EXISTS (SELECT FROM trailseal_outbox.events WHERE origin IS NULL) AS is_any), \
+         locked AS MATERIALIZED (SELECT version FROM trailseal_outbox.migrations \
+             WHERE version = 1 AND (SELECT is_any FROM waiting) FOR UPDATE SKIP LOCKED) \
+         SELECT (SELECT is_any FROM waiting), EXISTS (SELECT FROM locked)";
+    let (mut is_any, mut is_locked) = (false, false);
+    for row in client.query_typed(lock, &[]).await? {
+        (is_any, is_locked) = (row.try_get(0)?, row.try_get(1)?);
+    }
+    if !is_any {
+        return Ok(Claimed::default());
+    }
+    if !is_locked {
         return Ok(Claimed { rows: Vec::new(), look, is_busy: true });
     }
     let free = if cfg!(trailseal_fault = "outbox_takes_claimed") {
@@ -125,14 +151,11 @@ async fn claim(
     };
     let look = look.filter(|_| !cfg!(trailseal_fault = "outbox_looks_again"));
     let sql = format!(
-        "WITH first AS (SELECT place, octet_length(event) AS bytes FROM trailseal_outbox.events \
-             WHERE {free} AND ($2::text IS NULL OR pg_visible_in_snapshot(transaction, $2::text::pg_snapshot)) \
-             ORDER BY place LIMIT {CLAIM_EVENTS_MAX}), \
-         counted AS (SELECT place, row_number() OVER (ORDER BY place) AS nth, sum(bytes) OVER (ORDER BY place) AS bytes \
-             FROM first) \
-         UPDATE trailseal_outbox.events SET origin = $1 \
-         WHERE place IN (SELECT place FROM counted WHERE nth = 1 OR bytes <= {CLAIM_BYTES_MAX}) \
-         RETURNING {COLUMNS}, pg_current_snapshot()::text"
+        "WITH {} UPDATE trailseal_outbox.events SET origin = $1 WHERE place IN (SELECT place FROM taken) \
+         RETURNING {COLUMNS}, pg_current_snapshot()::text",
+        first_rows(&format!(
+            "{free} AND ($2::text IS NULL OR pg_visible_in_snapshot(transaction, $2::text::pg_snapshot))"
+        ))
     );
     let given = [(&origin as _, Type::TEXT), (&look as _, Type::TEXT)];
     let found = client.query_typed(&sql, &given).await?;

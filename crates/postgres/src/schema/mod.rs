@@ -17,8 +17,8 @@ use crate::error::StoreError;
 const STEPS: [&str; 4] = [
     include_str!("001_store.sql"),
     include_str!("002_roles.sql"),
-    include_str!("004_shared.sql"),
-    include_str!("005_retire.sql"),
+    include_str!("003_shared.sql"),
+    include_str!("004_retire.sql"),
 ];
 
 /// Migrations of other stores take this long at most, and one of a large table much longer: then it is tried again.

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use trailseal_core::deliver::MustEnd;
 use trailseal_core::deliver::{DeliveryState, MustEnd};
 use trailseal_core::load_mask_key;
 use trailseal_event::{Hit, Order};

@@ -135,7 +135,7 @@ for (const [name, address] of Object.entries(pages)) {
 step("an event of a shared store whose trail is at another server says where its proof is, and does not wait for it", async () => {
   let asks = 0;
   const detail = "the proof of this event is at the server of its trail: ask there for event 7 of example.com/b";
-  await page.route("**/proof*", (asked) => {
+  await page.route("**/v1/events/*/proof*", (asked) => {
     asks += 1;
     const body = JSON.stringify({ type: "urn:trailseal:problem:elsewhere", title: "Conflict", status: 409, detail });
     return asked.fulfill({ status: 409, contentType: "application/problem+json", body });
@@ -146,7 +146,7 @@ step("an event of a shared store whose trail is at another server says where its
   assert.match(said, /Its proof is at another server/);
   assert.ok(said.includes(detail), said);
   assert.equal(asks, 1);
-  await page.unroute("**/proof*");
+  await page.unroute("**/v1/events/*/proof*");
 });
 
 step("nothing went wrong on the way", () => {

@@ -321,14 +321,19 @@ impl Pool {
     pub fn fill(&self) -> Result<(), StoreError> {
         // Held together, or each would be the same one.
         let mut lent = Vec::new();
-        while lent.len() < self.kept.min(self.max) {
-            match self.get(Duration::ZERO, &MustEnd::default()) {
-                // All are in use, so they are open.
+        while lent.len() < self.kept.min(self.max) && !self.is_in_use() {
+            match self.get(CONNECT_WITHIN, &MustEnd::default()) {
                 Err(StoreError::TimedOut { doing: GET, .. }) => break,
                 other => lent.push(other?),
             }
         }
         Ok(())
+    }
+
+    /// Whether all connections that it may have are open and lent.
+    fn is_in_use(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.idle.is_empty() && state.open >= self.max
     }
 
     /// Closes the connections that nobody uses: they may have ended without anybody seeing it, as after a restart of the server.

@@ -115,7 +115,9 @@ fn ack_store_is_unconfirmed_while_the_store_is_down_and_the_event_arrives() {
     let mut options = options(ORIGIN);
     options.policy.otherwise.timeout = Duration::from_millis(200);
     let trail = delivering(dir.path(), options, &server.url());
-    trail.with(Ack::Store).record(&trails::event(0)).unwrap();
+    // The tables are made first, which may take longer than that.
+    record(&trail, 0..1);
+    wait_stored(&trail);
     server.kill();
     let error = trail.with(Ack::Store).record(&trails::event(1)).unwrap_err();
     assert!(matches!(error, trailseal_core::RecordError::Unconfirmed { .. }), "{error:?}");

@@ -104,9 +104,17 @@ fn with_causes(error: &StoreError) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
+
+    /// The next one may try at once.
+    fn may_try(reach: &Reach) {
+        match &mut *reach.state() {
+            State::Lost { again, .. } => *again = Some(Instant::now()),
+            _ => panic!("it is known to be lost"),
+        }
+    }
 
     fn silence() -> StoreError {
         StoreError::TimedOut { doing: "read", store: "s".into(), within: Duration::from_secs(1) }
@@ -120,8 +128,7 @@ mod tests {
         let asked = reach.check(|| panic!("it was asked at once"));
         assert!(asked.unwrap_err().is_of_the_store());
         assert!(reach.trouble().is_some_and(|reason| reason.contains("no answer")));
-        let State::Lost { again, .. } = &mut *reach.state() else { panic!("it is known to be lost") };
-        *again = Some(Instant::now());
+        may_try(&reach);
         // The next one asks, and meanwhile the others are answered.
         reach
             .check(|| {
@@ -138,11 +145,9 @@ mod tests {
         let reach = Reach::default();
         reach.failed(&silence());
         for error in [silence(), StoreError::Missing { store: "s".into() }] {
-            let State::Lost { again, .. } = &mut *reach.state() else { panic!("it is known to be lost") };
-            *again = Some(Instant::now());
+            may_try(&reach);
             reach.check(|| Err(error)).unwrap_err();
-            let State::Lost { again, .. } = &*reach.state() else { panic!("it is known to be lost") };
-            assert!(again.is_some());
+            assert!(matches!(&*reach.state(), State::Lost { again: Some(_), .. }));
         }
     }
 }

@@ -1,4 +1,7 @@
 //! The built program in a fresh folder.
+//!
+//! Only tests use this, and it panics by design: where the disk, the clock or the program's answer is not what an attack
+//! needs, the test must fail there and say so (see the crate's head).
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

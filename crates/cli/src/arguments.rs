@@ -2,6 +2,8 @@
 
 mod erasure;
 mod filters;
+mod proving;
+mod reading;
 mod retention;
 mod store;
 
@@ -11,10 +13,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use erasure::Erase;
 pub(crate) use filters::Filters;
+pub(crate) use proving::{Consistency, Prove, Verify};
+pub(crate) use reading::{Export, ExportFormat, Format, History, Order, OrderBy, Query, Summary, Tail};
 pub(crate) use retention::{Hold, Retain, Sink, days};
-#[cfg(feature = "postgres")]
-pub(crate) use store::OutboxFlag;
 pub(crate) use store::StoreFlag;
+#[cfg(feature = "postgres")]
+pub(crate) use store::{Outbox, OutboxFlag, Store};
 
 /// An audit log that never slows the request, never loses what it accepted, and detects every rewrite.
 #[derive(Parser)]
@@ -372,183 +376,6 @@ pub(crate) struct Import {
     pub(crate) files: Vec<PathBuf>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Table,
-    /// One event per line, as stored
-    Jsonl,
-    /// For spreadsheets
-    Csv,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Order {
-    /// Oldest first
-    Asc,
-    /// Newest first
-    Desc,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OrderBy {
-    /// When it happened: the event's time, but never later than when it was recorded
-    Time,
-    /// When it was recorded
-    Recorded,
-}
-
-#[derive(Args)]
-pub(crate) struct Query {
-    #[command(flatten)]
-    pub(crate) filters: Filters,
-    /// The maximum number of events [default: 50 as a table, otherwise all]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) limit: Option<u64>,
-    /// Continue where an earlier page ended
-    #[arg(long, value_name = "CURSOR")]
-    pub(crate) cursor: Option<String>,
-    /// The order
-    #[arg(long, value_enum, default_value = "desc")]
-    pub(crate) order: Order,
-    /// What to order by
-    #[arg(long, value_enum, default_value = "time", value_name = "WHAT")]
-    pub(crate) order_by: OrderBy,
-    /// Print only the number of matches
-    #[arg(long)]
-    pub(crate) count: bool,
-    #[command(flatten)]
-    pub(crate) store: StoreFlag,
-    /// The output format [default: table]
-    #[arg(long, value_enum)]
-    pub(crate) format: Option<Format>,
-    /// Show personal values in plain; without it they are `erasable`
-    #[arg(long)]
-    pub(crate) personal: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct Tail {
-    /// How many events to start with
-    #[arg(short = 'n', default_value = "10", value_name = "N")]
-    pub(crate) lines: u64,
-    /// Show new events as they arrive, until interrupted
-    #[arg(short = 'f', long)]
-    pub(crate) follow: bool,
-    #[command(flatten)]
-    pub(crate) filters: Filters,
-    #[command(flatten)]
-    pub(crate) store: StoreFlag,
-    /// The output format [default: table]
-    #[arg(long, value_enum)]
-    pub(crate) format: Option<Format>,
-    /// Show personal values in plain; without it they are `erasable`
-    #[arg(long)]
-    pub(crate) personal: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct History {
-    /// The resource
-    #[arg(value_name = "TYPE/ID")]
-    pub(crate) resource: String,
-    #[command(flatten)]
-    pub(crate) store: StoreFlag,
-    /// The output format [default: table]
-    #[arg(long, value_enum)]
-    pub(crate) format: Option<Format>,
-    /// Show personal values in plain; without it they are `erasable`
-    #[arg(long)]
-    pub(crate) personal: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct Summary {
-    #[command(flatten)]
-    pub(crate) filters: Filters,
-    /// The maximum number of values per field
-    #[arg(long, value_name = "N", default_value = "10")]
-    pub(crate) top: usize,
-    /// The width of one histogram bar: 15m, 1h, 1d, … [default: gives up to 48 bars]
-    #[arg(long, value_name = "SPAN")]
-    pub(crate) bucket: Option<String>,
-    #[command(flatten)]
-    pub(crate) store: StoreFlag,
-}
-
-#[cfg(feature = "postgres")]
-#[derive(Subcommand)]
-pub(crate) enum Store {
-    /// Make the tables, or bring them up to date; whatever delivers does so too
-    Migrate {
-        #[command(flatten)]
-        store: StoreFlag,
-    },
-    /// Drop what trails have retired, where those that deliver may not
-    #[command(
-        after_help = "Example:\n  trailseal store retire --store postgres://archivist@db/audit --public-key billing.pub"
-    )]
-    Retire {
-        #[command(flatten)]
-        store: StoreFlag,
-        /// The public key of a trail, or its file: without it nothing of that trail is dropped; may be repeated
-        #[arg(long, value_name = "KEY", required = true)]
-        public_key: Vec<String>,
-    },
-    /// Print the SQL for a role each to write, read, audit and retire
-    Roles {
-        /// What the names of the roles begin with
-        #[arg(long, default_value = "trailseal", value_name = "NAME")]
-        prefix: String,
-    },
-    /// Print the SQL for views under the table names and columns of other audit logs
-    Views {
-        /// pms_audit_log, audit_logs, resync_audit_logs, audit_trail, audit_events, audit_entries [default: all but
-        /// resync_audit_logs, whose view is named audit_logs too]
-        #[arg(value_name = "NAME")]
-        names: Vec<String>,
-        /// Make them all in this schema [default: audit for audit_entries, public for the others]
-        #[arg(long, value_name = "NAME")]
-        schema: Option<String>,
-        /// Show ids as text rather than as uuid: found by the store's indexes, and kept where they are no UUID
-        #[arg(long)]
-        text_ids: bool,
-    },
-}
-
-#[cfg(feature = "postgres")]
-#[derive(Subcommand)]
-pub(crate) enum Outbox {
-    /// Take its events over into the trail, each once, until it is stopped
-    Relay {
-        #[command(flatten)]
-        outbox: OutboxFlag,
-        /// End once it is empty
-        #[arg(long)]
-        until_empty: bool,
-    },
-    /// Make the tables in the application's database
-    Migrate {
-        #[command(flatten)]
-        outbox: OutboxFlag,
-    },
-    /// Print the SQL that makes the tables, for migrations of the application's own
-    Schema,
-    /// Show what waits, and what could not be recorded
-    Status {
-        #[command(flatten)]
-        outbox: OutboxFlag,
-    },
-    /// Let others take over what a trail has claimed that is gone for ever
-    Release {
-        /// The trail
-        #[arg(long, value_name = "ORIGIN")]
-        origin: String,
-        #[command(flatten)]
-        outbox: OutboxFlag,
-    },
-}
-
 #[derive(Subcommand)]
 pub(crate) enum Policy {
     /// Print the policy in force, as TOML
@@ -570,81 +397,6 @@ pub(crate) enum Policy {
         #[command(flatten)]
         store: StoreFlag,
     },
-}
-
-#[derive(Args)]
-pub(crate) struct Verify {
-    /// A checkpoint kept elsewhere: the trail must contain it
-    #[arg(long, value_name = "FILE")]
-    pub(crate) checkpoint: Vec<PathBuf>,
-    /// A public key kept elsewhere, or its file: only it, and keys it vouches for, may sign
-    #[arg(long, value_name = "KEY")]
-    pub(crate) public_key: Vec<String>,
-    #[command(flatten)]
-    pub(crate) store: StoreFlag,
-    /// Check an inclusion proof, without the trail
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "store"], group = "what")]
-    pub(crate) proof: Option<PathBuf>,
-    /// Check a consistency proof, without the trail
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "store"], group = "what")]
-    pub(crate) consistency: Option<PathBuf>,
-    /// Check a bundle, without the trail
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "store"], group = "what")]
-    pub(crate) bundle: Option<PathBuf>,
-}
-
-#[derive(Args)]
-pub(crate) struct Prove {
-    /// The event's id (id:42 if it is all digits) or its index, also as ORIGIN#INDEX
-    #[arg(value_name = "ID|[ORIGIN#]INDEX")]
-    pub(crate) event: String,
-    /// The file for the proof [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-}
-
-#[derive(Args)]
-pub(crate) struct Consistency {
-    /// The older checkpoint
-    #[arg(value_name = "FROM-CHECKPOINT-FILE")]
-    pub(crate) from: PathBuf,
-    /// The file for the proof [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExportFormat {
-    /// One event per line, as stored
-    Jsonl,
-    /// For spreadsheets
-    Csv,
-    /// For your own SQL: DuckDB, pandas, Spark
-    Parquet,
-    /// For your own SQL: a database with one table, `events`
-    Sqlite,
-    /// A zip with lines, proofs, checkpoint and key: self-contained evidence
-    Bundle,
-}
-
-#[derive(Args)]
-pub(crate) struct Export {
-    #[command(flatten)]
-    pub(crate) filters: Filters,
-    /// The output format
-    #[arg(long, value_enum)]
-    pub(crate) format: ExportFormat,
-    /// The file to write [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-    /// In CSV, also the columns before, after, changes and details, as JSON
-    #[arg(long)]
-    pub(crate) json_columns: bool,
-    #[command(flatten)]
-    pub(crate) store: StoreFlag,
-    /// Show personal values in plain; a bundle has them in a file beside its lines
-    #[arg(long)]
-    pub(crate) personal: bool,
 }
 
 #[derive(Subcommand)]

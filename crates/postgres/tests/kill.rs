@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod kills;
 mod server;
 mod trails;
 
@@ -12,6 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kills::{Random, rounds};
 use server::Server;
 use trails::{SOON, check_equal, delivering, lines, options, wait_stored, wait_until};
 use trailseal_core::file::StdFiles;
@@ -21,23 +23,6 @@ use trailseal_postgres::{AbandonedSlots, AbandonedTimes, StoreSink, StoreUrl};
 
 const CHILD: &str = "TRAILSEAL_POSTGRES_CHILD";
 const ORIGIN: &str = "example.com/killed";
-
-fn rounds() -> u64 {
-    std::env::var("TRAILSEAL_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(25)
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut it = self.0;
-        it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (it ^ (it >> 31)) % end
-    }
-}
 
 /// The child's work; does nothing when the test suite runs it as a test.
 #[test]

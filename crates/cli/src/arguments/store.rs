@@ -1,8 +1,10 @@
-//! Which shared store a command uses.
+//! Which shared store and which outbox a command uses, and the commands for these alone.
 
 use std::fmt;
 
 use clap::Args;
+#[cfg(feature = "postgres")]
+use clap::Subcommand;
 
 /// The shared store.
 #[derive(Args, Clone, Debug, Default)]
@@ -35,4 +37,77 @@ impl From<String> for HiddenUrl {
     fn from(url: String) -> Self {
         HiddenUrl(url)
     }
+}
+
+#[cfg(feature = "postgres")]
+#[derive(Subcommand)]
+pub(crate) enum Store {
+    /// Make the tables, or bring them up to date; whatever delivers does so too
+    Migrate {
+        #[command(flatten)]
+        store: StoreFlag,
+    },
+    /// Drop what trails have retired, where those that deliver may not
+    #[command(
+        after_help = "Example:\n  trailseal store retire --store postgres://archivist@db/audit --public-key billing.pub"
+    )]
+    Retire {
+        #[command(flatten)]
+        store: StoreFlag,
+        /// The public key of a trail, or its file: without it nothing of that trail is dropped; may be repeated
+        #[arg(long, value_name = "KEY", required = true)]
+        public_key: Vec<String>,
+    },
+    /// Print the SQL for a role each to write, read, audit and retire
+    Roles {
+        /// What the names of the roles begin with
+        #[arg(long, default_value = "trailseal", value_name = "NAME")]
+        prefix: String,
+    },
+    /// Print the SQL for views under the table names and columns of other audit logs
+    Views {
+        /// pms_audit_log, audit_logs, resync_audit_logs, audit_trail, audit_events, audit_entries [default: all but
+        /// resync_audit_logs, whose view is named audit_logs too]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Make them all in this schema [default: audit for audit_entries, public for the others]
+        #[arg(long, value_name = "NAME")]
+        schema: Option<String>,
+        /// Show ids as text rather than as uuid: found by the store's indexes, and kept where they are no UUID
+        #[arg(long)]
+        text_ids: bool,
+    },
+}
+
+#[cfg(feature = "postgres")]
+#[derive(Subcommand)]
+pub(crate) enum Outbox {
+    /// Take its events over into the trail, each once, until it is stopped
+    Relay {
+        #[command(flatten)]
+        outbox: OutboxFlag,
+        /// End once it is empty
+        #[arg(long)]
+        until_empty: bool,
+    },
+    /// Make the tables in the application's database
+    Migrate {
+        #[command(flatten)]
+        outbox: OutboxFlag,
+    },
+    /// Print the SQL that makes the tables, for migrations of the application's own
+    Schema,
+    /// Show what waits, and what could not be recorded
+    Status {
+        #[command(flatten)]
+        outbox: OutboxFlag,
+    },
+    /// Let others take over what a trail has claimed that is gone for ever
+    Release {
+        /// The trail
+        #[arg(long, value_name = "ORIGIN")]
+        origin: String,
+        #[command(flatten)]
+        outbox: OutboxFlag,
+    },
 }

@@ -28,7 +28,6 @@ use self::beginning::remove_for_good;
 use self::error::failed;
 use self::lists::Lists;
 use self::staging::Staging;
-use super::signing_key::{key_file, next_file};
 use crate::file::ReadFile;
 use crate::folder::Folder;
 use crate::handoff::{Owner, own_header};
@@ -37,6 +36,7 @@ use crate::manifest::{Manifest, ManifestError};
 use crate::personal::{PersonalKeysOptions, key_file as personal_key_file};
 use crate::segment::SegmentFile;
 use crate::segment::{Form, segment_name};
+use crate::trail::keys::signing_key::{key_file, next_file};
 use crate::tree::{HASH_LEN, root_of};
 
 const BLOCK: usize = 1 << 20;

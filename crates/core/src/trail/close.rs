@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use trailseal_event::{Category, Event, Object, Outcome, fork};
 
-use super::circumstances::policy_hash;
 use super::error::CloseError;
-use super::inner::{Inner, Trail};
-use super::own::push_closing;
+use super::open_trail::{Inner, Trail};
 use crate::deadline;
 use crate::deliver::{Delivery, DeliveryStats};
 use crate::gate::Shut;
 use crate::handoff::{self, Lies, Owner};
 use crate::personal::SaidKeys;
 use crate::seal::SealTrouble;
+use crate::trail::opening::circumstances::policy_hash;
+use crate::trail::recording::record_own_event::push_closing;
 
 /// What a close left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use trailseal_event::{Category, Event, Object, Outcome, Value};
 
-use super::current::Current;
-use super::in_force::RuleCounts;
-use super::own::push_system;
 use crate::counters::Counted;
 use crate::log::Log;
+use crate::trail::policy::current::Current;
+use crate::trail::policy::in_force::RuleCounts;
+use crate::trail::recording::record_own_event::push_system;
 
 /// What is reported, and how much of it was reported before.
 pub(super) struct Counts {

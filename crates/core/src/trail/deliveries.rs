@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use trailseal_event::{Index, fork};
 
-use super::inner::{Inner, Trail};
+use super::open_trail::{Inner, Trail};
 use crate::deliver::{Delivery, DeliveryStats, Sink};
 
 impl Trail {

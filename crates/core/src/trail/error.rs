@@ -7,12 +7,12 @@ use std::sync::Arc;
 use trailseal_event::mask::MaskError;
 use trailseal_event::{BadLine, Index, NoAction};
 
-use super::reader::ReadError;
-use super::secrets::SecretError;
 use crate::gate::Shut;
 use crate::handoff::{Handoff, Refused};
 use crate::lock::Holder;
 use crate::log::Log;
+use crate::trail::keys::secrets::SecretError;
+use crate::trail::reading::reader::ReadError;
 
 /// Why a trail could not be opened. A failed open loses nothing that was accepted.
 #[derive(Debug, thiserror::Error)]

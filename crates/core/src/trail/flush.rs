@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use trailseal_event::Index;
 
-use super::inner::{Inner, Trail};
+use super::open_trail::{Inner, Trail};
 use crate::deadline;
 use crate::gate::Shut;
 use crate::seal::SealTrouble;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use trailseal_tlog::{Checkpoint, SignedNote};
 
 use super::error::OpenError;
-use super::inner::Trail;
-use super::options::Options;
+use super::open_trail::Trail;
 use crate::file::{Files, StdFiles};
 use crate::folder::Folder;
 use crate::handoff::HandoffPlace;
 use crate::lock;
 use crate::segment::parse_segment_name;
+use crate::trail::opening::options::Options;
 
 /// A checkpoint has a few lines; one for each rotation so far.
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;

@@ -1,6 +1,6 @@
 //! Statistics about a trail.
 
-use super::inner::Trail;
+use super::open_trail::Trail;
 use crate::counters::Counted;
 use crate::deliver::DeliveryStats;
 use crate::histogram::Commits;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::error::RecordError;
 use super::super::flush::SealError;
 use super::super::retain::HoldError;
-use super::super::secrets::SecretError;
+use crate::trail::keys::secrets::SecretError;
 
 /// Why nobody was erased, or the erasure is not finished.
 #[derive(Debug, thiserror::Error)]

@@ -21,10 +21,10 @@ use std::time::Duration;
 use trailseal_event::personal::KeyName;
 use trailseal_event::{Index, Timestamp, held_identifier};
 
-use super::inner::Trail;
-use super::personal_keys::{each_line, erased_events};
+use super::open_trail::Trail;
 use super::retain::Hold;
 use crate::personal::{ErasedList, Erasing, KeySlot, KeyStore, ToErase, details};
+use crate::trail::keys::personal_keys::{each_line, erased_events};
 
 pub use error::EraseError;
 pub use reach::WouldErase;

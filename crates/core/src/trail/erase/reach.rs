@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use trailseal_event::personal::{KeyName, reveal, tokens};
 use trailseal_event::{Index, Object, Timestamp, Value};
 
-use super::super::inner::Trail;
-use super::super::personal_keys::each_line;
 use super::EraseError;
+use crate::trail::keys::personal_keys::each_line;
+use crate::trail::open_trail::Trail;
 
 /// Longer paths are cut.
 const PATH_BYTES_MAX: usize = 512;

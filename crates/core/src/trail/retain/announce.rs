@@ -6,7 +6,6 @@ use std::sync::PoisonError;
 use trailseal_event::{Index, Object, Value};
 use trailseal_tlog::leaf_hash;
 
-use super::super::inner::Trail;
 use super::SEAL_TIMEOUT;
 use super::error::RetainError;
 use super::plain::id_of;
@@ -14,6 +13,7 @@ use super::plan::{Plan, PlannedSegment};
 use super::rule::RetentionRule;
 use crate::retire::{AnnouncedList, Journal, RetiredIds, SEGMENTS_MAX, details};
 use crate::segment::{read_list, retired_name, write_range};
+use crate::trail::open_trail::Trail;
 use crate::tree::SignedLeaves;
 
 /// How often a key rotation that is going on is waited for.

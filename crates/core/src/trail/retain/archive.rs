@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use trailseal_event::Index;
 use trailseal_tlog::{Checkpoint, Hash};
 
-use super::super::reader::{EachLine, ReadError, Reader};
 use super::error::ArchiveError;
 use super::plan::Plan;
 use crate::folder::Folder;
+use crate::trail::reading::reader::{EachLine, ReadError, Reader};
 
 /// Keeps lines that are about to be retired. It is asked before anything is announced.
 pub trait Archive {

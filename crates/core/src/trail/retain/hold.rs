@@ -15,12 +15,12 @@ use trailseal_event::filter::{Filter, ResourceFilter, parse_time};
 use trailseal_event::mask::MaskKey;
 use trailseal_event::{Index, Object, Timestamp, Value};
 
-use super::super::inner::Trail;
-use super::super::secrets::{SecretError, load_mask_key};
 use super::super::slots::slots_in;
 use super::error::HoldError;
 use crate::deadline;
 use crate::folder::Folder;
+use crate::trail::keys::secrets::{SecretError, load_mask_key};
+use crate::trail::open_trail::Trail;
 
 const FILE_BYTES_MAX: u64 = 16 << 20;
 const NAME_CHARS_MAX: usize = 128;

@@ -15,7 +15,7 @@ use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
 use self::plan::{Plan, plan};
-use super::inner::Trail;
+use super::open_trail::Trail;
 use crate::deadline;
 use crate::retire::{AnnouncedList, FinishError, Finished, RewriteError, finish, is_retiring};
 
@@ -121,7 +121,7 @@ impl Trail {
     }
 
     fn archive(&self, plan: &Plan, archive: &mut dyn Archive) -> Result<String, RetainError> {
-        let failed = |error: super::reader::ReadError| RetainError::Archive(error.into());
+        let failed = |error: crate::trail::reading::reader::ReadError| RetainError::Archive(error.into());
         let reader = self.reader().map_err(failed)?;
         let (note, checkpoint) = reader.checkpoint().map_err(failed)?;
         let mut retiring = Retiring { reader, folder: self.folder(), plan, note, checkpoint };

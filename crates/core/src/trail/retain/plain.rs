@@ -5,8 +5,8 @@ use trailseal_event::filter::Filter;
 use trailseal_event::line::parse_front;
 use trailseal_event::{Category, Event};
 
-use super::super::ids::Ids;
 use crate::retire::RetiredId;
+use crate::trail::recording::ids::Ids;
 
 /// The beginning of a line that is not the trail's own.
 struct Plain<'a> {

@@ -10,13 +10,13 @@ use trailseal_event::filter::Filter;
 use trailseal_event::line::parse_front;
 use trailseal_event::{Index, Timestamp};
 
-use super::super::inner::Trail;
 use super::choice::{Choice, Fate};
 use super::error::RetainError;
 use super::hold::Hold;
 use super::rule::{Kept, KnownSink, RETAIN_DAYS_MAX, RetentionRule, SinkBehind};
 use crate::folder::Folder;
 use crate::segment::{NumberedLines, SegmentFile};
+use crate::trail::open_trail::Trail;
 
 const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 /// Nothing was recorded for so long: more likely the clock was set wrong.

@@ -11,10 +11,10 @@ use std::sync::{MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use trailseal_event::{Index, Object};
 
-use super::super::inner::{Inner, Trail};
 use super::error::ForgetSinkError;
 use super::rule::KnownSink;
 use crate::folder::Folder;
+use crate::trail::open_trail::{Inner, Trail};
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
 

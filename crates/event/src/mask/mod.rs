@@ -8,45 +8,33 @@
 //! What must hold: whatever `mask` would change makes one of the two say yes; masking again changes nothing; the result
 //! is an event.
 
-mod ask;
-mod card;
 mod error;
-mod hashed;
-mod key;
-mod keys;
-mod kind;
-mod look;
-mod pairs;
-mod paths;
-mod prefilter;
+mod hash_key;
+mod hashed_fields;
+mod names;
 mod preset;
 mod refused_tenant;
-mod rules;
-mod scan;
-mod shown;
-mod simd;
-mod tokens;
-mod values;
+mod shown_query;
+mod texts;
 mod walk;
-mod words;
 
 use regex::Regex;
 use sha2::{Digest as _, Sha256};
 
 pub use error::MaskError;
-pub use key::MaskKey;
+pub use hash_key::MaskKey;
 pub use preset::Preset;
 pub use refused_tenant::TenantError;
 
 use crate::event::{OWN_KEYS, Parsed, Value};
 use crate::steps;
-use hashed::HashedPaths;
-use keys::Keys;
-pub(crate) use paths::without_count;
-use prefilter::Finder;
+use hashed_fields::HashedPaths;
+pub(crate) use names::paths::without_count;
+use names::secret_names::Keys;
 use preset::FIXED;
-use scan::{Found, Scan};
-use simd::Hit;
+use texts::anchors::Finder;
+use texts::scan::{Found, Scan};
+use texts::simd::Hit;
 
 /// How often a text is searched again after something in it was replaced.
 const ROUNDS_MAX: usize = 6;
@@ -203,7 +191,7 @@ impl Masker {
         let mut searched_to = [0; 2];
         self.is_field_masked
             || self.hashed.may_be_in(text)
-            || simd::scan(text, &self.finder.tables, |hit| self.is_secret(text, hit, &mut searched_to))
+            || texts::simd::scan(text, &self.finder.tables, |hit| self.is_secret(text, hit, &mut searched_to))
             || (!self.patterns.is_empty() && self.has_pattern(text))
     }
 
@@ -242,7 +230,10 @@ impl Masker {
 
     fn find_cards(&self, number: &str) -> Vec<Found> {
         let digits = number.trim_start_matches('-');
-        card::find(digits.as_bytes(), 0).map(|range| Found { range, kind: "card" }).into_iter().collect()
+        texts::card_numbers::find(digits.as_bytes(), 0)
+            .map(|range| Found { range, kind: "card" })
+            .into_iter()
+            .collect()
     }
 
     fn scan(&self, looks: bool) -> Scan<'_> {
@@ -260,11 +251,13 @@ impl Masker {
             return false;
         }
         let range = match hit {
-            Hit::Digits(_) if !prefilter::card_in(text, at) => return false,
-            Hit::Digits(_) => prefilter::string_around(text, at),
-            Hit::Anchor(_) if prefilter::begins_json(text, at) => at + 1..prefilter::string_end(text, at + 1),
+            Hit::Digits(_) if !texts::anchors::card_in(text, at) => return false,
+            Hit::Digits(_) => texts::anchors::string_around(text, at),
+            Hit::Anchor(_) if texts::anchors::begins_json(text, at) => {
+                at + 1..texts::anchors::string_end(text, at + 1)
+            }
             Hit::Anchor(_) if !self.finder.is_worth_a_look(text, at, &self.default_keys) => return false,
-            Hit::Anchor(_) => prefilter::string_around(text, at),
+            Hit::Anchor(_) => texts::anchors::string_around(text, at),
         };
         *searched_to = range.end;
         let part = &text[range.clone()];
@@ -284,7 +277,7 @@ impl Masker {
         let mut at = 0;
         while let Some(quote) = memchr::memchr(b'"', &text[at..]) {
             let start = at + quote;
-            let end = prefilter::string_end(text, start + 1);
+            let end = texts::anchors::string_end(text, start + 1);
             let string = text.get(start..(end + 1).min(text.len())).unwrap_or_default();
             if let Ok(Value::String(part)) = Value::parse(string)
                 && self.masked_text(&part, true, 0).is_some()

@@ -3,7 +3,7 @@
 //! A preset adds to the default list and sets the replacement for a secret; it removes nothing. Lists are also walked,
 //! which the documents' own code did not do.
 
-use super::keys::Keys;
+use crate::mask::names::secret_names::Keys;
 
 /// The replacement for a secret, unless a preset says otherwise.
 pub(super) const FIXED: &str = "***";

@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::kind::{Kind, is_authorization};
-use super::paths::{self, Form, Under};
 use super::preset::{FIXED, Preset};
 use super::{Masker, ReplaceWith};
 use crate::event::{Category, Event, Number, Object, Out, Resource, Value, write_changes};
+use crate::mask::names::effect::{Kind, is_authorization};
+use crate::mask::names::paths::{self, Form, Under};
 use crate::steps;
 
 /// The maximum length of a dotted path; of a longer one, its beginning is listed.

@@ -254,12 +254,7 @@ impl Trail {
     }
 
     /// Compares an event with the one that has its id, which may still be on its way to the disk.
-    pub(super) fn compare(
-        &self,
-        event: &Event,
-        index: u64,
-        id: &str,
-    ) -> Result<Compared, RecordError> {
+    pub(super) fn compare(&self, event: &Event, index: u64, id: &str) -> Result<Compared, RecordError> {
         let policy = self.inner.policy.load();
         let by = self.inner.compared(&policy);
         let mut guard = self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::{line_of, masker};
 use crate::event::{Event, Object, Value};
-use crate::mask::prefilter::{FLAG, SHORT_FLAG};
-use crate::mask::rules::{KEY_ENDS, RULES};
+use crate::mask::texts::anchors::{FLAG, SHORT_FLAG};
+use crate::mask::texts::token_prefixes::{KEY_ENDS, RULES};
 use crate::mask::{MaskOptions, Masker};
 use crate::steps;
 
@@ -154,7 +154,7 @@ fn a_limit_that_lies_between_two_lengths_is_no_square() {
 
 #[test]
 fn every_trigger_is_one_that_a_rule_knows() {
-    let finder = crate::mask::prefilter::Finder::get();
+    let finder = crate::mask::texts::anchors::Finder::get();
     assert!(finder.rules_at(b"--p").contains(&FLAG) && finder.rules_at(b" -p").contains(&SHORT_FLAG));
     for [before, last] in KEY_ENDS {
         assert!(!finder.rules_at(&[*before, *last, b'=']).is_empty());

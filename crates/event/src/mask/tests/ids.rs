@@ -3,7 +3,7 @@
 use chacha20::rand_core::Rng as _;
 
 use super::{masker, numbers};
-use crate::mask::card;
+use crate::mask::texts::card_numbers;
 
 #[test]
 fn ten_thousand_ids_of_each_kind_stay() {
@@ -45,9 +45,9 @@ fn of_numbers_like_cards_in_free_text_those_go_that_could_be_cards() {
     for _ in 0..10_000 {
         let number = format!("{:016}", rng.next_u64() % 10_000_000_000_000_000);
         let masked = masker.masked_text(&format!("order {number} shipped"), true, 0);
-        assert_eq!(masked.is_some(), card::find(number.as_bytes(), 0).is_some(), "{number}");
+        assert_eq!(masked.is_some(), card_numbers::find(number.as_bytes(), 0).is_some(), "{number}");
         assert!(masked.is_none_or(|masked| masked == "order *** shipped"));
-        gone += usize::from(card::find(number.as_bytes(), 0).is_some());
+        gone += usize::from(card_numbers::find(number.as_bytes(), 0).is_some());
         assert_eq!(masker.masked_text(&number, false, 0), None, "where it says who somebody is");
     }
     assert!((150..400).contains(&gone), "{gone} of 10,000");

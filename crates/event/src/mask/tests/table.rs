@@ -7,9 +7,9 @@ use std::path::Path;
 
 use super::{left, masker};
 use crate::event::Event;
-use crate::mask::keys::ENTRIES;
-use crate::mask::kind::Kind;
-use crate::mask::rules::RULES;
+use crate::mask::names::effect::Kind;
+use crate::mask::names::secret_names::ENTRIES;
+use crate::mask::texts::token_prefixes::RULES;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/masking.md");
 const BEGIN: &str = "<!-- Generated from the rules. To regenerate: UPDATE_SNAPSHOTS=1 cargo test -p trailseal-event --lib mask::tests::table -->\n";

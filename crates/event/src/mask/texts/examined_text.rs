@@ -7,7 +7,7 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::rules::{CLASSES, Class};
+use super::token_prefixes::{CLASSES, Class};
 use crate::steps;
 
 /// The quotes that may end a URL.
@@ -19,7 +19,7 @@ const WALKED_AT_LEAST: usize = 16 << 10;
 
 /// What ends a URL, or a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::mask) enum End {
     Blank,
     Authority,
     Quote,
@@ -27,7 +27,7 @@ pub(super) enum End {
 
 /// A text, and what is known about it.
 pub(super) struct Look<'a> {
-    pub(super) text: &'a [u8],
+    pub(in crate::mask) text: &'a [u8],
     /// Where each class ends.
     classes: [Ahead; CLASSES],
     blank: Ahead,
@@ -50,7 +50,7 @@ pub(super) struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
+    pub(in crate::mask) fn new(text: &'a [u8]) -> Self {
         Look {
             text,
             classes: Default::default(),
@@ -71,7 +71,7 @@ impl<'a> Look<'a> {
     }
 
     /// Counts walked bytes.
-    pub(super) fn walked(&self, bytes: usize) {
+    pub(in crate::mask) fn walked(&self, bytes: usize) {
         steps::count(bytes);
         self.walked.set(self.walked.get() + bytes);
     }
@@ -81,12 +81,12 @@ impl<'a> Look<'a> {
         self.walked.get() > WALKED_AT_LEAST + WALKED_FOR_EACH * self.text.len()
     }
 
-    pub(super) fn byte(&self, place: usize) -> u8 {
+    pub(in crate::mask) fn byte(&self, place: usize) -> u8 {
         self.text.get(place).copied().unwrap_or(0)
     }
 
     /// How many bytes of a class are here, at most `max`.
-    pub(super) fn run(&self, start: usize, class: Class, max: usize) -> usize {
+    pub(in crate::mask) fn run(&self, start: usize, class: Class, max: usize) -> usize {
         if start >= self.text.len() {
             return 0;
         }
@@ -96,12 +96,12 @@ impl<'a> Look<'a> {
     }
 
     /// The position of the next blank, or the end.
-    pub(super) fn blank(&self, start: usize) -> usize {
+    pub(in crate::mask) fn blank(&self, start: usize) -> usize {
         self.blank.next(self.text, start, |rest| rest.iter().position(u8::is_ascii_whitespace))
     }
 
     /// The end of the line.
-    pub(super) fn line(&self, start: usize) -> usize {
+    pub(in crate::mask) fn line(&self, start: usize) -> usize {
         self.line.next(self.text, start, |rest| memchr::memchr2(b'\n', b'\r', rest))
     }
 
@@ -119,7 +119,7 @@ impl<'a> Look<'a> {
     }
 
     /// Where letters, digits, `_`, `-` and slashes end.
-    pub(super) fn folder(&self, start: usize) -> usize {
+    pub(in crate::mask) fn folder(&self, start: usize) -> usize {
         self.folder.next(self.text, start, |rest| {
             rest.iter().position(|byte| !(Class::Word.holds(*byte) || *byte == b'/'))
         })
@@ -135,7 +135,7 @@ impl<'a> Look<'a> {
     }
 
     /// The position of the next such quote, if it may enclose a URL.
-    pub(super) fn quote(&self, quote: u8, start: usize) -> Option<usize> {
+    pub(in crate::mask) fn quote(&self, quote: u8, start: usize) -> Option<usize> {
         let number = QUOTES.iter().position(|known| *known == quote)?;
         Some(self.quotes[number].next(self.text, start, |rest| memchr::memchr(quote, rest)))
     }

@@ -7,8 +7,8 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::look::Look;
-use super::rules::{Class, Special};
+use super::examined_text::Look;
+use super::token_prefixes::{Class, Special};
 use crate::steps;
 
 /// How many bytes of a body are checked for variation, or for digits.
@@ -49,7 +49,7 @@ pub(super) fn find(look: &Look<'_>, start: usize, after: usize, special: Special
 }
 
 /// Whether a token may begin here: not inside a longer word, but directly after an escape.
-pub(super) fn begins(text: &[u8], start: usize) -> bool {
+pub(in crate::mask) fn begins(text: &[u8], start: usize) -> bool {
     let back =
         |count: usize| start.checked_sub(count).and_then(|place| text.get(place)).copied().unwrap_or(b' ');
     if !back(1).is_ascii_alphanumeric() {

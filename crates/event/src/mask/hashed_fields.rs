@@ -3,8 +3,8 @@
 use memchr::memmem::Finder;
 
 use super::error::MaskError;
-use super::paths::{SIDES, without_count};
 use crate::event::INVALID;
+use crate::mask::names::paths::{SIDES, without_count};
 
 /// Fields that decide who may read or how an event is treated, or that the trail fills: a hash there would mean
 /// something else.
@@ -28,7 +28,7 @@ const KEPT: [&str; 16] = [
 ];
 
 /// The paths in use.
-pub(super) struct HashedPaths {
+pub(in crate::mask) struct HashedPaths {
     paths: Vec<Vec<String>>,
     /// For each path, a string that occurs in the text of every event with such a field.
     needles: Vec<Finder<'static>>,
@@ -37,7 +37,7 @@ pub(super) struct HashedPaths {
 }
 
 impl HashedPaths {
-    pub(super) fn new(paths: &[String]) -> Result<HashedPaths, MaskError> {
+    pub(in crate::mask) fn new(paths: &[String]) -> Result<HashedPaths, MaskError> {
         let mut hashed = HashedPaths { paths: Vec::new(), needles: Vec::new(), is_everywhere: false };
         for path in paths {
             let parts: Vec<String> = path.split('.').map(str::to_owned).collect();
@@ -53,13 +53,13 @@ impl HashedPaths {
         Ok(hashed)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::mask) fn is_empty(&self) -> bool {
         self.paths.is_empty()
     }
 
     /// Whether an event whose text this is could have one of the fields.
     #[inline]
-    pub(super) fn may_be_in(&self, text: &[u8]) -> bool {
+    pub(in crate::mask) fn may_be_in(&self, text: &[u8]) -> bool {
         !self.is_empty()
             && !cfg!(trailseal_fault = "named_fields_not_hashed")
             && (self.is_everywhere
@@ -68,7 +68,7 @@ impl HashedPaths {
     }
 
     /// Whether this path of an event is named, or is below a named one.
-    pub(super) fn has(&self, path: &str) -> bool {
+    pub(in crate::mask) fn has(&self, path: &str) -> bool {
         if self.is_empty() {
             return false;
         }

@@ -11,9 +11,9 @@
 
 use std::ops::Range;
 
-use super::kind::{Kind, is_count};
-use super::look::Look;
-use super::rules::Class;
+use super::examined_text::Look;
+use super::token_prefixes::Class;
+use crate::mask::names::effect::{Kind, is_count};
 use crate::steps;
 
 /// Longer values are not placeholders, names or words, whatever they consist of.
@@ -45,9 +45,9 @@ pub(super) enum Separator {
 pub(super) struct Follows {
     pub(super) separator: Separator,
     /// The level of the key's own quotes, if it has some.
-    pub(super) level: Option<usize>,
+    pub(in crate::mask) level: Option<usize>,
     /// Where the value begins.
-    pub(super) start: usize,
+    pub(in crate::mask) start: usize,
     /// Whether a blank precedes it.
     pub(super) has_blank: bool,
 }
@@ -371,7 +371,7 @@ pub(super) fn looks_like_value(value: &[u8]) -> bool {
 
 /// Whether what follows a key stays because it only names or counts secrets. Among names of several secrets, only
 /// tokens are usually counted; but where JSON has a number, it is a count.
-pub(super) fn stays(kind: Kind, key: &str, value: &[u8], is_json_number: bool) -> bool {
+pub(in crate::mask) fn stays(kind: Kind, key: &str, value: &[u8], is_json_number: bool) -> bool {
     value.len() <= ASKED_MAX && {
         steps::count(2 * value.len());
         let may_count = kind.counts() && (is_json_number || ends(key, "tokens"));

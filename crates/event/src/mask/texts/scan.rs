@@ -5,37 +5,37 @@
 
 use std::ops::Range;
 
-use super::card;
-use super::key::MaskKey;
-use super::keys::Keys;
-use super::look::Look;
-use super::prefilter::{FLAG, Finder, KEY_VALUE, SHORT_FLAG};
-use super::rules::{Form, RULES, Special};
+use super::anchors::{FLAG, Finder, KEY_VALUE, SHORT_FLAG};
+use super::card_numbers;
+use super::examined_text::Look;
+use super::token_prefixes::{Form, RULES, Special};
 use super::tokens;
+use crate::mask::hash_key::MaskKey;
+use crate::mask::names::secret_names::Keys;
 use crate::steps;
 
 /// One secret in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) range: Range<usize>,
-    pub(super) kind: &'static str,
+pub(in crate::mask) struct Found {
+    pub(in crate::mask) range: Range<usize>,
+    pub(in crate::mask) kind: &'static str,
 }
 
 /// What a text is searched with.
 #[derive(Clone, Copy)]
-pub(super) struct Scan<'a> {
-    pub(super) finder: &'a Finder,
+pub(in crate::mask) struct Scan<'a> {
+    pub(in crate::mask) finder: &'a Finder,
     /// Only the default keys: keys in texts are found by their endings, which are fixed.
-    pub(super) keys: &'a Keys,
+    pub(in crate::mask) keys: &'a Keys,
     /// The key whose hashes are not secrets.
-    pub(super) key: Option<&'a MaskKey>,
+    pub(in crate::mask) key: Option<&'a MaskKey>,
     /// Whether something that only looks like a secret counts: a card's number, what follows a key without a blank.
-    pub(super) looks: bool,
+    pub(in crate::mask) looks: bool,
 }
 
 impl Scan<'_> {
     /// The secrets of a text, in their order, none overlapping another.
-    pub(super) fn all(&self, text: &[u8]) -> Vec<Found> {
+    pub(in crate::mask) fn all(&self, text: &[u8]) -> Vec<Found> {
         let look = Look::new(text);
         let mut found: Vec<Found> = Vec::new();
         let mut at = 0;
@@ -43,7 +43,7 @@ impl Scan<'_> {
             let byte = text[at];
             let is_first_digit = byte.is_ascii_digit() && !(at > 0 && text[at - 1].is_ascii_digit());
             let here = if is_first_digit && self.looks {
-                card::find(text, at).map(|range| Found { range, kind: "card" })
+                card_numbers::find(text, at).map(|range| Found { range, kind: "card" })
             } else {
                 None
             };

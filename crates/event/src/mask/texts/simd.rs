@@ -12,12 +12,12 @@ mod tables;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(super) use tables::{BUCKETS, Hit, SLOTS, Set, Tables, slot};
+pub(in crate::mask) use tables::{BUCKETS, Hit, SLOTS, Set, Tables, slot};
 
 /// Calls `visit` for each hit until it returns true, and returns whether it did. A hit may come twice. Anchors come in
 /// order, and so do digits; an anchor may come after digits that follow it.
 #[inline]
-pub(super) fn scan(text: &[u8], tables: &Tables, visit: impl FnMut(Hit) -> bool) -> bool {
+pub(in crate::mask) fn scan(text: &[u8], tables: &Tables, visit: impl FnMut(Hit) -> bool) -> bool {
     #[cfg(target_arch = "x86_64")]
     if text.len() >= blocks::LEN_MIN {
         if let Some(avx512) = x86::Avx512::detect() {
@@ -60,10 +60,10 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::anchors::{BLANK_STARTS, Finder};
+    use super::super::token_prefixes::{KEY_ENDS, RULES};
     use super::tables::is_json_start;
     use super::*;
-    use crate::mask::prefilter::{BLANK_STARTS, Finder};
-    use crate::mask::rules::{KEY_ENDS, RULES};
 
     fn hits(scan: impl Fn(&mut dyn FnMut(Hit) -> bool)) -> BTreeSet<Hit> {
         let mut hits = BTreeSet::new();

@@ -6,12 +6,12 @@
 
 use std::borrow::Cow;
 
-use super::kind::Kind;
+use super::effect::Kind;
 use super::words::{end_of, is_word_start, stripped};
 
 /// Entries without their blanks. A `-` before one means that it may also be the end of a longer word, as in
 /// `userpassword`.
-pub(super) const ENTRIES: &[(&str, Kind)] = &[
+pub(in crate::mask) const ENTRIES: &[(&str, Kind)] = &[
     ("-password", Kind::Secret),
     ("passwords", Kind::Secrets),
     ("-passwd", Kind::Secret),
@@ -122,7 +122,7 @@ struct Entry {
 }
 
 /// The list of keys in force.
-pub(super) struct Keys {
+pub(in crate::mask) struct Keys {
     /// Which endings some entry may have, by [`end_number`].
     ends: Box<[u64; ENDS / 64]>,
     /// Whether some entry does not end in three ASCII letters.
@@ -139,11 +139,11 @@ pub(super) struct Keys {
 }
 
 /// The long flag that is followed by a name and a password.
-pub(super) const USER: &str = "user";
+pub(in crate::mask) const USER: &str = "user";
 
 impl Keys {
     /// The default entries and those of a user.
-    pub(super) fn new(custom: &[String]) -> Self {
+    pub(in crate::mask) fn new(custom: &[String]) -> Self {
         let mut keys = Keys {
             ends: Box::new([0; ENDS / 64]),
             has_odd: false,
@@ -172,7 +172,7 @@ impl Keys {
     }
 
     /// Adds what a preset lists.
-    pub(super) fn add_preset(
+    pub(in crate::mask) fn add_preset(
         &mut self,
         exact: &[&'static str],
         parts: &[&'static str],
@@ -212,7 +212,7 @@ impl Keys {
 
     /// False, and fast, for most keys for which [`find`](Keys::find) finds nothing.
     #[inline(always)]
-    pub(super) fn is_worth_a_look(&self, key: &[u8]) -> bool {
+    pub(in crate::mask) fn is_worth_a_look(&self, key: &[u8]) -> bool {
         let Some(&end @ [_, _, last]) = key.last_chunk::<3>() else { return true };
         let number = end_number(end);
         !last.is_ascii_alphabetic() || self.ends[number / 64] >> (number % 64) & 1 != 0
@@ -220,7 +220,7 @@ impl Keys {
 
     /// How the key matches, if it does.
     #[inline(never)]
-    pub(super) fn find(&self, key: &str) -> Option<Kind> {
+    pub(in crate::mask) fn find(&self, key: &str) -> Option<Kind> {
         if self.is_special {
             return self.find_with_preset(&lower_beyond_ascii(key));
         }
@@ -318,7 +318,7 @@ fn asks_question(key: &[u8]) -> bool {
 }
 
 /// How a key in a text matches, if it does. In a connection string, `Pwd` is a password; in a shell it is a folder.
-pub(super) fn kind_of(keys: &Keys, key: &str) -> Option<Kind> {
+pub(in crate::mask) fn kind_of(keys: &Keys, key: &str) -> Option<Kind> {
     let is_pwd = || {
         key.len() >= 3
             && key.as_bytes()[key.len() - 3..].eq_ignore_ascii_case(b"pwd")
@@ -440,7 +440,7 @@ mod tests {
     fn every_entry_is_looked_for_in_texts() {
         for (entry, _) in ENTRIES {
             let end = entry.as_bytes().last_chunk::<2>().unwrap();
-            assert!(crate::mask::rules::KEY_ENDS.contains(&end), "{entry}");
+            assert!(crate::mask::texts::token_prefixes::KEY_ENDS.contains(&end), "{entry}");
         }
     }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::Masker;
-use super::kind::Kind;
+use crate::mask::names::effect::Kind;
 
 /// The paths that each filter checks, and whether they are identity fields.
 const FILTERS: [(&str, &[&str], bool); 10] = [

@@ -1,19 +1,19 @@
 //! Keys that are paths. In `changes`, and where rejected values are kept, one key represents several joined by dots; a
 //! secret's key may be any of them.
 
-use super::keys::Keys;
-use super::kind::{Kind, says_who};
+use super::effect::{Kind, says_who};
+use super::secret_names::Keys;
 use crate::event::INVALID;
 
 /// Members of an entry of changes: they hold the value of the key above them.
-pub(super) const SIDES: [&str; 9] =
+pub(in crate::mask) const SIDES: [&str; 9] =
     ["before", "after", "from", "to", "old", "new", "previous", "current", "value"];
 /// The end of a path that was cut.
 const CUT: char = '…';
 
 /// What the keys of an object are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::mask) enum Form {
     /// Keys.
     Single,
     /// Paths as in `changes`: a dot inside a key has a backslash before it.
@@ -24,7 +24,7 @@ pub(super) enum Form {
 
 impl Form {
     /// What the keys below a key of this form are.
-    pub(super) fn below(self, key: &str) -> Form {
+    pub(in crate::mask) fn below(self, key: &str) -> Form {
         if key == INVALID {
             return Form::Plain;
         }
@@ -39,9 +39,9 @@ impl Form {
 
 /// What the keys above a value say about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Under {
+pub(in crate::mask) struct Under {
     /// How the nearest matching one matches.
-    pub(super) kind: Option<Kind>,
+    pub(in crate::mask) kind: Option<Kind>,
     /// Whether the nearest one says who, what kind or when.
     pub(super) says_who: bool,
     /// Whether it is an element of a list.
@@ -53,22 +53,22 @@ pub(super) struct Under {
 }
 
 impl Under {
-    pub(super) fn of(kind: Option<Kind>) -> Under {
+    pub(in crate::mask) fn of(kind: Option<Kind>) -> Under {
         Under { kind, ..Under::default() }
     }
 
-    pub(super) fn listed(self) -> Under {
+    pub(in crate::mask) fn listed(self) -> Under {
         Under { is_listed: true, ..self }
     }
 
     /// Whether a text here is masked.
-    pub(super) fn hides(self, text: &str) -> bool {
+    pub(in crate::mask) fn hides(self, text: &str) -> bool {
         self.hiding().is_some_and(|kind| !kind.lets_be(text.as_bytes()))
     }
 
     /// Whether a number here is masked. Directly under the name of several secrets it counts them; in a list or an
     /// object it may be one of them.
-    pub(super) fn hides_number(self) -> bool {
+    pub(in crate::mask) fn hides_number(self) -> bool {
         let may_be_one = self.is_listed || self.is_member && !self.is_of_tokens;
         self.hiding().is_some_and(|kind| may_be_one || !kind.counts())
     }
@@ -80,7 +80,7 @@ impl Under {
 }
 
 /// What applies to the value under a key or path, given what applies above it.
-pub(super) fn below(keys: &Keys, above: Under, key: &str, form: Form) -> Under {
+pub(in crate::mask) fn below(keys: &Keys, above: Under, key: &str, form: Form) -> Under {
     let whole = || step(keys, above, key);
     match form {
         Form::Single => whole(),
@@ -106,7 +106,7 @@ pub(super) fn has_key(keys: &Keys, path: &str) -> bool {
 }
 
 /// The path with each key changed by `change`; `None` if none was changed.
-pub(super) fn change_keys(path: &str, change: impl Fn(&str) -> Option<String>) -> Option<String> {
+pub(in crate::mask) fn change_keys(path: &str, change: impl Fn(&str) -> Option<String>) -> Option<String> {
     let mut is_changed = false;
     let keys: Vec<String> = escaped_parts(path)
         .map(|part| {

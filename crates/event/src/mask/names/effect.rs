@@ -4,7 +4,7 @@ use super::words::{end_of, is_word_start, stripped};
 
 /// How an entry of the list acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::mask) enum Kind {
     /// A user's own: everything below is masked.
     All,
     /// A secret: in an object below, values that say who, what kind or when stay, and everything else is masked.
@@ -30,12 +30,12 @@ impl Kind {
     }
 
     /// Whether a number below is a count, not a secret.
-    pub(super) fn counts(self) -> bool {
+    pub(in crate::mask) fn counts(self) -> bool {
         matches!(self, Kind::Secrets | Kind::AccessKeys | Kind::Question)
     }
 
     /// Whether a text below a key of this kind only names a secret, or is what another product left of one.
-    pub(super) fn lets_be(self, text: &[u8]) -> bool {
+    pub(in crate::mask) fn lets_be(self, text: &[u8]) -> bool {
         let names_key = matches!(self, Kind::AccessKey | Kind::AccessKeys | Kind::Walked);
         let is_name = (names_key && is_access_key_id(text)) || is_arn(text) || is_hashed_by_vault(text);
         match self {
@@ -100,7 +100,7 @@ pub(super) fn says_who(key: &str) -> bool {
 }
 
 /// Whether a key names a header, which may also be an object that describes permissions.
-pub(super) fn is_authorization(key: &str) -> bool {
+pub(in crate::mask) fn is_authorization(key: &str) -> bool {
     end_of(stripped(key.as_bytes()), b"authorization").is_some()
 }
 
@@ -119,7 +119,7 @@ fn is_arn(value: &[u8]) -> bool {
 }
 
 /// Whether the text after the name of several secrets only says how many there are.
-pub(super) fn is_count(value: &[u8]) -> bool {
+pub(in crate::mask) fn is_count(value: &[u8]) -> bool {
     value.first().is_some_and(u8::is_ascii_digit)
         && value.len() <= 20
         && value.iter().all(|byte| byte.is_ascii_digit() || b".,_%/kKmM".contains(byte))

@@ -1,7 +1,8 @@
 //! The first of the two checks, for a whole event: does any key in it name a secret?
 
-use super::{Masker, paths};
+use super::paths;
 use crate::event::{Event, INVALID, Object, Value};
+use crate::mask::Masker;
 
 impl Masker {
     /// Whether a key anywhere in the event names a secret. Keys of the event's own fields are not checked; see

@@ -9,7 +9,7 @@ pub(super) const CLASSES: usize = 7;
 
 /// What a token's body consists of.
 #[derive(Clone, Copy)]
-pub(super) enum Class {
+pub(in crate::mask) enum Class {
     /// Letters and digits.
     Alnum,
     /// Letters, digits, `_` and `-`.
@@ -27,7 +27,7 @@ pub(super) enum Class {
 }
 
 impl Class {
-    pub(super) fn holds(self, byte: u8) -> bool {
+    pub(in crate::mask) fn holds(self, byte: u8) -> bool {
         match self {
             Class::Alnum => byte.is_ascii_alphanumeric(),
             Class::Word => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'),
@@ -42,7 +42,7 @@ impl Class {
 
 /// What follows a rule's literal.
 #[derive(Clone, Copy)]
-pub(super) enum Form {
+pub(in crate::mask) enum Form {
     /// This many bytes of a class, followed by none of it.
     Body(Class, usize, usize),
     /// A dedicated function, in `tokens` or `pairs`.
@@ -51,7 +51,7 @@ pub(super) enum Form {
 
 /// Forms that need more than a class and a length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Special {
+pub(in crate::mask) enum Special {
     Jwt,
     Pem,
     Url,
@@ -79,11 +79,11 @@ pub(super) enum Special {
 /// One form.
 pub(super) struct Rule {
     /// What a report calls it.
-    pub(super) kind: &'static str,
-    pub(super) literal: &'static str,
+    pub(in crate::mask) kind: &'static str,
+    pub(in crate::mask) literal: &'static str,
     /// Where the anchor is in the literal.
-    pub(super) anchor: usize,
-    pub(super) form: Form,
+    pub(in crate::mask) anchor: usize,
+    pub(in crate::mask) form: Form,
 }
 
 const fn body(
@@ -261,7 +261,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// The last two letters of keys after which a text is checked for `key=value`.
-pub(super) const KEY_ENDS: &[&[u8; 2]] = &[
+pub(in crate::mask) const KEY_ENDS: &[&[u8; 2]] = &[
     b"rd", b"wd", b"ds", b"se", b"et", b"ue", b"ng", b"en", b"ey", b"al", b"ls", b"on", b"ie", b"es", b"er",
     b"vv", b"sn", b"ty", b"in", b"ad", b"dy", b"nt", b"ry", b"ns", b"ts", b"ys", b"de",
 ];

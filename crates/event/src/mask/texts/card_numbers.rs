@@ -6,7 +6,7 @@ use std::ops::Range;
 pub(super) const DIGITS_MAX: usize = 19;
 
 /// The card number that begins at `start`, where there is a digit with none before it.
-pub(super) fn find(text: &[u8], start: usize) -> Option<Range<usize>> {
+pub(in crate::mask) fn find(text: &[u8], start: usize) -> Option<Range<usize>> {
     let mut digits = [0_u8; DIGITS_MAX];
     let (count, end) = plain(text, start, &mut digits).or_else(|| grouped(text, start, &mut digits))?;
     (is_issued(&digits[..count]) && has_check_digit(&digits[..count]) && stands_alone(text, start, end))

@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use super::card;
-use super::keys::{Keys, USER, kind_of};
-use super::rules::{Class, Form, KEY_ENDS, RULES, Rule, Special, key_start};
+use super::card_numbers;
 use super::simd::{self, BUCKETS, SLOTS, Set, Tables};
+use super::token_prefixes::{Class, Form, KEY_ENDS, RULES, Rule, Special, key_start};
+use crate::mask::names::secret_names::{Keys, USER, kind_of};
 use crate::steps;
 
 /// The number of the rule for `key=value`, which has no literal.
 pub(super) const KEY_VALUE: u16 = u16::MAX;
 /// The number for `--password value`, where only the hyphens and a letter are known.
-pub(super) const FLAG: u16 = u16::MAX - 3;
+pub(in crate::mask) const FLAG: u16 = u16::MAX - 3;
 /// The number for `-pvalue` after some commands.
-pub(super) const SHORT_FLAG: u16 = u16::MAX - 4;
+pub(in crate::mask) const SHORT_FLAG: u16 = u16::MAX - 4;
 /// The number for a string that may hold JSON after blanks.
 const BLANKS: u16 = u16::MAX - 1;
 /// The number for an escape that ends with digits, which a card in groups may follow.
@@ -127,8 +127,8 @@ impl Buckets {
 }
 
 /// Everything that finds anchors.
-pub(super) struct Finder {
-    pub(super) tables: Tables,
+pub(in crate::mask) struct Finder {
+    pub(in crate::mask) tables: Tables,
     /// For each hash of an anchor, the place of its rules in `lists`, plus one.
     slots: Box<[u16; SLOTS]>,
     lists: Vec<Vec<u16>>,
@@ -136,7 +136,7 @@ pub(super) struct Finder {
 
 impl Finder {
     /// The one that all share.
-    pub(super) fn get() -> &'static Finder {
+    pub(in crate::mask) fn get() -> &'static Finder {
         static FINDER: LazyLock<Finder> = LazyLock::new(Finder::new);
         &FINDER
     }
@@ -230,7 +230,7 @@ impl Finder {
     }
 
     /// The rules whose anchor has the same hash as these three bytes.
-    pub(super) fn rules_at(&self, bytes: &[u8]) -> &[u16] {
+    pub(in crate::mask) fn rules_at(&self, bytes: &[u8]) -> &[u16] {
         let Some(bytes) = bytes.first_chunk::<3>() else { return &[] };
         match self.slots[simd::slot(*bytes)] {
             0 => &[],
@@ -240,7 +240,7 @@ impl Finder {
 
     /// Whether the anchor at `at` of an event's text justifies searching its string. Refuses only what no form can be,
     /// even with escaped characters.
-    pub(super) fn is_worth_a_look(&self, text: &[u8], at: usize, keys: &Keys) -> bool {
+    pub(in crate::mask) fn is_worth_a_look(&self, text: &[u8], at: usize, keys: &Keys) -> bool {
         self.rules_at(&text[at..]).iter().any(|&number| match number {
             KEY_VALUE => ends_secret_key(text, at, keys),
             // See `begins_json`.
@@ -336,7 +336,7 @@ fn may_have_password(text: &[u8]) -> bool {
 }
 
 /// Whether a string of JSON text begins here that holds JSON itself.
-pub(super) fn begins_json(text: &[u8], at: usize) -> bool {
+pub(in crate::mask) fn begins_json(text: &[u8], at: usize) -> bool {
     let Some((b'"', mut rest)) = text.get(at..).and_then(<[u8]>::split_first) else { return false };
     loop {
         rest = match rest {
@@ -356,16 +356,20 @@ fn has_groups(text: &[u8]) -> bool {
 }
 
 /// Whether there is a card at the first of these digits.
-pub(super) fn card_in(text: &[u8], at: usize) -> bool {
-    let before =
-        text[..at].iter().rev().take(card::DIGITS_MAX).take_while(|byte| byte.is_ascii_digit()).count();
+pub(in crate::mask) fn card_in(text: &[u8], at: usize) -> bool {
+    let before = text[..at]
+        .iter()
+        .rev()
+        .take(card_numbers::DIGITS_MAX)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     // An escape before it, such as that of a control character, may hide an edge.
     let is_escaped = text[..at - before].iter().rev().take(6).any(|byte| *byte == b'\\');
-    card::find(text, at - before).is_some() || is_escaped
+    card_numbers::find(text, at - before).is_some() || is_escaped
 }
 
 /// The string around `at` in JSON text, without its quotes; or the text between two strings.
-pub(super) fn string_around(text: &[u8], at: usize) -> std::ops::Range<usize> {
+pub(in crate::mask) fn string_around(text: &[u8], at: usize) -> std::ops::Range<usize> {
     let (mut start, mut from) = (0, at);
     while let Some(quote) = memchr::memrchr(b'"', &text[..from]) {
         if !is_escaped(text, quote) {
@@ -379,7 +383,7 @@ pub(super) fn string_around(text: &[u8], at: usize) -> std::ops::Range<usize> {
 }
 
 /// Where the string ends that `from` is in.
-pub(super) fn string_end(text: &[u8], from: usize) -> usize {
+pub(in crate::mask) fn string_end(text: &[u8], from: usize) -> usize {
     let mut end = from;
     while let Some(quote) = memchr::memchr(b'"', &text[end..]) {
         end += quote;

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::keys::{USER, kind_of};
-use super::kind::Kind;
-use super::look::{End, Look};
-use super::rules::{Class, key_start};
+use super::examined_text::{End, Look};
+use super::pair_values::{self, ASKED_MAX, Follows, Separator};
 use super::scan::Scan;
-use super::values::{self, ASKED_MAX, Follows, Separator};
+use super::token_prefixes::{Class, key_start};
+use crate::mask::names::effect::Kind;
+use crate::mask::names::secret_names::{USER, kind_of};
 
 /// Commands that take a password after a short flag.
 const COMMANDS: [&str; 8] = ["mysql", "mariadb", "sshpass", "7z", "sqlcmd", "bcp", "redis-cli", "curl"];
@@ -37,10 +37,10 @@ impl Scan<'_> {
         let key_start = key_start(text, key_end);
         let key = std::str::from_utf8(&text[key_start..key_end]).ok()?;
         kind_of(self.keys, key)?;
-        let follows = values::follows(look, key_start, key_end)?;
+        let follows = pair_values::follows(look, key_start, key_end)?;
         let whole_start = follows
             .level
-            .map_or(key_start, |level| values::quoted_key_start(look, key_start, key_end, level));
+            .map_or(key_start, |level| pair_values::quoted_key_start(look, key_start, key_end, level));
         let key = std::str::from_utf8(&text[whole_start..key_end]).unwrap_or(key);
         let kind = kind_of(self.keys, key)?;
         if !self.is_pair(look, key_start, key, follows) {
@@ -49,23 +49,23 @@ impl Scan<'_> {
         let (range, is_quoted) = self.value(look, key_start, key, kind, follows)?;
         let is_plain = !is_quoted && self.may_be_word(look, key_start, follows);
         let value = &text[range.clone()];
-        let is_header = values::is_header(key);
-        let is_sure = values::looks_like_value(value)
-            || (is_header && values::has_scheme(value))
-            || (values::is_phrase(key) && value.contains(&b' '));
+        let is_header = pair_values::is_header(key);
+        let is_sure = pair_values::looks_like_value(value)
+            || (is_header && pair_values::has_scheme(value))
+            || (pair_values::is_phrase(key) && value.contains(&b' '));
         let is_word = is_plain && !is_sure;
         let is_folder =
             self.keys.find(key).is_none() && matches!(value, [b'/' | b'~', ..] | [_, b':', b'\\', ..]);
-        let stays = values::stays(kind, key, value, follows.level.is_some() && !is_quoted) || is_folder;
+        let stays = pair_values::stays(kind, key, value, follows.level.is_some() && !is_quoted) || is_folder;
         (!self.is_placeholder(look, &range, is_quoted) && !is_word && !stays)
             .then_some((range, if is_header { "header" } else { "key and value in text" }))
     }
 
     /// Whether the surroundings of a key allow a value to follow.
     fn is_pair(&self, look: &Look<'_>, key_start: usize, key: &str, follows: Follows) -> bool {
-        let is_free = || !values::is_before(look, key_start, b":/@.");
+        let is_free = || !pair_values::is_before(look, key_start, b":/@.");
         match follows.separator {
-            Separator::Quote => values::is_password(key),
+            Separator::Quote => pair_values::is_password(key),
             Separator::Tab => self.looks && is_free(),
             // Otherwise any path or name with a colon in it would be one.
             Separator::Colon if follows.level.is_none() && !follows.has_blank => {
@@ -102,30 +102,30 @@ impl Scan<'_> {
         if separator == Separator::Tag {
             return tagged(look, start, key).map(|range| (range, true));
         }
-        let value_level = values::backslashes(look, start);
+        let value_level = pair_values::backslashes(look, start);
         let quote_at = start + value_level;
         let is_quote = matches!(look.byte(quote_at), b'"' | b'\'' | b'`');
         if is_quote && (level.is_some() || value_level > 0) {
-            return values::quoted(look, quote_at + 1, look.byte(quote_at), value_level)
+            return pair_values::quoted(look, quote_at + 1, look.byte(quote_at), value_level)
                 .map(|range| (range, true));
         }
         if is_quote {
-            return values::quoted_or_more(look, start, quote_at, 0).map(|range| (range, true));
+            return pair_values::quoted_or_more(look, start, quote_at, 0).map(|range| (range, true));
         }
         if separator == Separator::Quote {
             return None;
         }
-        if let Some(quote_at) = values::prefixed_quote(look, start) {
-            return values::quoted_or_more(look, start, quote_at, 0).map(|range| (range, true));
+        if let Some(quote_at) = pair_values::prefixed_quote(look, start) {
+            return pair_values::quoted_or_more(look, start, quote_at, 0).map(|range| (range, true));
         }
         match (look.byte(start), level) {
             // Its content is examined separately.
             (b'{', Some(_)) if matches!(kind, Kind::AccessKey | Kind::AccessKeys) => return None,
             (b'{' | b'[', Some(level)) => {
-                return values::container(look, start, level).map(|range| (range, false));
+                return pair_values::container(look, start, level).map(|range| (range, false));
             }
             (_, Some(_)) => {
-                if let Some(range) = values::scalar(look, start) {
+                if let Some(range) = pair_values::scalar(look, start) {
                     return Some((range, false));
                 }
             }
@@ -137,10 +137,10 @@ impl Scan<'_> {
     /// A value without quotes.
     fn bare(&self, look: &Look<'_>, key_start: usize, key: &str, follows: Follows) -> Option<Range<usize>> {
         let start = follows.start;
-        if values::is_before(look, key_start, b"?&#") {
-            return values::in_query(look, start);
+        if pair_values::is_before(look, key_start, b"?&#") {
+            return pair_values::in_query(look, start);
         }
-        if look.byte(start) == b'[' && values::is_header(key) && look.is_in_map(key_start) {
+        if look.byte(start) == b'[' && pair_values::is_header(key) && look.is_in_map(key_start) {
             let close = memchr::memchr(b']', &look.text[start..look.line(start)]);
             look.walked(close.unwrap_or(0) + 1);
             if let Some(close) = close {
@@ -149,15 +149,15 @@ impl Scan<'_> {
         }
         // The quote around `"key=value"` is its end.
         if follows.level.is_none()
-            && values::is_before(look, key_start, b"\"'")
+            && pair_values::is_before(look, key_start, b"\"'")
             && let Some(range) = around(look, key_start, start)
         {
             return Some(range);
         }
-        if values::is_header(key) || values::is_phrase(key) {
-            return values::line(look, start);
+        if pair_values::is_header(key) || pair_values::is_phrase(key) {
+            return pair_values::line(look, start);
         }
-        values::unquoted(look, start)
+        pair_values::unquoted(look, start)
     }
 
     /// `--password value`.
@@ -213,13 +213,13 @@ impl Scan<'_> {
         {
             return None;
         }
-        let level = values::backslashes(look, start);
+        let level = pair_values::backslashes(look, start);
         let quote_at = start + level;
         let is_quoted = matches!(look.byte(quote_at), b'"' | b'\'');
         let value = match is_quoted {
-            true if level > 0 => values::quoted(look, quote_at + 1, look.byte(quote_at), level),
-            true => values::quoted_or_more(look, start, quote_at, 0),
-            false => values::unquoted(look, start),
+            true if level > 0 => pair_values::quoted(look, quote_at + 1, look.byte(quote_at), level),
+            true => pair_values::quoted_or_more(look, start, quote_at, 0),
+            false => pair_values::unquoted(look, start),
         }?;
         (!self.is_placeholder(look, &value, is_quoted)).then_some(value)
     }
@@ -259,8 +259,8 @@ impl Scan<'_> {
 
     /// What `crypt('` hashes.
     pub(super) fn crypt(&self, look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
-        let is_call = !values::is_before(look, start, b"_") && super::tokens::begins(look.text, start);
-        let value = values::quoted(look, after, look.byte(after - 1), 0)?;
+        let is_call = !pair_values::is_before(look, start, b"_") && super::tokens::begins(look.text, start);
+        let value = pair_values::quoted(look, after, look.byte(after - 1), 0)?;
         (is_call && !self.is_placeholder(look, &value, true)).then_some(value)
     }
 
@@ -299,7 +299,7 @@ impl Scan<'_> {
             b"hidden",
             b"masked",
         ];
-        if values::is_variable(look, range, is_quoted) {
+        if pair_values::is_variable(look, range, is_quoted) {
             return true;
         }
         let value = &look.text[range.clone()];
@@ -335,7 +335,7 @@ fn tagged(look: &Look<'_>, start: usize, name: &str) -> Option<Range<usize>> {
 fn around(look: &Look<'_>, key_start: usize, start: usize) -> Option<Range<usize>> {
     let quote = look.text[key_start - 1];
     let before = look.text[..key_start - 1].iter().rev().take(16).take_while(|byte| **byte == b'\\').count();
-    let range = values::quoted(look, start, quote, before)?;
+    let range = pair_values::quoted(look, start, quote, before)?;
     let is_closed = look.byte(range.end + before) == quote;
     is_closed.then_some(range)
 }

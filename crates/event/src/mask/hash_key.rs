@@ -66,7 +66,7 @@ impl MaskKey {
     }
 
     /// The whole hash in lower-case hexadecimal digits.
-    pub(super) fn hex(&self, secret: &str) -> [u8; 64] {
+    pub(in crate::mask) fn hex(&self, secret: &str) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let hash = self.mac.clone().chain_update(secret.as_bytes()).finalize().into_bytes();
         let mut hex = [0; 64];

@@ -1,0 +1,12 @@
+//! Secrets inside texts, by their form: `anchors.rs` and `simd.rs` find candidates in one pass over a whole event;
+//! `scan.rs` examines one text by `tokens.rs`, `card_numbers.rs` and `pairs.rs`.
+
+pub(super) mod anchors;
+pub(super) mod card_numbers;
+pub(super) mod examined_text;
+pub(super) mod pair_values;
+pub(super) mod pairs;
+pub(super) mod scan;
+pub(super) mod simd;
+pub(super) mod token_prefixes;
+pub(super) mod tokens;

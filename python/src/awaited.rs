@@ -8,8 +8,8 @@ use trailseal_core::{Tried, TriedAll};
 
 use crate::failures::of_record;
 use crate::receipt::Receipt;
-use crate::room::{Arrival, NoRoom, Placed, Reached, Room};
 use crate::shared::Opened;
+use crate::waiting_for_room::{Arrival, NoRoom, Placed, Reached, Room};
 
 /// Events that are recorded, or wait for room, and whose level is not reached yet.
 #[pyclass(frozen, module = "trailseal._trailseal")]

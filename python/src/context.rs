@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use trailseal_event::{Event, EventText};
 
-use crate::heads::{Head, head_text, plain_text};
+use crate::head_fields::{Head, head_text, plain_text};
 use crate::request::context_fields;
 use crate::values::Writer;
 
@@ -132,7 +132,7 @@ fn whole(fields: &[(String, String)]) -> Option<String> {
     for (name, value) in fields {
         text.push(if text.is_empty() { b'{' } else { b',' });
         text.push(b'"');
-        crate::texts::escape(name.as_bytes(), &mut text);
+        crate::json_strings::escape(name.as_bytes(), &mut text);
         text.extend_from_slice(b"\":");
         text.extend_from_slice(value.as_bytes());
     }
@@ -164,7 +164,7 @@ impl RequestContext {
         let mut context = Vec::with_capacity(8);
         context_fields(headers, ip, service, |name, value| {
             let mut text = vec![b'"'];
-            crate::texts::escape(value.as_bytes(), &mut text);
+            crate::json_strings::escape(value.as_bytes(), &mut text);
             text.push(b'"');
             context.push((name.to_owned(), String::from_utf8_lossy(&text).into_owned()));
         })?;

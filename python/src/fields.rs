@@ -10,10 +10,10 @@ use pyo3::types::{PyBool, PyMapping, PyString};
 use trailseal_event::{EventText, Timestamp};
 
 use crate::context;
-use crate::heads::{Head, head_text, plain_text};
-use crate::kinds::{Kind, class_name, kind_of};
-use crate::texts::error_text;
+use crate::head_fields::{Head, head_text, plain_text};
+use crate::json_strings::error_text;
 use crate::times::timestamp;
+use crate::value_kinds::{Kind, class_name, kind_of};
 use crate::values::{Note, Writer};
 
 /// A thread's buffer larger than this is freed after use.

@@ -8,29 +8,29 @@
 //! What must hold: nothing waits while it is attached to the interpreter, and nothing attaches while it holds a lock.
 //! The threads of the trail never attach.
 
-mod answers;
 mod awaited;
 mod context;
-mod ends;
+mod event_loop_waits;
 mod failures;
 mod fields;
-mod heads;
-mod kinds;
+mod head_fields;
+mod json_strings;
+mod json_values;
 mod notices;
 mod opening;
+mod process_end;
 mod reading;
 mod receipt;
 mod registry;
 mod relay;
 mod request;
-mod room;
 mod server;
 mod shared;
-mod texts;
 mod times;
 mod trail;
+mod value_kinds;
 mod values;
-mod waits;
+mod waiting_for_room;
 
 use std::ffi::OsString;
 
@@ -47,7 +47,7 @@ fn _trailseal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<receipt::Receipt>()?;
     module.add_class::<context::RequestContext>()?;
     module.add_class::<awaited::Awaited>()?;
-    module.add_class::<waits::LoopWaits>()?;
+    module.add_class::<event_loop_waits::LoopWaits>()?;
     module.add_class::<reading::Events>()?;
     module.add_class::<reading::Page>()?;
     module.add_class::<server::Server>()?;
@@ -56,7 +56,7 @@ fn _trailseal(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(to_json, module)?)?;
     module.add_function(wrap_pyfunction!(outbox_schema, module)?)?;
     module.add_function(wrap_pyfunction!(fork_generation, module)?)?;
-    ends::prepare(module)
+    process_end::prepare(module)
 }
 
 /// The command `trailseal`; returns its exit code.

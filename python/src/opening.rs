@@ -9,8 +9,8 @@ use pyo3::types::{PyBool, PyDict, PyString};
 use trailseal_cli::application::{Application, Sources, Told};
 use trailseal_core::Anchor;
 
-use crate::answers::json_of;
 use crate::failures;
+use crate::json_values::json_of;
 use crate::registry;
 use crate::shared::{Shared, Temporary};
 

@@ -16,13 +16,13 @@ use trailseal_event::personal::PersonalKeys;
 use trailseal_event::{Object, Timestamp, Value};
 use trailseal_index::{By, Cursor, First, Hit, Order, Search, SearchError};
 
-use crate::answers;
 use crate::context::{self, Facts};
 use crate::failures;
-use crate::heads::plain_text;
-use crate::kinds::{Kind, kind_of};
+use crate::head_fields::plain_text;
+use crate::json_values;
 use crate::shared::Shared;
 use crate::times::timestamp;
+use crate::value_kinds::{Kind, kind_of};
 
 /// How long a read waits for what was recorded before it.
 pub(crate) const WITHIN: Duration = Duration::from_secs(10);
@@ -260,7 +260,7 @@ impl Asked {
 /// An event as a dict, with its personal values as `keys` show them.
 fn shown<'py>(py: Python<'py>, hit: &Hit, keys: Option<&dyn PersonalKeys>) -> PyResult<Bound<'py, PyAny>> {
     let line = py.detach(|| hit.shown(keys));
-    answers::event(py, &hit.origin, &line)
+    json_values::event(py, &hit.origin, &line)
 }
 
 /// Who reads is recorded, too. That it cannot be is counted by the trail, and no reason not to answer.

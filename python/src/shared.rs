@@ -15,7 +15,7 @@ use trailseal_cli::application::{Application, Sources, Trouble};
 use trailseal_core::{CloseError, Closed, OpenError, Trail, fork};
 use trailseal_postgres::AbandonedSlots;
 
-use crate::room::Room;
+use crate::waiting_for_room::Room;
 use crate::{failures, notices};
 
 /// One folder, with its settings, for all handles of this process.

@@ -11,11 +11,11 @@ use trailseal_core::deliver::DeliveryState;
 use trailseal_core::{Ack, AnyEvent, CloseError, FlushError, RecordError, RecordOptions, SealError};
 use trailseal_event::{Event, EventText};
 
-use crate::answers::loads;
 use crate::awaited::Next;
 use crate::failures::{self, of_record};
 use crate::fields::Fields;
-use crate::heads::plain_text;
+use crate::head_fields::plain_text;
+use crate::json_values::loads;
 use crate::opening::Opening;
 use crate::reading::{self, Asked, Events, Page};
 use crate::receipt::Receipt;

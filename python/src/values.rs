@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{ffi, intern};
 
-use crate::texts::escape;
+use crate::json_strings::escape;
 
 /// Containers below this level are left out. The core goes to 64, and the event is one level itself.
 const DEPTH_MAX: usize = 60;

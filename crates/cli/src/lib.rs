@@ -7,10 +7,10 @@ mod arguments;
 mod commands;
 mod destination;
 mod failure;
-mod log;
 mod output;
 mod progress;
 mod server_client;
+mod server_log;
 mod settings;
 #[cfg_attr(not(feature = "postgres"), path = "store_absent.rs")]
 mod store;

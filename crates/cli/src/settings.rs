@@ -2,13 +2,13 @@
 
 mod file;
 mod given;
+mod given_by_program;
 mod mask;
 mod personal;
 mod retention;
 mod server;
 mod store;
 mod table;
-mod told;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,8 +26,8 @@ use crate::failure::{Failure, Outcome};
 
 pub(crate) use given::Settings;
 use given::{a_path, milliseconds, size, unknown};
+pub use given_by_program::Told;
 use table::{ALSO_READ, DATABASE, KUBERNETES, NOT_SETTINGS, ONLY_IN_A_FILE, PREFIX, SETTINGS, STORAGE};
-pub use told::Told;
 
 const DEFAULT_FILE: &str = "trailseal.toml";
 

@@ -12,7 +12,6 @@
 //! 8. [`verify`]: whether all of it still matches what was signed
 
 pub mod clock;
-mod commit;
 mod counters;
 mod deadline;
 pub mod deliver;
@@ -22,7 +21,7 @@ mod gate;
 mod handoff;
 mod histogram;
 mod lock;
-mod log;
+mod log_state;
 mod manifest;
 mod notice;
 mod own_lines;
@@ -30,6 +29,7 @@ mod parents_file;
 mod personal;
 mod progress;
 mod retire;
+mod writer_thread;
 pub mod retired {
     //! What sealed events announce as retired: for stores that drop the same, and for whoever verifies these.
 

@@ -12,7 +12,7 @@ use crate::file::{Doubt, OpenFolder, StdFiles};
 use crate::gate::Shut;
 use crate::handoff::{self, Drain, Lies, Owner, Place, Ring};
 use crate::lock::Lock;
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::notice::Notice;
 use crate::personal::Mended;
 use crate::segment::SegmentWriter;

@@ -15,19 +15,19 @@
 pub mod client_address;
 pub mod complete;
 pub mod count;
+mod counted_steps;
 mod event;
 mod event_text;
 pub mod fields;
 pub mod filter;
 pub mod fork;
-mod hit;
+mod found_event;
 mod index;
 pub mod line;
 pub mod mask;
 pub mod personal;
 pub mod policy;
 mod rewrite;
-mod steps;
 mod timestamp;
 pub mod trace_parent;
 
@@ -37,7 +37,7 @@ pub use event::{
     Severity, TEXT_BYTES_MAX, Truncation, Value, WARNINGS_MAX, Warning, Warnings, held_id, held_identifier,
 };
 pub use event_text::EventText;
-pub use hit::{By, First, Hit, Order};
+pub use found_event::{By, First, Hit, Order};
 pub use index::Index;
 pub use rewrite::{Ends, Rewritten, rewrite, rewrite_text};
 pub use timestamp::{TIMESTAMP_BYTES, Timestamp};

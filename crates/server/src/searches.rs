@@ -10,8 +10,8 @@ use trailseal_event::personal::{PersonalKeys, SeveralKeys};
 use trailseal_index::{Search, SearchError};
 
 use crate::config::Config;
-use crate::patience::Patience;
 use crate::problem::{Problem, is_short_of_files};
+use crate::response_work::Patience;
 
 /// How many searches are kept open between requests.
 const SEARCHES_KEPT: usize = 16;

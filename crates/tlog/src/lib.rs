@@ -18,21 +18,21 @@
 
 mod checkpoint;
 mod hash;
+mod key_ring;
 mod note;
 mod proof;
-mod ring;
 mod rotation;
 mod tile;
 mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use hash::*;
+pub use key_ring::{KeyRing, RingKey};
 pub use note::{
     KeyError, NOTE_BYTES_MAX, NoteError, NoteSignature, Origin, OriginError, SignedNote, SigningKey,
     VerifyingKey, sign_note,
 };
 pub use proof::*;
-pub use ring::{KeyRing, RingKey};
 pub use rotation::{Rotation, RotationConflict};
 pub use tile::*;
 pub use tree::*;

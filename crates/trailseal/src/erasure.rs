@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use trailseal_event::personal::{PersonalKeys, SeveralKeys};
 
-use crate::aside::aside;
+use crate::blocking_work::aside;
 use crate::{EraseError, Erased, Trail, WouldErase};
 
 impl Trail {

@@ -39,9 +39,9 @@
 //!
 //! If you come from `llm-orchestrator-audit`: [`AuditLogger`], [`struct@AuditEvent`], [`AuditStorage`].
 
-mod aside;
 mod audit;
-mod begun;
+mod begun_operation;
+mod blocking_work;
 mod context;
 mod erasure;
 #[cfg(feature = "index")]
@@ -77,7 +77,7 @@ pub use audit::{
     CleanupHandle, FileAuditStorage, ResourceType, RotationPolicy, StorageError, StorageFuture,
     create_audit_logger,
 };
-pub use begun::{Beginning, Begun};
+pub use begun_operation::{Beginning, Begun};
 pub use context::{InContext, RequestContext, RequestFacts, in_context};
 pub use into_event::{IntoEvent, ToEvent};
 pub use query::{Cursor, Order, Page, Query, QueryError, RecordedEvent};

@@ -5,7 +5,7 @@ mod scan;
 
 #[cfg(feature = "index")]
 mod indexed;
-mod told;
+mod query_as_event;
 
 use std::borrow::Cow;
 use std::fmt;

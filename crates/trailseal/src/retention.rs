@@ -1,6 +1,6 @@
 //! Retiring old events: by age, never against a legal hold, and with every proof intact.
 
-use crate::aside::aside;
+use crate::blocking_work::aside;
 use crate::{
     Archive, ForgetSinkError, Hold, HoldAdded, HoldError, Index, KnownSink, RetainError, Retained,
     RetentionRule, Trail,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use trailseal_core::{Reader, Stats, load_mask_key, verify};
 
-use crate::aside::aside;
+use crate::blocking_work::aside;
 use crate::into_event::IntoEvent;
 use crate::query::{Besides, Finder, Finders, Query};
 use crate::recording::{ReceiptFuture, ReceiptsFuture};

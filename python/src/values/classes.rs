@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use super::{LEFT_OUT, Note, Open, Writer, dict_of, list_of};
-use crate::kinds::{Kind, class_name, kind_of};
+use crate::value_kinds::{Kind, class_name, kind_of};
 
 impl<'py> Writer<'_, 'py> {
     pub(super) fn other(&mut self, object: &Bound<'py, PyAny>) {

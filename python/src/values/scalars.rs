@@ -10,9 +10,9 @@ use pyo3::types::PyBytes;
 use pyo3::{ffi, intern};
 
 use super::{LEFT_OUT, Note, Writer};
-use crate::kinds::class_name;
-use crate::texts::{error_text, escape, shortened};
+use crate::json_strings::{error_text, escape, shortened};
 use crate::times::timestamp;
+use crate::value_kinds::class_name;
 
 impl<'py> Writer<'_, 'py> {
     #[inline]

@@ -10,7 +10,7 @@ mod rows;
 mod source;
 mod sqlite;
 mod summary;
-mod tables;
+mod which_table;
 
 use std::cell::OnceCell;
 

@@ -1,7 +1,6 @@
 //! One file a command. What several of them need stands in `reading.rs`, `writing.rs` and `text.rs`.
 
 mod backup;
-mod beside;
 mod bundle;
 mod checkpoint;
 mod consistency;
@@ -38,6 +37,7 @@ mod succeed;
 mod summary;
 mod tail;
 mod text;
+mod through_server;
 mod tiles;
 mod token;
 pub(crate) mod verify;
@@ -148,10 +148,10 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
 /// Has the server that holds the trail run the command. `false` if a server cannot; then the trail is found in use.
 fn ask_server(server: &ServerClient, command: &Command, json: bool) -> Outcome<bool> {
     match command {
-        Command::Record(record) => beside::record(server, record, json).map(|()| true),
-        Command::Import(import) => beside::import(server, import, json).map(|()| true),
-        Command::Policy { command } => beside::policy(server, command),
-        Command::Key { command: Key::Rotate } => beside::rotate_key(server, json).map(|()| true),
+        Command::Record(record) => through_server::record(server, record, json).map(|()| true),
+        Command::Import(import) => through_server::import(server, import, json).map(|()| true),
+        Command::Policy { command } => through_server::policy(server, command),
+        Command::Key { command: Key::Rotate } => through_server::rotate_key(server, json).map(|()| true),
         Command::Retain(retain) => retain::by_server(server, retain, json).map(|()| true),
         Command::Hold { command } => hold::by_server(server, command, json).map(|()| true),
         Command::Sink { command } => sink::by_server(server, command, json).map(|()| true),

@@ -10,12 +10,12 @@ use trailseal_server::{Owner, Server, ServerError, raise_limit_of_files};
 use super::writing::{CLOSE_TIMEOUT, all_sealed, attach};
 use crate::arguments::Serve;
 use crate::failure::{Failure, Outcome};
-use crate::log;
 use crate::output::{tell, thousands};
+use crate::server_log;
 use crate::settings::Settings;
 
 pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
-    log::begin();
+    server_log::begin();
     // Must run before anything is opened: components that read many files decide by it how many to keep open.
     if let Err(error) = raise_limit_of_files() {
         tracing::warn!(error = %error, "the limit on open files could not be raised");

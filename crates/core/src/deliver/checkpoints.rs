@@ -12,7 +12,7 @@ use trailseal_tlog::{Checkpoint, SignedNote};
 
 use super::halt::{Halt, failed};
 use super::sink::{SealedCheckpoint, Sink, SinkError};
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::tree::root_of;
 
 /// The newest checkpoint is passed on at most this often: each stays in the store for good.

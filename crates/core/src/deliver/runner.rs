@@ -20,7 +20,7 @@ use super::checkpoints::Checkpoints;
 use super::halt::{Halt, failed, unread};
 use super::lines::{Follower, Lines};
 use super::sink::{Batch, Dropped, MustEnd, Sink};
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::notice::Notice;
 use crate::tree::SignedLeaves;
 

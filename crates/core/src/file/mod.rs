@@ -7,14 +7,14 @@
 //! Assumptions about the medium: what `sync_data` or `replace` reported as done survives power loss; what was not
 //! synced may be there completely, partly, or not at all; writes do not damage other bytes.
 
-mod ordinary;
-mod standing;
+mod regular_file;
 mod std_files;
+mod still_in_place;
 
-pub use ordinary::{open_named, open_ordinary, open_ordinary_as};
-pub use standing::Standing;
-pub(crate) use standing::{Doubt, OpenFolder, folder_numbers, standing};
+pub use regular_file::{open_named, open_ordinary, open_ordinary_as};
 pub use std_files::StdFiles;
+pub use still_in_place::Standing;
+pub(crate) use still_in_place::{Doubt, OpenFolder, folder_numbers, standing};
 
 use std::io;
 use std::ops::Range;

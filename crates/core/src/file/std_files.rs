@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::ordinary::{open_ordinary, open_with};
+use super::regular_file::{open_ordinary, open_with};
 use super::{AppendFile, Files, ReadFile, Standing, UpdateFile, standing};
 
 const PRIVATE: u32 = 0o600;
@@ -134,7 +134,7 @@ impl Files for StdFiles {
     }
 
     fn inode_numbers_hold(&self, folder: &Path) -> io::Result<bool> {
-        super::standing::inode_numbers_hold(folder, &folder.join("trail.toml"))
+        super::still_in_place::inode_numbers_hold(folder, &folder.join("trail.toml"))
     }
 }
 

@@ -14,7 +14,7 @@ use trailseal_event::line::{self, FRONT_BYTES_MAX, RunningFront};
 use super::drain::Drain;
 use super::frame::{FRAME_HEADER_LEN, FrameHeader, frame_len};
 use super::map::Producer;
-use super::ring::Ring;
+use super::ring_memory::Ring;
 use crate::file::StdFiles;
 
 /// With more than this pending, callers wait for the disk instead of using the remaining room: otherwise everything

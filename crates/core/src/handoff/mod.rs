@@ -14,7 +14,7 @@ mod open;
 mod options;
 mod owner;
 mod replay;
-mod ring;
+mod ring_memory;
 
 pub(crate) use at_path::{Lies, handoff_header, lies_at, own_header, remove};
 pub(crate) use buffer::{Handoff, Refused, Rests};
@@ -24,7 +24,7 @@ pub(crate) use open::open;
 pub use options::{Full, HandoffOptions, HandoffPlace};
 pub(crate) use owner::Owner;
 pub use replay::replay;
-pub(crate) use ring::{Place, Ring};
+pub(crate) use ring_memory::{Place, Ring};
 
 /// CRC-32C of a line's rest, by the fastest method for some hundred bytes. Replay checks it with another crate, which
 /// is faster for the few bytes of headers and fronts.

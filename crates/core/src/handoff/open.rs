@@ -7,7 +7,7 @@ use trailseal_event::Timestamp;
 use super::buffer::Handoff;
 use super::drain::Drain;
 use super::owner::Owner;
-use super::ring::{Place, Ring};
+use super::ring_memory::{Place, Ring};
 
 /// Creates a new, empty handoff of `capacity` bytes for `owner`, whose first line will have the index `next`.
 pub(crate) fn open(

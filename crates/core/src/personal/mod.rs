@@ -7,21 +7,21 @@
 //! into the system's cache, and no wait. The writer syncs the file before the segment. Room for slots is made ahead, and
 //! synced, so that this is mostly an overwrite of blocks that are there; if callers use it up, they write beyond it.
 
+mod key_file_in_place;
 mod list;
 mod master_key;
 mod open;
-mod place;
 mod reader;
 mod slot;
 mod spread;
 mod store;
 mod table;
 
+pub(crate) use key_file_in_place::Mended;
 pub(crate) use list::{ErasedEvent, ErasedList, Erasing, details, may_be_erased, read_erased};
 pub use master_key::{MasterKey, PersonalKeysOptions};
 pub(crate) use open::{KeysFound, SaidKeys, open_or_make};
 pub use open::{PersonalKeysError, key_file};
-pub(crate) use place::Mended;
 pub use reader::open_personal_keys;
 pub use slot::{KeyFileHeader, KeySlot};
 pub use store::PersonalStats;

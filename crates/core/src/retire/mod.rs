@@ -15,18 +15,18 @@
 //! The run itself, which decides what goes, is `trail/retain`; the lists and how they number lines, `segment/retired`.
 
 mod announce;
+mod announced_to_stores;
 mod finish;
 mod ids;
 mod journal;
 mod rewrite;
-mod told;
 
 pub use announce::{AnnouncedList, Announcement};
 pub(crate) use announce::{SEGMENTS_MAX, announces, details, may_be, read};
+pub use announced_to_stores::{announced_since, newest_announced};
 pub(crate) use finish::{FinishError, Finished, finish};
 pub use ids::RetiredId;
 pub(crate) use ids::{RetiredIds, find_in, parse_ids_name};
 pub use journal::is_retiring;
 pub(crate) use journal::{Journal, announced_by};
 pub(crate) use rewrite::RewriteError;
-pub use told::{announced_since, newest_announced};

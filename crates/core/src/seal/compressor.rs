@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use trailseal_event::Index;
 
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::notice::Notice;
 use crate::segment::{Form, compress};
 

@@ -6,8 +6,8 @@
 mod anchor;
 mod compressor;
 mod keys;
+mod sealing_health;
 mod source;
-mod trouble;
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -20,14 +20,14 @@ pub use anchor::Anchor;
 pub(crate) use anchor::Anchors;
 pub(crate) use compressor::Compressor;
 pub(crate) use keys::{Rotating, SealKeys};
+use sealing_health::RoundError;
+pub use sealing_health::SealTrouble;
+pub(crate) use sealing_health::Sealing;
 pub(crate) use source::Source;
-use trouble::RoundError;
-pub use trouble::SealTrouble;
-pub(crate) use trouble::Sealing;
 
 use crate::gate::Shut;
 use crate::lock::Lock;
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::notice::Notice;
 use crate::tree::{TreeWriter, rebuild_beside};
 

@@ -11,7 +11,7 @@ use trailseal_event::Index;
 use trailseal_event::line::{self, Fronts};
 
 use crate::file::ReadFile;
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::segment::{Form, segment_name};
 
 const BLOCK: usize = 1 << 20;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use trailseal_event::{Category, Event, Object, Outcome, Value};
 
 use crate::counters::Counted;
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::trail::policy::current::Current;
 use crate::trail::policy::in_force::RuleCounts;
 use crate::trail::recording::record_own_event::push_system;

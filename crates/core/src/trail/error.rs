@@ -10,7 +10,7 @@ use trailseal_event::{BadLine, Index, NoAction};
 use crate::gate::Shut;
 use crate::handoff::{Handoff, Refused};
 use crate::lock::Holder;
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::trail::keys::secrets::SecretError;
 use crate::trail::reading::reader::ReadError;
 

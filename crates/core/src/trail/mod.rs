@@ -1,7 +1,7 @@
 //! A trail: open, record, read, close.
 //!
 //! [`Trail::record`] reads as the first steps of an event's way: decide, write, hand off. What follows is done by the
-//! threads of the log: the writer (`commit.rs`), the sealer (`seal/`), deliveries (`deliver/`).
+//! threads of the log: the writer (`writer_thread.rs`), the sealer (`seal/`), deliveries (`deliver/`).
 
 mod backup;
 mod close;

@@ -14,7 +14,7 @@ use super::error::RecordError;
 use crate::deliver::Delivery;
 use crate::folder::Folder;
 use crate::lock::Lock;
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::personal::PersonalKeysOptions;
 use crate::seal::{Anchors, Compressor, SealKeys, Sealing};
 use crate::trail::opening::recover::Found;

@@ -1,6 +1,6 @@
 //! Globs: `*` is any text, `?` is any one character, everything else matches itself.
 
-use crate::steps;
+use crate::counted_steps;
 
 /// How many characters one word of bits represents.
 const WORD_BITS: usize = u64::BITS as usize;
@@ -14,7 +14,7 @@ const WORD_BITS: usize = u64::BITS as usize;
 /// assert!(!glob_matches("user.?", "user.login"));
 /// ```
 pub fn glob_matches(glob: &str, text: &str) -> bool {
-    steps::count(glob.len() + 1);
+    counted_steps::count(glob.len() + 1);
     let Some((first, rest)) = glob.split_once('*') else {
         return prefix_len(glob, text) == Some(text.len());
     };
@@ -57,7 +57,7 @@ fn suffix_start(part: &str, text: &str) -> Option<usize> {
 fn find(part: &str, text: &str) -> Option<usize> {
     if !part.contains('?') {
         let found = memchr::memmem::find(text.as_bytes(), part.as_bytes());
-        steps::count(found.unwrap_or(text.len()) + part.len());
+        counted_steps::count(found.unwrap_or(text.len()) + part.len());
         return found.map(|place| place + part.len());
     }
     find_wild(part, text)
@@ -86,7 +86,7 @@ fn find_wild(part: &str, text: &str) -> Option<usize> {
     for (character, place) in wanted {
         if masks.last().is_none_or(|(last, _)| *last != character) {
             masks.push((character, wild.clone()));
-            steps::count(words);
+            counted_steps::count(words);
         }
         if let Some((_, mask)) = masks.last_mut() {
             mask[place / WORD_BITS] |= 1 << (place % WORD_BITS);
@@ -94,7 +94,7 @@ fn find_wild(part: &str, text: &str) -> Option<usize> {
     }
     let mut state = vec![0_u64; words];
     for (place, character) in text.char_indices() {
-        steps::count(words);
+        counted_steps::count(words);
         let known = masks.binary_search_by_key(&character, |(known, _)| *known);
         let mask = known.map_or(&wild, |number| &masks[number].1);
         let mut carry = 1;
@@ -156,7 +156,7 @@ mod tests {
             "*?".repeat(500) + "*b",
             "?".repeat(1_024) + "*b",
         ] {
-            let steps = steps::of(|| assert!(!glob_matches(&glob, &text)));
+            let steps = counted_steps::of(|| assert!(!glob_matches(&glob, &text)));
             let bytes = (glob.len() + text.len()) as u64;
             assert!(steps <= 32 * bytes, "{glob}: {steps} steps for {bytes} bytes");
         }

@@ -7,7 +7,7 @@
 use memchr::memmem;
 
 use super::{Filter, IdFilter, glob, parse_address};
-use crate::steps;
+use crate::counted_steps;
 
 /// How many bytes of a text are compared first.
 const HEAD_BYTES: usize = 16;
@@ -85,11 +85,11 @@ fn contains_ignoring_case(line: &[u8], text: &[u8]) -> bool {
     memchr::memchr2_iter(rare.to_ascii_lowercase(), rare.to_ascii_uppercase(), line).any(|place| {
         let found = place.checked_sub(at).and_then(|begin| line.get(begin..begin + text.len()));
         found.is_some_and(|found| {
-            steps::count(head.len());
+            counted_steps::count(head.len());
             if !found[..head.len()].eq_ignore_ascii_case(head) {
                 return false;
             }
-            steps::count(text.len());
+            counted_steps::count(text.len());
             let Some(left) = budget.checked_sub(text.len()) else { return true };
             budget = left;
             found.eq_ignore_ascii_case(text)
@@ -112,7 +112,7 @@ mod tests {
     fn a_text_that_nearly_stands_everywhere_takes_few_steps() {
         let line = "z".repeat(20_000).into_bytes();
         for text in ["z".repeat(5_000) + "y", "z".repeat(15) + "y", "z".repeat(16) + "y"] {
-            let steps = steps::of(|| _ = contains_ignoring_case(&line, text.as_bytes()));
+            let steps = counted_steps::of(|| _ = contains_ignoring_case(&line, text.as_bytes()));
             assert!(steps <= 40 * line.len() as u64, "{steps} steps for {} bytes", line.len());
         }
     }

@@ -26,8 +26,8 @@ pub use hash_key::MaskKey;
 pub use preset::Preset;
 pub use refused_tenant::TenantError;
 
+use crate::counted_steps;
 use crate::event::{OWN_KEYS, Parsed, Value};
-use crate::steps;
 use hashed_fields::HashedPaths;
 pub(crate) use names::paths::without_count;
 use names::secret_names::Keys;
@@ -353,7 +353,7 @@ impl Masker {
         let mut more = Vec::new();
         let mut others = found.iter().peekable();
         for (number, groups) in pattern.captures_iter(text).enumerate() {
-            steps::count(1);
+            counted_steps::count(1);
             let Some(part) = groups.get(1).or_else(|| groups.get(0)) else { continue };
             while others.next_if(|other| other.range.end <= part.start()).is_some() {}
             let is_free = others.peek().is_none_or(|other| part.end() <= other.range.start);

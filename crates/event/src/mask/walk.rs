@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::preset::{FIXED, Preset};
 use super::{Masker, ReplaceWith};
+use crate::counted_steps;
 use crate::event::{Category, Event, Number, Object, Out, Resource, Value, write_changes};
 use crate::mask::names::effect::{Kind, is_authorization};
 use crate::mask::names::paths::{self, Form, Under};
-use crate::steps;
 
 /// The maximum length of a dotted path; of a longer one, its beginning is listed.
 const PATH_BYTES_MAX: usize = 512;
@@ -334,7 +334,7 @@ impl<'a> Walk<'a> {
             let count = counts.entry(stem.clone()).or_insert(1);
             let mut name = stem.clone();
             while names.contains(&name) {
-                steps::count(1);
+                counted_steps::count(1);
                 *count += 1;
                 name = format!("{stem} {count}");
             }

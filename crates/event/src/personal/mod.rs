@@ -10,20 +10,20 @@ mod json;
 mod key;
 mod paths;
 mod reveal;
+mod revealed_line;
 mod rule;
 mod seal;
 mod subject;
 mod token;
-mod told;
 
 pub use key::{Key, KeyName, NoKeyName, Place, SubjectKey, SubjectKeys};
 pub use reveal::{ERASED, PersonalKeys, SeveralKeys, UNREADABLE, reveal, reveal_elsewhere, tokens};
 pub(crate) use reveal::{Seen, blank, open, reveal_with};
+pub use revealed_line::is_shown_line;
 pub use rule::{PERSONAL_FIELDS_MAX, PersonalRule};
 pub(crate) use rule::{USUAL, USUAL_SUBJECT, check_field, check_subject};
 pub use seal::{Personal, PersonalValues, Sealed};
 pub use token::{ERASABLE, Token, has_token, searchable};
-pub use told::is_shown_line;
 
 #[cfg(test)]
 mod tests;

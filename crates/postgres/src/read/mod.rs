@@ -11,7 +11,6 @@ mod extent;
 mod fetch;
 mod grouped;
 mod narrow;
-mod place;
 mod position;
 mod retired;
 mod sql;
@@ -19,6 +18,7 @@ mod statement;
 mod tail;
 mod tally;
 mod walk;
+mod walk_position;
 mod windows;
 
 use std::ops::ControlFlow;
@@ -32,13 +32,13 @@ use trailseal_event::mask::MaskKey;
 use trailseal_event::{Hit, Index, Order};
 
 pub use checkpoints::StoredTrail;
-use place::Place;
-pub use place::{StoreCursor, StoreCursorError};
 pub use position::{StorePosition, StorePositionError};
 pub use retired::RetiredEvent;
 pub use tail::Arrived;
 pub use walk::StoredOrigin;
 use walk::{Found, Walk};
+use walk_position::Place;
+pub use walk_position::{StoreCursor, StoreCursorError};
 
 use crate::connect::Pool;
 use crate::error::StoreError;

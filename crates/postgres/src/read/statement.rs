@@ -4,8 +4,8 @@ use trailseal_event::{By, First, Order, Timestamp};
 
 use super::condition::Condition;
 use super::narrow::{Doubts, Narrowing};
-use super::place::Place;
 use super::sql::Sql;
+use super::walk_position::Place;
 use super::windows::{Bounds, Window};
 
 /// The next rows of a search.

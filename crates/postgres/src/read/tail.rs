@@ -13,11 +13,11 @@ use trailseal_event::{Hit, Index, Order};
 
 use super::extent::{Extent, Indexes, extents_of, recorded_of};
 use super::narrow::Narrowing;
-use super::place::{Place, StoreCursor};
 use super::position::StorePosition;
 use super::sql::Sql;
 use super::statement::{Wanted, narrowed};
 use super::walk::{StoredOrigin, Walk, accepts, origins};
+use super::walk_position::{Place, StoreCursor};
 use super::windows::Bounds;
 use super::{PAGE_BYTES_MAX, Reader};
 use crate::error::StoreError;

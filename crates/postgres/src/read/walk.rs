@@ -9,9 +9,9 @@ use trailseal_event::{Hit, Index, Order, Timestamp};
 
 use super::extent::{Indexes, recorded_of};
 use super::narrow::Narrowing;
-use super::place::Place;
 use super::sql::Sql;
 use super::statement::{Rows, Wanted};
+use super::walk_position::Place;
 use super::windows::{Asked, Bounds, Pace, Partition, Window};
 use crate::moment::Moment;
 

@@ -10,7 +10,7 @@
 
 use trailseal_event::{By, First, Order, Timestamp};
 
-use super::place::Place;
+use super::walk_position::Place;
 
 /// Each window has at most this many times as many partitions as the one before.
 const GROWTH: usize = 4;

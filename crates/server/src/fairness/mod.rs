@@ -1,13 +1,13 @@
 //! What clients share, and what each of them may have of it, so that none keeps the others out.
 
 mod blocking;
-mod places;
 mod rates;
+mod request_places;
 mod shares;
 mod turns;
 
 pub(crate) use blocking::{aside, blocking};
-pub(crate) use places::Places;
 pub(crate) use rates::Rates;
+pub(crate) use request_places::Places;
 pub(crate) use shares::{Full, Share, Shares};
 pub(crate) use turns::{Asker, Turn, Turns};

@@ -16,7 +16,7 @@ use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt as _;
 
-use super::standing::{Phase, Standing};
+use super::connection_states::{Phase, Standing};
 use super::stream::ClientStream;
 use crate::body::Accompanied;
 use crate::client::Peer;

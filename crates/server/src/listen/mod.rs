@@ -3,10 +3,10 @@
 //! What must hold: a slow, silent or greedy client holds only its own connection.
 
 mod connection;
+mod connection_places;
+mod connection_states;
 mod files;
-mod places;
 mod socket_path;
-mod standing;
 mod stream;
 mod tls;
 mod unix;
@@ -27,11 +27,11 @@ use crate::metrics::Metrics;
 use crate::stopping::Stopping;
 
 use connection::Connection;
+use connection_places::{Place, Places};
+pub(crate) use connection_states::Standing;
+use connection_states::Standings;
 pub use files::raise_limit_of_files;
-use places::{Place, Places};
 pub use socket_path::SocketPath;
-pub(crate) use standing::Standing;
-use standing::Standings;
 pub(crate) use tls::Acceptor;
 pub use tls::TlsError;
 pub(crate) use unix::Socket;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_io_timeout::TimeoutStream;
 
-use super::standing::{Phase, Standing};
+use super::connection_states::{Phase, Standing};
 
 /// A client that reads nothing for this long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -18,9 +18,9 @@ use super::answer::{json_response, push_event};
 use super::list::elsewhere;
 use super::reading::Reading;
 use crate::access::Caller;
-use crate::patience::whole;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::response_work::whole;
 use crate::view::Events;
 
 /// How many events with one id are listed at most.

@@ -23,8 +23,8 @@ use super::answer::push_event;
 use super::reading::{Reading, Shown};
 use crate::client::Client;
 use crate::fairness::{Asker, Full, Shares, Turn, aside};
-use crate::patience::Waiting;
 use crate::problem::Problem;
+use crate::response_work::Waiting;
 use crate::view::Cursor;
 
 /// The size of a piece that is sent at once, and how many pieces may wait for a slow reader.

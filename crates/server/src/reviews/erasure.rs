@@ -11,7 +11,7 @@ use trailseal_event::complete::EventId;
 use trailseal_event::{Object, Value as Member};
 
 use super::review::Erasure;
-use super::steps::{REQUESTED, Reviews};
+use super::review_events::{REQUESTED, Reviews};
 use crate::access::Caller;
 use crate::problem::Problem;
 

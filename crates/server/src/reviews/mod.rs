@@ -5,18 +5,18 @@
 //! and the other is told.
 
 mod alone;
+mod deciding_place;
+mod deciding_place_kinds;
 mod erasure;
 mod how_decided;
 mod id;
 mod lines;
-mod place;
-mod placed;
 mod policy_change;
 mod queue;
 mod requests;
 mod retirement;
 mod review;
-mod steps;
+mod review_events;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -28,5 +28,5 @@ pub(crate) use policy_change::{PolicyPut, finish_approved, put_policy};
 pub(crate) use requests::{decide, list, request};
 pub(crate) use retirement::request_retention;
 pub(crate) use review::ReviewState;
-pub(crate) use steps::Reviews;
+pub(crate) use review_events::Reviews;
 pub(crate) use stored::{ReviewOutcome, StoredReview, Wanted};

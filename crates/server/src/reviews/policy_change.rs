@@ -12,9 +12,9 @@ use trailseal_event::complete::EventId;
 use trailseal_event::policy::{Policy, Weakening};
 use trailseal_event::{Actor, Event, Object, Value};
 
-use super::place::Place;
+use super::deciding_place::Place;
 use super::review::{PolicyChange, Review, ReviewState, Subject};
-use super::steps::{REQUESTED, Reviews};
+use super::review_events::{REQUESTED, Reviews};
 use crate::access::Caller;
 use crate::own_events::event_of;
 use crate::policies::as_kept;

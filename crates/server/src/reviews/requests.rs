@@ -19,15 +19,15 @@ use super::id::ReviewId;
 use super::policy_change::{approve, is_outdated};
 use super::retirement::may_approve;
 use super::review::{Review, ReviewState, Subject};
-use super::steps::{REQUESTED, Reviews};
+use super::review_events::{REQUESTED, Reviews};
 use crate::access::Caller;
 use crate::body::{Bodies, parse};
 use crate::erasure::{erase_keys_for, erased_json};
 use crate::fairness::blocking;
 use crate::own_events::{details, note_read};
-use crate::patience::whole;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::response_work::whole;
 use crate::retention::{Retention, retained_json};
 use crate::view::Events;
 

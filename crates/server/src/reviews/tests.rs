@@ -15,8 +15,8 @@ use trailseal_event::{Actor, Event};
 use super::{Reviews, finish_approved};
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::patience::Patience;
 use crate::policies::PolicyKeeper;
+use crate::response_work::Patience;
 use crate::searches::Searches;
 use crate::view::View;
 

@@ -30,8 +30,8 @@ pub(crate) use news::{Moment, News};
 use store::Stored;
 
 use crate::config::Config;
-use crate::patience::Patience;
 use crate::problem::Problem;
+use crate::response_work::Patience;
 use crate::searches::Searches;
 
 /// What readers see.

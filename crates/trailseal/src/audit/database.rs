@@ -14,7 +14,7 @@ use super::filter::AuditFilter;
 use super::logger;
 use super::shared::{self, Shared};
 use super::storage::{AuditStorage, StorageError, StorageFuture};
-use crate::aside::aside;
+use crate::blocking_work::aside;
 use crate::{Filter, IdFilter, Index, Options, Query, QueryError, RecordedEvent, Trail};
 
 /// So many connections that read stay open, and so many are open at once.

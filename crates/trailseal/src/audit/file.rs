@@ -11,7 +11,7 @@ use super::rotated;
 use super::rotation::RotationPolicy;
 use super::shared::{self, Shared};
 use super::storage::{self, AuditStorage, StorageError, StorageFuture};
-use crate::aside::aside;
+use crate::blocking_work::aside;
 use crate::query::Besides;
 use crate::{Options, Query, QueryError, Roll, Timestamp, Trail};
 

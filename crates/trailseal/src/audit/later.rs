@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use super::delivery;
 use super::shared::{self, Shared};
 use super::storage::{AuditStorage, StorageError};
+use super::storage_delivery;
 use crate::{OpenError, Options, Trail};
 
 /// How long an opening that failed is not tried again.
@@ -117,7 +117,7 @@ impl Later {
         match storages.get(name) {
             Some(known) if Arc::ptr_eq(known, &self.storage) => {}
             _ => {
-                delivery::begin(&delivering.trail, &self.storage)?;
+                storage_delivery::begin(&delivering.trail, &self.storage)?;
                 storages.insert(name.to_owned(), self.storage.clone());
             }
         }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::delivery;
 use super::event::{AuditEvent, AuditEventType, AuditResult, ResourceType};
 use super::later::Later;
 use super::storage::{AuditStorage, StorageError};
-use crate::aside::aside;
+use super::storage_delivery;
+use crate::blocking_work::aside;
 use crate::time::timestamp;
 use crate::{Closed, Event, IntoEvent, Object, Outcome, Receipt, Trail, Value};
 
@@ -88,7 +88,7 @@ impl AuditLogger {
     /// # Errors
     /// When the trail is closed, or delivers to a storage with this name already; see [`AuditStorage::name`].
     pub fn delivering(trail: Trail, storage: Arc<dyn AuditStorage>) -> Result<Self, StorageError> {
-        delivery::begin(&trail, &storage)?;
+        storage_delivery::begin(&trail, &storage)?;
         Ok(AuditLogger { inner: Some(Arc::new(Inner::Trail(trail, Some(storage)))) })
     }
 

@@ -7,7 +7,6 @@ mod copy;
 mod cursor;
 #[cfg(feature = "postgres")]
 mod database;
-mod delivery;
 mod environment;
 mod event;
 mod file;
@@ -19,6 +18,7 @@ mod rotated;
 mod rotation;
 mod shared;
 mod storage;
+mod storage_delivery;
 
 #[cfg(feature = "postgres")]
 pub use database::DatabaseAuditStorage;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::delivery::block_on;
 use super::storage::{AuditStorage, StorageError};
+use super::storage_delivery::block_on;
 
 /// The minimum time between two cleanups.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

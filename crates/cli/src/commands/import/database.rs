@@ -8,7 +8,7 @@ use trailseal_postgres::StoreUrl;
 use trailseal_postgres::foreign::{ForeignRow, ForeignRows, ForeignTable, tables_named};
 
 use super::rows::{RowLines, Rows};
-use super::tables::{self, Found};
+use super::which_table::{self, Found};
 use crate::failure::{Failure, Outcome};
 
 /// The password, if the URL has none: arguments can be seen by others.
@@ -32,8 +32,8 @@ pub(super) fn open(url: &str, wanted: Option<&'static Table>) -> Outcome<Opened>
     names.dedup();
     let found = tables_named(&mut connection, &names)?;
     let found =
-        found.iter().filter_map(|found| tables::known(Some(&found.schema), &found.name, &found.columns));
-    let Found { table, schema, name, columns } = tables::choose(&place, found.collect(), wanted)?;
+        found.iter().filter_map(|found| which_table::known(Some(&found.schema), &found.name, &found.columns));
+    let Found { table, schema, name, columns } = which_table::choose(&place, found.collect(), wanted)?;
     let foreign = ForeignTable { schema: schema.unwrap_or_default(), name, columns };
     let rows = ForeignRows::open(connection, &foreign, table.order())?;
     let name = format!("{place} {}.{}", foreign.schema, foreign.name);

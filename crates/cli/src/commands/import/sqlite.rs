@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use trailseal_import::tables::Table;
 
 use super::rows::{RowLines, Rows};
-use super::tables::{self, Found};
+use super::which_table::{self, Found};
 use crate::failure::{Failure, Outcome};
 
 /// What a file of SQLite begins with.
@@ -26,7 +26,7 @@ pub(super) fn open(
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     let found = known_tables(&connection).map_err(failed)?;
-    let Found { table, name, columns, .. } = tables::choose(&path.display().to_string(), found, wanted)?;
+    let Found { table, name, columns, .. } = which_table::choose(&path.display().to_string(), found, wanted)?;
     let listed = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
     let name = quoted(&name);
     let next = format!("SELECT rowid, {listed} FROM {name} WHERE rowid > ?1 ORDER BY rowid LIMIT {ROWS}");
@@ -44,7 +44,7 @@ fn known_tables(connection: &Connection) -> rusqlite::Result<Vec<Found>> {
         let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?;
         let columns =
             statement.query_map([&name], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-        found.extend(tables::known(None, &name, &columns));
+        found.extend(which_table::known(None, &name, &columns));
     }
     Ok(found)
 }

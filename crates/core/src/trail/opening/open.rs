@@ -20,7 +20,6 @@ use super::options::Options;
 use super::recover::{Found, Recovered, recover};
 use super::trusted::{Trusted, trusted};
 use super::witness::{check_anchors, witnesses};
-use crate::commit::Writer;
 use crate::counters::Counters;
 use crate::deadline;
 use crate::folder::Folder;
@@ -28,7 +27,7 @@ use crate::gate::Gate;
 use crate::handoff::{Drain, Full, Handoff, Owner};
 use crate::histogram::CountedCommits;
 use crate::lock::{self, Attempt, Lock};
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::manifest::Manifest;
 use crate::notice::Notice;
 use crate::personal::KeysFound;
@@ -47,6 +46,7 @@ use crate::trail::open_trail::{Inner, Running, Trail};
 use crate::trail::policy::current::Current;
 use crate::trail::policy::in_force::InForce;
 use crate::watch::Watch;
+use crate::writer_thread::Writer;
 
 const DISK_RESERVE_BYTES: u64 = 256 << 20;
 /// How long `trail.opened` may take to become durable before an opening continues without it.

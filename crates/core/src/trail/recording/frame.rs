@@ -5,7 +5,7 @@ use std::time::Duration;
 use trailseal_event::Timestamp;
 
 use crate::handoff::{self, Rests};
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::trail::error::RecordError;
 
 /// Lines that are ready but for their fronts.

@@ -5,7 +5,7 @@ use trailseal_event::{Event, NoAction, Timestamp, line};
 
 use super::frame::{Frame, put};
 use crate::handoff::{self, Rests};
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::trail::error::RecordError;
 
 /// Records one of the trail's own events; these are also accepted while the gate is closed.

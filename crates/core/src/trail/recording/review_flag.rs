@@ -12,7 +12,7 @@ use trailseal_event::mask::Masker;
 use trailseal_event::{Actor, Category, Event, Object, Outcome, Timestamp, line};
 
 use super::frame::{Frame, put};
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::trail::error::RecordError;
 
 /// The requester of a review that a rule requests.

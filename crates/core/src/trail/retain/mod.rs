@@ -7,8 +7,8 @@ mod error;
 mod hold;
 mod plain;
 mod plan;
+mod required_sinks;
 mod rule;
-mod sink;
 
 use std::sync::atomic::Ordering;
 use std::sync::{PoisonError, TryLockError};

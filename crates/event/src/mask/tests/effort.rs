@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use super::{line_of, masker};
+use crate::counted_steps;
 use crate::event::{Event, Object, Value};
 use crate::mask::texts::anchors::{FLAG, SHORT_FLAG};
 use crate::mask::texts::token_prefixes::{KEY_ENDS, RULES};
 use crate::mask::{MaskOptions, Masker};
-use crate::steps;
 
 /// The most steps for each byte of a text; for some forms it is looked at five times.
 const STEPS_MAX: u64 = 400;
@@ -98,7 +98,7 @@ pub(super) fn triggers() -> Vec<String> {
 /// The steps of both questions and of the answer.
 fn steps_of(masker: &Masker, text: &str) -> u64 {
     let line = line_of(text);
-    steps::of(|| {
+    counted_steps::of(|| {
         masker.text_has(&line);
         masker.masked_text(text, true, 0);
     })
@@ -182,7 +182,7 @@ fn a_users_pattern_takes_no_look_at_the_rest_for_each_match_beyond_a_number() {
         MaskOptions { patterns: vec!["[a-z]*X|[a-z]".into(), "[0-9]+".into()], ..MaskOptions::default() };
     let masker = Masker::new(&options).unwrap();
     let text = "a".repeat(20_000);
-    let steps = steps::of(|| {
+    let steps = counted_steps::of(|| {
         let masked = masker.masked_text(&text, true, 0).unwrap();
         assert!(!masked.contains('a') && masker.masked_text(&masked, true, 0).is_none());
     });
@@ -201,7 +201,7 @@ fn keys_that_are_secrets_get_their_names_in_few_steps() {
         event
     };
     let masker = masker();
-    let steps = |count: usize| steps::of(|| _ = masker.mask(&mut members(count)));
+    let steps = |count: usize| counted_steps::of(|| _ = masker.mask(&mut members(count)));
     let (few, many) = (steps(500), steps(2_000));
     assert!(many <= 5 * few, "{few} steps for 500 keys, {many} for 2,000");
     let mut event = members(2_000);

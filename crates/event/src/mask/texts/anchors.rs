@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use super::card_numbers;
 use super::simd::{self, BUCKETS, SLOTS, Set, Tables};
 use super::token_prefixes::{Class, Form, KEY_ENDS, RULES, Rule, Special, key_start};
+use crate::counted_steps;
 use crate::mask::names::secret_names::{Keys, USER, kind_of};
-use crate::steps;
 
 /// The number of the rule for `key=value`, which has no literal.
 pub(super) const KEY_VALUE: u16 = u16::MAX;
@@ -300,7 +300,7 @@ fn could_be(text: &[u8], at: usize, rule: &Rule) -> bool {
 /// Whether a word that names a secret begins here.
 fn names_secret(text: &[u8], start: usize, keys: &Keys) -> bool {
     let len = text.iter().skip(start).take(64).take_while(|byte| Class::Word.holds(**byte)).count();
-    steps::count(len + 1);
+    counted_steps::count(len + 1);
     std::str::from_utf8(&text[start..start + len])
         .is_ok_and(|key| key == USER || kind_of(keys, key).is_some())
 }
@@ -308,7 +308,7 @@ fn names_secret(text: &[u8], start: usize, keys: &Keys) -> bool {
 /// Whether at least this many bytes of a class are here.
 fn has_run(text: &[u8], start: usize, class: Class, len: usize) -> bool {
     let run = text.iter().skip(start).take(len).take_while(|byte| class.holds(**byte)).count();
-    steps::count(run + 1);
+    counted_steps::count(run + 1);
     run == len
 }
 
@@ -317,7 +317,7 @@ fn has_run(text: &[u8], start: usize, class: Class, len: usize) -> bool {
 fn may_have_password(text: &[u8]) -> bool {
     let mut colon = None;
     for (place, byte) in text.iter().enumerate().take(AUTHORITY_MAX) {
-        steps::count(1);
+        counted_steps::count(1);
         match byte {
             b'@' => return true,
             b'\\' => return colon.is_some(),
@@ -378,7 +378,7 @@ pub(in crate::mask) fn string_around(text: &[u8], at: usize) -> std::ops::Range<
         }
         from = quote;
     }
-    steps::count(at - start);
+    counted_steps::count(at - start);
     start..string_end(text, at)
 }
 
@@ -388,18 +388,18 @@ pub(in crate::mask) fn string_end(text: &[u8], from: usize) -> usize {
     while let Some(quote) = memchr::memchr(b'"', &text[end..]) {
         end += quote;
         if !is_escaped(text, end) {
-            steps::count(end - from);
+            counted_steps::count(end - from);
             return end;
         }
         end += 1;
     }
-    steps::count(text.len().saturating_sub(from));
+    counted_steps::count(text.len().saturating_sub(from));
     text.len()
 }
 
 fn is_escaped(text: &[u8], at: usize) -> bool {
     let backslashes = text[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
-    steps::count(backslashes + 1);
+    counted_steps::count(backslashes + 1);
     backslashes % 2 == 1
 }
 

@@ -49,7 +49,7 @@ fn grouped(text: &[u8], start: usize, digits: &mut [u8; DIGITS_MAX]) -> Option<(
 }
 
 fn run(text: &[u8], start: usize) -> usize {
-    crate::steps::count(1);
+    crate::counted_steps::count(1);
     text.iter().skip(start).take(DIGITS_MAX + 1).take_while(|byte| byte.is_ascii_digit()).count()
 }
 

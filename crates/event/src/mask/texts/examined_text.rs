@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::token_prefixes::{CLASSES, Class};
-use crate::steps;
+use crate::counted_steps;
 
 /// The quotes that may end a URL.
 const QUOTES: [u8; 4] = *b"\"'>`";
@@ -72,7 +72,7 @@ impl<'a> Look<'a> {
 
     /// Counts walked bytes.
     pub(in crate::mask) fn walked(&self, bytes: usize) {
-        steps::count(bytes);
+        counted_steps::count(bytes);
         self.walked.set(self.walked.get() + bytes);
     }
 
@@ -185,7 +185,7 @@ impl<'a> Look<'a> {
                     _ => {}
                 }
             }
-            steps::count(place - maps.searched_to);
+            counted_steps::count(place - maps.searched_to);
             maps.searched_to = place;
             self.maps.set(maps);
         }
@@ -202,7 +202,7 @@ impl<'a> Look<'a> {
         let from = self.text[..place].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let to = self.line(place);
         let line = &self.text[from..to];
-        steps::count((place - from) + line.len() * names.len());
+        counted_steps::count((place - from) + line.len() * names.len());
         let found = names.iter().enumerate().fold(0, |found, (number, name)| {
             found | u8::from(memchr::memmem::find(line, name.as_bytes()).is_some()) << number
         });
@@ -220,7 +220,7 @@ impl Ahead {
         let part = |range: Range<usize>| {
             let part = text.get(range.clone()).unwrap_or_default();
             let found = find(part);
-            steps::count(found.unwrap_or(part.len()) + 1);
+            counted_steps::count(found.unwrap_or(part.len()) + 1);
             found.map(|place| range.start + place)
         };
         match self.0.get() {
@@ -258,7 +258,7 @@ impl Behind {
         };
         let found = text.get(range.start..from).and_then(|part| memchr::memrchr(b'@', part));
         let found = found.map(|place| range.start + place);
-        steps::count(from.saturating_sub(found.unwrap_or(range.start)) + 1);
+        counted_steps::count(from.saturating_sub(found.unwrap_or(range.start)) + 1);
         self.0.set(Some((range.end, range.start.min(from), found)));
         found
     }
@@ -279,7 +279,7 @@ struct Maps {
 
 /// Where the last name that only such a header has begins, once decoded.
 fn last_name(text: &[u8]) -> Option<usize> {
-    steps::count(4 * text.len());
+    counted_steps::count(4 * text.len());
     // A base64 text cannot have one character over.
     if text.len() % 4 == 1 {
         return None;

@@ -13,8 +13,8 @@ use std::ops::Range;
 
 use super::examined_text::Look;
 use super::token_prefixes::Class;
+use crate::counted_steps;
 use crate::mask::names::effect::{Kind, is_count};
-use crate::steps;
 
 /// Longer values are not placeholders, names or words, whatever they consist of.
 pub(super) const ASKED_MAX: usize = 256;
@@ -356,7 +356,7 @@ pub(super) fn looks_like_value(value: &[u8]) -> bool {
     if value.len() > ASKED_MAX {
         return true;
     }
-    steps::count(value.len());
+    counted_steps::count(value.len());
     let ends_word = |byte: &u8| {
         matches!(byte, b'.' | b',' | b';' | b':' | b'!' | b'?' | b')' | b']' | b'"' | b'\'' | b'}' | b'>')
     };
@@ -373,7 +373,7 @@ pub(super) fn looks_like_value(value: &[u8]) -> bool {
 /// tokens are usually counted; but where JSON has a number, it is a count.
 pub(in crate::mask) fn stays(kind: Kind, key: &str, value: &[u8], is_json_number: bool) -> bool {
     value.len() <= ASKED_MAX && {
-        steps::count(2 * value.len());
+        counted_steps::count(2 * value.len());
         let may_count = kind.counts() && (is_json_number || ends(key, "tokens"));
         kind.lets_be(value) || (may_count && is_count(value))
     }

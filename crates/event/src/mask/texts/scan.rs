@@ -10,9 +10,9 @@ use super::card_numbers;
 use super::examined_text::Look;
 use super::token_prefixes::{Form, RULES, Special};
 use super::tokens;
+use crate::counted_steps;
 use crate::mask::hash_key::MaskKey;
 use crate::mask::names::secret_names::Keys;
-use crate::steps;
 
 /// One secret in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Scan<'_> {
                 None
             };
             let here = here.or_else(|| self.at_anchor(&look, at));
-            steps::count(1);
+            counted_steps::count(1);
             if look.is_worn_out() {
                 // Made to be expensive: in doubt all of the rest is masked.
                 found.push(Found { range: at..text.len(), kind: "too much that looks like secrets" });
@@ -73,7 +73,7 @@ impl Scan<'_> {
     fn at_anchor(&self, look: &Look<'_>, at: usize) -> Option<Found> {
         let anchor = look.text.get(at..at + 3)?;
         self.finder.rules_at(anchor).iter().find_map(|&rule| {
-            steps::count(1);
+            counted_steps::count(1);
             let (range, kind) = self.rule_at(look, at, rule)?;
             (!range.is_empty()).then_some(Found { range, kind })
         })

@@ -77,7 +77,7 @@ pub(in crate::mask) enum Special {
 }
 
 /// One form.
-pub(super) struct Rule {
+pub(in crate::mask) struct Rule {
     /// What a report calls it.
     pub(in crate::mask) kind: &'static str,
     pub(in crate::mask) literal: &'static str,
@@ -104,7 +104,7 @@ const fn special(kind: &'static str, literal: &'static str, anchor: usize, form:
 use Class::{Alnum, Base64, Dotted, Hex, Letters, Upper, Word};
 
 /// Every form with a literal that occurs in the text unchanged. `key_value` has no literal; see `prefilter`.
-pub(super) const RULES: &[Rule] = &[
+pub(in crate::mask) const RULES: &[Rule] = &[
     special("jwt", "eyJ", 0, Special::Jwt),
     special("private key", "-----BEGIN ", 0, Special::Pem),
     special("url password", "://", 0, Special::Url),
@@ -270,6 +270,6 @@ pub(in crate::mask) const KEY_ENDS: &[&[u8; 2]] = &[
 pub(super) fn key_start(text: &[u8], end: usize) -> usize {
     let is_key = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'_' | b'-' | b'.');
     let len = text[..end].iter().rev().take(64).take_while(is_key).count();
-    crate::steps::count(len + 1);
+    crate::counted_steps::count(len + 1);
     end - len
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::examined_text::Look;
 use super::token_prefixes::{Class, Special};
-use crate::steps;
+use crate::counted_steps;
 
 /// How many bytes of a body are checked for variation, or for digits.
 const BODY_ASKED: usize = 128;
@@ -64,7 +64,7 @@ fn is_varied(body: &[u8]) -> bool {
     let body = &body[..body.len().min(BODY_ASKED)];
     let mut seen = [false; 256];
     let is_new = |byte: &&u8| {
-        steps::count(1);
+        counted_steps::count(1);
         !std::mem::replace(&mut seen[usize::from(**byte)], true)
     };
     body.iter().filter(is_new).take(7).count() >= 7
@@ -137,7 +137,7 @@ fn pem(text: &[u8], start: usize, after: usize) -> Option<Range<usize>> {
     let window = &text[after..text.len().min(after + 64)];
     let label_len = window.windows(5).position(|part| part == b"-----")?;
     let label = &window[..label_len];
-    steps::count(window.len());
+    counted_steps::count(window.len());
     // Checked first: only a real match may cost the rest of the text.
     if !label.windows(11).any(|part| part == b"PRIVATE KEY") {
         return None;
@@ -147,7 +147,7 @@ fn pem(text: &[u8], start: usize, after: usize) -> Option<Range<usize>> {
         let label = rest + at + b"-----END ".len();
         memchr::memmem::find(&text[label..], b"-----").map_or(text.len(), |at| label + at + 5)
     });
-    steps::count(end - start);
+    counted_steps::count(end - start);
     Some(start..end)
 }
 
@@ -199,7 +199,7 @@ fn telegram(look: &Look<'_>, colon: usize) -> Option<Range<usize>> {
 fn azure_secret(text: &[u8], digit: usize) -> Option<Range<usize>> {
     let start = digit.checked_sub(3)?;
     let holds = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(*byte, b'_' | b'~' | b'.' | b'-');
-    steps::count(36);
+    counted_steps::count(36);
     let len = text[digit + 3..].iter().take(36).take_while(|byte| holds(byte)).count();
     let end = digit + 3 + len;
     let is_whole = (31..=35).contains(&len) && text[start..digit].iter().all(holds);
@@ -290,6 +290,6 @@ fn query_value(text: &[u8], start: usize, after: usize) -> Option<Range<usize>> 
         return None;
     }
     let len = text[after..].iter().take_while(|byte| Class::Base64.holds(**byte) || **byte == b'%').count();
-    steps::count(len);
+    counted_steps::count(len);
     (len >= 20 && is_varied(&text[after..after + len])).then_some(after..after + len)
 }

@@ -8,9 +8,9 @@ use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::{Actor, Event, Object, Recorded};
 
+use super::deciding_place::Place;
 use super::id::ReviewId;
 use super::lines;
-use super::place::Place;
 use super::queue::{Places, Queue};
 use super::review::Review;
 use crate::access::Caller;

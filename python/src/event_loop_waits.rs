@@ -17,7 +17,7 @@ use trailseal_core::{RecordError, fork};
 use crate::awaited::{Awaited, Goes, receipts};
 use crate::failures::of_record;
 use crate::notices;
-use crate::room::{Arrival, Placed, Reached};
+use crate::waiting_for_room::{Arrival, Placed, Reached};
 
 /// What wakes a loop.
 struct Bell {

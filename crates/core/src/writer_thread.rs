@@ -14,7 +14,7 @@ use trailseal_event::{Index, Timestamp, line};
 use crate::file::is_shortage;
 use crate::gate::Shut;
 use crate::handoff::{Drain, Taken};
-use crate::log::Log;
+use crate::log_state::Log;
 use crate::notice::Notice;
 use crate::segment::Roll;
 use crate::segment::{Batch, CachedLines, CachedPiece, Form, SegmentWriter, segment_name};

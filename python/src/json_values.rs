@@ -15,7 +15,7 @@ pub(crate) fn loads<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyA
 pub(crate) fn event<'py>(py: Python<'py>, origin: &str, line: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let mut text = Vec::with_capacity(line.len() + origin.len() + 16);
     text.extend_from_slice(b"{\"origin\":\"");
-    crate::texts::escape(origin.as_bytes(), &mut text);
+    crate::json_strings::escape(origin.as_bytes(), &mut text);
     text.extend_from_slice(b"\",");
     text.extend_from_slice(line.strip_prefix(b"{").unwrap_or(line));
     py.import(intern!(py, "json"))?.call_method1(intern!(py, "loads"), (PyBytes::new(py, &text),))

@@ -9,12 +9,12 @@ use trailseal_core::ReadError;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::{Event, Index, Object, Value};
 
+use super::deciding_place::{Place, SharedPlace};
 use super::how_decided::HowDecided;
 use super::id::ReviewId;
-use super::place::{Place, SharedPlace};
 use super::queue::Places;
 use super::review::{Review, ReviewState};
-use super::steps::{DECIDED, Reviews, decided};
+use super::review_events::{DECIDED, Reviews, decided};
 use super::stored::{ReviewOutcome, StoredReview, Wanted};
 use crate::access::Caller;
 use crate::own_events::event_of;

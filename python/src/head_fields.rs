@@ -4,7 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::kinds::{Kind, class_name, kind_of};
+use crate::value_kinds::{Kind, class_name, kind_of};
 use crate::values::{Note, Writer};
 
 /// Members of enums of which each is the value of the one before.

@@ -51,14 +51,14 @@ impl Trail {
     }
 
     /// As [`erase`](Trail::erase), for callers that must not block: within a Tokio runtime the work is done beside it.
-    /// Dropping the future ends the waiting alone. `None` if the runtime stops first: then the result is not known here, and
-    /// the next opening completes the erasure or cancels it.
+    /// Dropping the future ends the waiting alone.
     ///
     /// # Errors
-    /// As [`erase`](Trail::erase).
-    pub async fn erase_async(&self, subject: impl Into<String>) -> Option<Result<Erased, EraseError>> {
+    /// As [`erase`](Trail::erase), and [`EraseError::Stopped`] if the runtime stops first: then the result is not known here,
+    /// and the next opening completes the erasure or cancels it.
+    pub async fn erase_async(&self, subject: impl Into<String>) -> Result<Erased, EraseError> {
         let (trail, subject) = (self.clone(), subject.into());
-        aside(move || trail.erase(&subject)).await
+        aside(move || trail.erase(&subject)).await.unwrap_or(Err(EraseError::Stopped))
     }
 
     /// What opens personal values, for a query that asks for them in plain.

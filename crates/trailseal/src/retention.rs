@@ -42,22 +42,23 @@ impl Trail {
     }
 
     /// Like [`retain`](Trail::retain), for callers that must not block: within a Tokio runtime, a blocking thread does the work.
-    /// Dropping the future only ends the waiting. `None` if the runtime stops first: then the result is not known here, and
-    /// the next opening finishes what was announced.
+    /// Dropping the future only ends the waiting.
     ///
     /// # Errors
-    /// As [`retain`](Trail::retain).
+    /// As [`retain`](Trail::retain), and [`RetainError::Stopped`] if the runtime stops first: then the result is not known
+    /// here, and the next opening finishes what was announced.
     pub async fn retain_async(
         &self,
         rule: RetentionRule,
         archive: Option<Box<dyn Archive + Send>>,
-    ) -> Option<Result<Retained, RetainError>> {
+    ) -> Result<Retained, RetainError> {
         let (trail, mut archive) = (self.clone(), archive);
         aside(move || match &mut archive {
             Some(archive) => trail.retain(&rule, Some(archive.as_mut())),
             None => trail.retain(&rule, None),
         })
         .await
+        .unwrap_or(Err(RetainError::Stopped))
     }
 
     /// The legal holds.

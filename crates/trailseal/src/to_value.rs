@@ -6,7 +6,8 @@ use serde::ser::{self, Serialize};
 
 use crate::{Number, Object, Value};
 
-/// The value that serde makes of `data`. Keys that are numbers or booleans become strings, as in JSON.
+/// The value that serde makes of `data`, which may be a `serde_json::Value`. Keys that are numbers or booleans become
+/// strings, as in JSON.
 ///
 /// ```
 /// #[derive(serde::Serialize)]
@@ -15,7 +16,10 @@ use crate::{Number, Object, Value};
 /// let event = trailseal::Event::new("limits.change")
 ///     .before(trailseal::to_value(&Limits { amount: 100, currency: "EUR" })?)
 ///     .after(trailseal::to_value(&Limits { amount: 200, currency: "EUR" })?);
-/// assert_eq!(event.after.unwrap().to_string(), r#"{"amount":200,"currency":"EUR"}"#);
+/// assert_eq!(event.after.as_ref().unwrap().to_string(), r#"{"amount":200,"currency":"EUR"}"#);
+///
+/// let event = event.detail("reason", trailseal::to_value(&serde_json::json!([{"code": 7}, null]))?);
+/// assert_eq!(event.details.get("reason").unwrap().to_string(), r#"[{"code":7},null]"#);
 /// # Ok::<(), trailseal::ToValueError>(())
 /// ```
 ///

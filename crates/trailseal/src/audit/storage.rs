@@ -125,8 +125,7 @@ pub trait AuditStorage: Send + Sync {
 
 /// Retires the events of a trail that were recorded at least `days` ago, and returns how many those were.
 pub(super) async fn retire(trail: &Trail, days: u32) -> Result<u64, StorageError> {
-    let retained = trail.retain_async(RetentionRule::older_than_days(days), None).await;
-    Ok(retained.ok_or(QueryError::Stopped)??.events)
+    Ok(trail.retain_async(RetentionRule::older_than_days(days), None).await?.events)
 }
 
 /// Why a storage did not do what was asked.

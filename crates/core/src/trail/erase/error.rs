@@ -56,6 +56,12 @@ pub enum EraseError {
     /// The masking key cannot be read, so nobody knows what is held. Nothing was erased.
     #[error("nothing was erased: nobody knows what is held")]
     MaskKey(#[from] SecretError),
+    /// The asynchronous runtime stopped before the result was known. The next opening finishes or cancels the erasure.
+    #[error(
+        "the runtime stopped before the erasure ended: the next opening of the trail finishes it, or cancels it if it was \
+         not announced"
+    )]
+    Stopped,
     /// A file operation failed. What was announced before that is finished by the next erasure or opening.
     #[error("could not {action} {}", path.display())]
     Io {

@@ -29,6 +29,11 @@ pub enum RetainError {
         /// What is wrong.
         what: String,
     },
+    /// The asynchronous runtime stopped before the result was known. The next opening finishes what was announced.
+    #[error(
+        "the runtime stopped before the retirement ended: the next opening of the trail finishes what was announced"
+    )]
+    Stopped,
     /// Another run is going on.
     #[error("another retirement of this trail is running: wait until it has ended")]
     Running,

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "this is test code")]
 
+#[path = "store_retirement/asked.rs"]
+mod asked;
 #[path = "../../postgres/tests/server/mod.rs"]
 mod server;
 mod support;
@@ -261,7 +263,13 @@ fn what_a_trail_retires_goes_from_the_store_and_its_space_comes_back() {
             );
             for event in found {
                 assert!(reader.at(ORIGIN, event.index).unwrap().is_none());
-                assert_eq!(reader.retired_at(ORIGIN, event.index).unwrap(), Some(event.by));
+                let of = |names: &[&str]| {
+                    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+                    reader.retired_at(&names, event.index).unwrap()
+                };
+                assert_eq!(of(&[ORIGIN]), Some(event.clone()));
+                assert_eq!(of(&[]), Some(event.clone()));
+                assert_eq!((of(&["example.com/other"]), of(&["x\0y"])), (None, None));
             }
         }
     }

@@ -422,6 +422,16 @@ fn whoever_tampers_with_what_is_kept_is_found() {
             ("store_differs", Some(0), "ids that are kept"),
         ),
         (
+            "ids removed",
+            "DELETE FROM trailseal.retired_ids WHERE segment = 0".to_owned(),
+            ("store_differs", Some(0), "are not kept"),
+        ),
+        (
+            "some of the ids removed",
+            "UPDATE trailseal.retired_ids SET entries = substring(entries FROM 29) WHERE segment = 0".to_owned(),
+            ("store_differs", Some(0), "ids that are kept"),
+        ),
+        (
             "the event removed",
             format!("DELETE FROM trailseal.events WHERE idx = {event}"),
             ("missing", Some(event), ""),

@@ -26,7 +26,7 @@ use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Folder, Notice, Trail};
 use trailseal_event::{Event, Recorded};
 use trailseal_outbox::{INSERT_SQL, OutboxEvent, SCHEMA_SQL};
-use trailseal_postgres::outbox::{Relay, look, migrate, redeliver, release, version};
+use trailseal_postgres::outbox::{Relay, look, migrate, redeliver, release, version, wide_grants};
 use trailseal_postgres::{Connection, StoreUrl};
 
 const PLAIN: &str = "INSERT INTO trailseal_outbox.events (event) VALUES ($1)";

@@ -9,6 +9,8 @@ mod killed;
 mod kills;
 mod server;
 mod trails;
+#[path = "outbox/two_relays.rs"]
+mod two_relays;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! An open trail: its handle, and what its callers share.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -83,6 +84,8 @@ pub(super) struct Inner {
     pub(super) personal_keys: PersonalKeysOptions,
     /// Held by the one erasure that runs.
     pub(super) erasing: Mutex<()>,
+    /// The names of what there is only one of.
+    pub(super) only_ones: Mutex<BTreeSet<String>>,
 }
 
 /// The threads of a trail.

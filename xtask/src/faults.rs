@@ -562,12 +562,45 @@ pub(crate) fn as_compiler() -> Option<ExitCode> {
     })
 }
 
+/// Has the name of the fault that was built last.
+const LAST_BUILT: &str = "target/faults/last-built";
+
+/// Makes the crates that this fault is in look newer, and those that the last one is in: cargo does not see that the wrapper's
+/// flag has changed, and whatever else was built stays as it is.
+fn touch_crates_with(name: &str) -> Result<(), String> {
+    let failed =
+        |path: &Path, error| format!("{}: {error}; run this at the root of the repository", path.display());
+    let last = std::fs::read_to_string(LAST_BUILT).unwrap_or_default();
+    let names = [name, last.trim()];
+    let crates = Path::new("crates");
+    for entry in std::fs::read_dir(crates).map_err(|error| failed(crates, error))?.flatten() {
+        let library = entry.path().join("src/lib.rs");
+        if library.exists()
+            && names.iter().any(|name| !name.is_empty() && has_fault(&entry.path().join("src"), name))
+        {
+            let file = std::fs::File::options().append(true).open(&library);
+            file.and_then(|file| file.set_modified(SystemTime::now()))
+                .map_err(|error| failed(&library, error))?;
+        }
+    }
+    // Before it is built: a build that is interrupted may have some of it.
+    std::fs::create_dir_all("target/faults")
+        .and_then(|()| std::fs::write(LAST_BUILT, name))
+        .map_err(|error| failed(Path::new(LAST_BUILT), error))
+}
+
+fn has_fault(folder: &Path, name: &str) -> bool {
+    let quoted = format!("\"{name}\"");
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).any(|path| match path
+        .is_dir()
+    {
+        true => has_fault(&path, name),
+        false => std::fs::read_to_string(&path).is_ok_and(|text| text.contains(&quoted)),
+    })
+}
+
 fn red_tests(fault: &Fault) -> Result<Vec<String>, String> {
-    // Cargo does not see that the wrapper's flag has changed, so the crate that the others depend on is made to look newer.
-    let library = std::fs::File::options().append(true).open("crates/event/src/lib.rs");
-    library.and_then(|file| file.set_modified(SystemTime::now())).map_err(|error| {
-        format!("crates/event/src/lib.rs: {error}; run this at the root of the repository")
-    })?;
+    touch_crates_with(fault.name)?;
     let own = std::env::current_exe().map_err(|error| format!("this program's path: {error}"))?;
     let output = Command::new("cargo")
         .args(["test", "--no-fail-fast"])

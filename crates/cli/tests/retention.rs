@@ -180,6 +180,23 @@ fn a_list_of_retired_lines_that_was_changed_or_taken_away_is_found() {
 }
 
 #[test]
+fn doctor_misses_the_ids_of_retired_events() {
+    let place = aged_place();
+    place.run("retain --older-than 90d --tenant t1").ok();
+    let found = || place.run("doctor --json").json()["findings"].to_string();
+    assert!(!found().contains("retired_ids"), "{}", found());
+    let is_ids = |path: &PathBuf| path.to_string_lossy().contains(".ids-");
+    let ids: Vec<PathBuf> = files(&place.path("trail/segments")).into_keys().filter(is_ids).collect();
+    let whole = std::fs::read(&ids[0]).unwrap();
+    std::fs::write(&ids[0], &whole[28..]).unwrap();
+    assert!(found().contains(r#""code":"retired_ids""#), "{}", found());
+    std::fs::remove_file(&ids[0]).unwrap();
+    assert!(found().contains("for 1 retirements"), "{}", found());
+    std::fs::write(&ids[0], whole).unwrap();
+    assert!(!found().contains("retired_ids"), "{}", found());
+}
+
+#[test]
 fn rules_by_tenant_and_category_and_holds() {
     let place = aged_place();
     let of = |filters: &str| count(&place, filters);

@@ -260,6 +260,14 @@ fn an_outbox_is_made_relayed_shown_and_redelivered_without_showing_the_password(
     drop(serving);
     let doctor = run(&["doctor", "--json"]);
     assert!(!doctor.json()["findings"].to_string().contains("outbox"), "{doctor:?}");
+    server.execute("GRANT SELECT ON trailseal_outbox.events TO PUBLIC");
+    let doctor = run(&["doctor", "--json"]).no();
+    let found = doctor.json()["findings"].to_string();
+    assert!(
+        found.contains("PUBLIC may do more") && found.contains(r#""code":"outbox_grants""#),
+        "{doctor:?}"
+    );
+    server.execute("REVOKE ALL ON trailseal_outbox.events FROM PUBLIC");
     server.execute("INSERT INTO trailseal_outbox.events (event, origin) VALUES ('{\"action\":\"four\"}', 'example.com/gone')");
     run(&["outbox", "release", "--origin", "example.com/gone"]).ok();
     run(&["outbox", "relay", "--until-empty"]).ok();

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "this is test code")]
 
+#[path = "store_retirement/asked.rs"]
+mod asked;
 #[path = "../../postgres/tests/server/mod.rs"]
 mod server;
 mod support;
@@ -261,7 +263,13 @@ fn what_a_trail_retires_goes_from_the_store_and_its_space_comes_back() {
             );
             for event in found {
                 assert!(reader.at(ORIGIN, event.index).unwrap().is_none());
-                assert_eq!(reader.retired_at(ORIGIN, event.index).unwrap(), Some(event.by));
+                let of = |names: &[&str]| {
+                    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+                    reader.retired_at(&names, event.index).unwrap()
+                };
+                assert_eq!(of(&[ORIGIN]), Some(event.clone()));
+                assert_eq!(of(&[]), Some(event.clone()));
+                assert_eq!((of(&["example.com/other"]), of(&["x\0y"])), (None, None));
             }
         }
     }
@@ -411,6 +419,16 @@ fn whoever_tampers_with_what_is_kept_is_found() {
         (
             "ids changed",
             "UPDATE trailseal.retired_ids SET entries = set_byte(entries, 3, get_byte(entries, 3) # 1) WHERE segment = 0".to_owned(),
+            ("store_differs", Some(0), "ids that are kept"),
+        ),
+        (
+            "ids removed",
+            "DELETE FROM trailseal.retired_ids WHERE segment = 0".to_owned(),
+            ("store_differs", Some(0), "are not kept"),
+        ),
+        (
+            "some of the ids removed",
+            "UPDATE trailseal.retired_ids SET entries = substring(entries FROM 29) WHERE segment = 0".to_owned(),
             ("store_differs", Some(0), "ids that are kept"),
         ),
         (

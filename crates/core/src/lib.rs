@@ -63,7 +63,7 @@ pub use trail::PersonalKeysIn;
 pub use trail::{
     Ack, AnyEvent, AnyEvents, Archive, ArchiveError, Archived, BackedUp, BackupError, CloseError, Closed,
     EachLine, EraseError, Erased, FindWitnesses, FlushError, ForgetSinkError, Found, Held, HeldAll, Hold,
-    HoldAdded, HoldError, Kept, KeptPolicyError, Known, KnownIds, KnownIdsError, KnownSink, LineAt,
+    HoldAdded, HoldError, Kept, KeptPolicyError, Known, KnownIds, KnownIdsError, KnownSink, LineAt, OnlyOne,
     OpenError, Options, PendingReceipt, PendingReceipts, Place, Prepared, RETAIN_DAYS_MAX, ReadError, Reader,
     Receipt, RecordError, RecordOptions, RetainError, Retained, RetentionRule, RetiredEvent, Retiring,
     RotateError, RuleCounts, SealError, SecretError, SetPolicyError, SinkBehind, Slot, Stats, Status,

@@ -54,6 +54,16 @@ pub enum StoreError {
         #[source]
         source: Refusal,
     },
+    /// Somebody else holds what is needed, for longer than is waited.
+    #[error("could not {doing} {store}: others hold what it needs: {by}")]
+    Held {
+        /// What was tried.
+        doing: &'static str,
+        /// The store.
+        store: String,
+        /// Who, as far as the database shows it, and what to do.
+        by: String,
+    },
     /// No answer came in time.
     #[error("could not {doing} {store}: no answer within {} s", within.as_secs())]
     TimedOut {
@@ -215,6 +225,7 @@ impl StoreError {
             StoreError::System { .. } | StoreError::WorkLimit { .. } | StoreError::Buckets { .. } => {
                 Problem::Other
             }
+            StoreError::Held { .. } => Problem::Locked,
             StoreError::Postgres { source, .. } => problem_of(source),
         }
     }

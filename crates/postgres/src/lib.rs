@@ -15,6 +15,7 @@ mod connect;
 mod deliver;
 mod error;
 pub mod foreign;
+mod holders;
 mod moment;
 pub mod outbox;
 mod read;

@@ -9,6 +9,8 @@ mod killed;
 mod kills;
 mod server;
 mod trails;
+#[path = "outbox/two_relays.rs"]
+mod two_relays;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -26,7 +28,7 @@ use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Folder, Notice, Trail};
 use trailseal_event::{Event, Recorded};
 use trailseal_outbox::{INSERT_SQL, OutboxEvent, SCHEMA_SQL};
-use trailseal_postgres::outbox::{Relay, look, migrate, redeliver, release, version};
+use trailseal_postgres::outbox::{Relay, look, migrate, redeliver, release, version, wide_grants};
 use trailseal_postgres::{Connection, StoreUrl};
 
 const PLAIN: &str = "INSERT INTO trailseal_outbox.events (event) VALUES ($1)";

@@ -5,8 +5,10 @@
 mod server;
 
 use server::Server;
+use std::time::{Duration, Instant};
+
 use trailseal_core::deliver::MustEnd;
-use trailseal_postgres::{StoreError, VERSION, migrate, version};
+use trailseal_postgres::{Connection, Problem, StoreError, StoreUrl, VERSION, migrate, outbox, version};
 
 #[test]
 fn many_that_start_at_once_make_one_schema() {
@@ -19,6 +21,74 @@ fn many_that_start_at_once_make_one_schema() {
     });
     assert_eq!(version(&mut server.connect()).unwrap(), Some(VERSION));
     assert_eq!(server.value("SELECT count(*) FROM trailseal.migrations"), VERSION.to_string());
+}
+
+#[test]
+fn whoever_can_only_connect_holds_no_migration_up_and_whoever_can_is_named() {
+    let server = Server::start_own(&[]);
+    server.execute("CREATE ROLE nosy LOGIN");
+    let nosy = StoreUrl::parse(&server.url_text().replace("//test@", "//nosy@")).unwrap();
+    let mut nosy = nosy.connect(&MustEnd::default()).unwrap();
+    // The numbers that this program has ever locked.
+    execute(
+        &mut nosy,
+        "SELECT pg_advisory_lock(7812737564217339500 + nth) FROM generate_series(-1, 4) AS nth",
+    );
+    let begun = Instant::now();
+    migrate(&mut server.connect()).unwrap();
+    outbox::migrate(&mut server.connect()).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+
+    // An owner who has begun to make an outbox, and another who changes the store, and neither goes on.
+    server.execute(
+        "DROP SCHEMA trailseal_outbox CASCADE; DELETE FROM trailseal.migrations \
+         WHERE version = (SELECT max(version) FROM trailseal.migrations)",
+    );
+    let [mut maker, mut changer] = [server.connect(), server.connect()];
+    execute(&mut maker, "SET application_name = 'maker'; BEGIN; CREATE SCHEMA trailseal_outbox");
+    let sql = "BEGIN; LOCK TABLE trailseal.migrations IN SHARE UPDATE EXCLUSIVE MODE";
+    execute(&mut changer, sql);
+    let refused: Vec<String> = std::thread::scope(|scope| {
+        let tries: [fn(&mut Connection) -> Result<(), StoreError>; 2] = [outbox::migrate, migrate];
+        let tries = tries.map(|migrate| {
+            let server = &server;
+            scope.spawn(move || migrate(&mut server.connect()).unwrap_err())
+        });
+        tries
+            .into_iter()
+            .map(|tried| {
+                let error = tried.join().unwrap();
+                assert_eq!(error.problem(), Problem::Locked, "{error:?}");
+                error.to_string()
+            })
+            .collect()
+    });
+    for (said, holder) in refused.iter().zip([&mut maker, &mut changer]) {
+        let process = process(holder);
+        assert!(said.contains(&format!("process {process} of test")), "{said}");
+        assert!(said.contains(&format!("pg_terminate_backend({process}")), "{said}");
+    }
+    assert!(refused[0].contains("(maker)"), "{refused:?}");
+    execute(&mut maker, "ROLLBACK");
+    outbox::migrate(&mut server.connect()).unwrap();
+    assert_eq!(outbox::version(&mut server.connect()).unwrap(), Some(1));
+    // A schema of that name that is no outbox is left alone.
+    server.execute("DROP SCHEMA trailseal_outbox CASCADE; CREATE SCHEMA trailseal_outbox");
+    let error = outbox::migrate(&mut server.connect()).unwrap_err().to_string();
+    assert!(error.contains("already exists"), "{error}");
+}
+
+fn execute(connection: &mut Connection, sql: &str) {
+    connection
+        .run("execute", Duration::from_secs(30), async |client| client.batch_execute(sql).await)
+        .unwrap();
+}
+
+fn process(connection: &mut Connection) -> i32 {
+    let ask = "SELECT pg_backend_pid()";
+    let asked =
+        connection.run("ask", Duration::from_secs(30), async |client| client.query_one(ask, &[]).await);
+    asked.unwrap().get(0)
 }
 
 #[test]

@@ -153,4 +153,24 @@ pub(super) const FAULTS: &[Fault] = &[
         what: "a relay looks for new commits in the middle of what it found",
         tests: &["-p", "trailseal-postgres", "--test", "outbox", "commits_later"],
     },
+    Fault {
+        name: "outbox_hands_in_again",
+        what: "each row of the outbox that cannot be recorded makes its relay hand in the others again",
+        tests: &["-p", "trailseal-postgres", "--lib", "outbox::hand_over"],
+    },
+    Fault {
+        name: "two_relays_at_once",
+        what: "two relays of one trail take over from one outbox at once",
+        tests: &["-p", "trailseal-postgres", "--test", "outbox", "two_relays"],
+    },
+    Fault {
+        name: "store_index_not_gone",
+        what: "a retired event of a shared store, asked for by its index, is not known",
+        tests: &["-p", "trailseal-cli", "--test", "store_retirement", "asked"],
+    },
+    Fault {
+        name: "store_ids_not_missed",
+        what: "nobody misses ids of retired events that were removed from the shared store",
+        tests: &["-p", "trailseal-cli", "--test", "store_retirement", "tampers"],
+    },
 ];

@@ -5,6 +5,7 @@ mod delivery;
 mod guard;
 mod personal;
 mod policy;
+mod retired;
 #[cfg(feature = "postgres")]
 mod waiting;
 
@@ -38,10 +39,11 @@ const ADVICE: [&str; 5] = ["no_anchor", "mask_patterns", "inode_numbers", "perso
 const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"2026-11-21T08:58:52.003315Z","tenant":"acme","category":"data_change","action":"invoice.update","severity":"info","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example"},"resource":{"type":"invoice","id":"inv-2026-0042"},"before":{"status":"open","amount":129900},"after":{"status":"paid","amount":129900},"changes":{"status":{"before":"open","after":"paid"}},"details":{"reason":"monthly run","batch":17},"context":{"ip":"203.0.113.9","user_agent":"Mozilla/5.0 (X11; Linux x86_64)","request_id":"req-7f3a9c2e11d04b55","correlation_id":"corr-51c0ffee0042"}}"#;
 
 /// Every code that a finding can have, the worst first.
-const CODES: [&str; 28] = [
+const CODES: [&str; 30] = [
     "damaged",
     "checkpoint",
     "kept_missing",
+    "retired_ids",
     "policy",
     "key_missing",
     "key_permissions",
@@ -65,6 +67,7 @@ const CODES: [&str; 28] = [
     "outbox",
     "outbox_refused",
     "outbox_claimed",
+    "outbox_grants",
     "inode_numbers",
     "mask_patterns",
 ];
@@ -139,7 +142,7 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
     #[cfg(feature = "postgres")]
     if let Ok(Some(outbox)) = settings.own_outbox() {
         for (code, what, mend) in waiting::look(outbox.url()) {
-            add(code, what, mend);
+            add(code, what, &mend);
         }
     }
     // If there is no trail, the finding names the given folder.
@@ -155,6 +158,10 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
                 check_personal(&reader, options, &dir, &mut add);
                 if let Some((what, mend)) = policy::replaced(&reader) {
                     add("policy", what, mend);
+                }
+                if let Some(what) = retired::look(reader.folder()) {
+                    let mend = "put the files segments/*.ids-* back from a backup; nothing else needs them";
+                    add("retired_ids", what, mend);
                 }
                 if let Some(trouble) = delivery::look(&mut reader, settings) {
                     add("store", trouble.what, trouble.mend);
@@ -406,7 +413,7 @@ mod tests {
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 28);
+        assert_eq!(CODES.len(), 30);
         let sources =
             [include_str!("doctor.rs"), include_str!("doctor/guard.rs"), include_str!("doctor/waiting.rs")]
                 .concat();

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use trailseal_core::deliver::MustEnd;
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Folder, load_mask_key, trails_in};
-use trailseal_event::filter::Filter;
+use trailseal_core::{Folder, ReadError, load_mask_key, trails_in};
+use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_event::mask::MaskKey;
 use trailseal_event::{Hit, Order};
 use trailseal_index::Summary;
-use trailseal_postgres::{Pool, Problem, Reader, StoreCursor, StoreError, StorePosition, check_readable};
+use trailseal_postgres::{
+    Pool, Problem, Reader, RetiredEvent, StoreCursor, StoreError, StorePosition, check_readable,
+};
 
 use super::source::{Follow, Source, of_this_order};
-use crate::failure::{Outcome, with_causes};
+use crate::failure::{Failure, Outcome, with_causes};
 use crate::output::{Trails, tell};
 use crate::settings::Settings;
 use crate::store::Store;
@@ -102,6 +104,22 @@ impl Source for Stored {
 
     fn lacks_key(&self, filter: &Filter) -> bool {
         !self.has_keys && filter.has_hashable()
+    }
+
+    fn retired(&mut self, filter: &Filter) -> Outcome<Option<Failure>> {
+        let tenant = filter.tenant.first().map(String::as_str);
+        let is_meant =
+            |event: &RetiredEvent| filter.origin.is_empty() || filter.origin.contains(&event.origin);
+        for id in &filter.id {
+            let found = match id {
+                IdFilter::Index(index) => self.reader.retired_at(&filter.origin, *index)?,
+                IdFilter::Id(id) => self.reader.retired_by_id(id, tenant)?.into_iter().find(is_meant),
+            };
+            if let Some(RetiredEvent { index, by, .. }) = found {
+                return Ok(Some(ReadError::Retired { index, by: Some(by) }.into()));
+            }
+        }
+        Ok(None)
     }
 }
 

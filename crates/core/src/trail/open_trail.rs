@@ -1,6 +1,7 @@
 //! An open trail: its handle, and what its callers share.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -40,58 +41,60 @@ use crate::trail::recording::ids::Ids;
 /// process that is killed had accepted is in the handoff, and recovered at the next opening.
 #[derive(Clone)]
 pub struct Trail {
-    pub(in crate::trail) inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 /// What all clones of a handle share.
-pub(in crate::trail) struct Inner {
-    pub(in crate::trail) log: Arc<Log>,
+pub(super) struct Inner {
+    pub(super) log: Arc<Log>,
     /// Replaced as a whole while the trail runs; read by every `record`.
-    pub(in crate::trail) policy: Arc<Current>,
+    pub(super) policy: Arc<Current>,
     /// Created at the opening, and never changed.
-    pub(in crate::trail) masker: Masker,
+    pub(super) masker: Masker,
     /// Whether events from JSON are read strictly.
-    pub(in crate::trail) strict: bool,
+    pub(super) strict: bool,
     /// How long a full buffer is waited for.
-    pub(in crate::trail) room_wait: Duration,
-    pub(in crate::trail) counts: Arc<Counts>,
-    pub(in crate::trail) sealing: Arc<Sealing>,
-    pub(in crate::trail) keys: Arc<Mutex<SealKeys>>,
-    pub(in crate::trail) key_file: PathBuf,
+    pub(super) room_wait: Duration,
+    pub(super) counts: Arc<Counts>,
+    pub(super) sealing: Arc<Sealing>,
+    pub(super) keys: Arc<Mutex<SealKeys>>,
+    pub(super) key_file: PathBuf,
     /// Held while a key is rotated.
-    pub(in crate::trail) rotating: Mutex<()>,
+    pub(super) rotating: Mutex<()>,
     /// Held while a policy is put in force, so that events and policies have one order.
-    pub(in crate::trail) switching: Mutex<()>,
+    pub(super) switching: Mutex<()>,
     /// The index of this opening's `trail.opened`.
-    pub(in crate::trail) opened: OnceLock<u64>,
+    pub(super) opened: OnceLock<u64>,
     /// The fork generation of this handle; a forked child has another.
-    pub(in crate::trail) fork: u32,
-    pub(in crate::trail) handoff_file: Option<PathBuf>,
+    pub(super) fork: u32,
+    pub(super) handoff_file: Option<PathBuf>,
     /// Taken by the first `close`.
-    pub(in crate::trail) running: Mutex<Option<Running>>,
+    pub(super) running: Mutex<Option<Running>>,
     /// Ids that were given, for events that are recorded once; read when first needed.
-    pub(in crate::trail) ids: Mutex<Ids>,
-    pub(in crate::trail) found: Found,
-    pub(in crate::trail) deliveries: Mutex<Vec<Delivery>>,
+    pub(super) ids: Mutex<Ids>,
+    pub(super) found: Found,
+    pub(super) deliveries: Mutex<Vec<Delivery>>,
     /// Held while the file of known sinks is changed.
-    pub(in crate::trail) sinks: Mutex<()>,
+    pub(super) sinks: Mutex<()>,
     /// How many events a retirement has announced and not removed yet. Held while holds change, and while it announces.
-    pub(in crate::trail) announced: Mutex<u64>,
+    pub(super) announced: Mutex<u64>,
     /// Held by the one retirement that runs.
-    pub(in crate::trail) retiring: Mutex<()>,
+    pub(super) retiring: Mutex<()>,
     /// Where the keys of people are, or will be.
-    pub(in crate::trail) personal_keys: PersonalKeysOptions,
+    pub(super) personal_keys: PersonalKeysOptions,
     /// Held by the one erasure that runs.
-    pub(in crate::trail) erasing: Mutex<()>,
+    pub(super) erasing: Mutex<()>,
+    /// The names of what there is only one of.
+    pub(super) only_ones: Mutex<BTreeSet<String>>,
 }
 
 /// The threads of a trail.
-pub(in crate::trail) struct Running {
-    pub(in crate::trail) writer: JoinHandle<()>,
-    pub(in crate::trail) sealer: JoinHandle<Anchors>,
-    pub(in crate::trail) compressor: Option<Compressor>,
+pub(super) struct Running {
+    pub(super) writer: JoinHandle<()>,
+    pub(super) sealer: JoinHandle<Anchors>,
+    pub(super) compressor: Option<Compressor>,
     /// Held from open to close, and by each writing thread until it ends.
-    pub(in crate::trail) lock: Arc<Lock>,
+    pub(super) lock: Arc<Lock>,
 }
 
 impl Trail {
@@ -162,19 +165,19 @@ impl Trail {
 impl Inner {
     /// Whether this process is a forked child of the one that opened the trail. Check this before taking any lock: a
     /// thread of the parent may have held it at the fork, and in the child nobody releases it.
-    pub(in crate::trail) fn is_forked(&self) -> bool {
+    pub(super) fn is_forked(&self) -> bool {
         self.fork != fork::generation() && !cfg!(trailseal_fault = "fork_not_noticed")
     }
 
     /// The folder's lock, which stays held until this goes, also if the trail is closed meanwhile. Whoever changes a file
     /// that no thread of the trail guards holds it: after the close another writer may have the folder.
-    pub(in crate::trail) fn hold_lock(&self) -> Result<Arc<Lock>, RecordError> {
+    pub(super) fn hold_lock(&self) -> Result<Arc<Lock>, RecordError> {
         self.refuse_forked()?;
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.as_ref().map(|running| running.lock.clone()).ok_or(RecordError::Closed)
     }
 
-    pub(in crate::trail) fn refuse_forked(&self) -> Result<(), RecordError> {
+    pub(super) fn refuse_forked(&self) -> Result<(), RecordError> {
         if self.is_forked() { Err(RecordError::Forked) } else { Ok(()) }
     }
 }

@@ -4,8 +4,11 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trailseal_core::{Ack, AnyEvent, RecordError, RecordOptions, Submission, Submitted, Submitter, Trail};
-use trailseal_event::{Event, Timestamp};
+use trailseal_core::{
+    Ack, AnyEvent, Receipt, RecordError, RecordOptions, Submission, Submitted, Submitter, Trail,
+};
+use trailseal_event::complete::EventId;
+use trailseal_event::{Event, Index, Timestamp};
 
 use super::Row;
 use super::turn::Done;
@@ -24,7 +27,35 @@ const DURABLE_WITHIN: Duration = Duration::from_secs(30);
 /// # Errors
 /// When the trail does not take events, or not in time. Then some of them may be recorded: handing them over again finds that.
 pub(super) fn hand_over(trail: &Trail, rows: &[Row]) -> Result<Done, RecordError> {
+    let by = Submitter { recorded_by: Some(Arc::from(RECORDED_BY)), ..Submitter::default() };
+    // What all of them wait for is waited for once, in the end.
+    let options = RecordOptions::new().room_wait(DURABLE_WITHIN).linger();
+    let mut hand_in = |events: &[Submitted<'_>]| {
+        let pending = trail.with(options).record_all_async(Submission { events, by: &by })?;
+        Ok(pending.receipts().to_vec())
+    };
     let mut done = Done::default();
+    let newest = hand_all_in(&mut hand_in, rows, &mut done)?;
+    if let Some((index, id)) = newest {
+        trail.wait_for(Ack::Durable, index, DURABLE_WITHIN);
+        // Whatever a policy allows, a row goes only when its event stays.
+        if trail.durable() <= index {
+            return Err(RecordError::Unconfirmed { index, id });
+        }
+    }
+    Ok(done)
+}
+
+/// Hands events to the trail, all or none.
+type HandIn<'a> = dyn FnMut(&[Submitted<'_>]) -> Result<Vec<Receipt>, RecordError> + 'a;
+
+/// Hands rows in as one or, if one of them cannot be recorded, one by one. So each is made ready twice at most, whatever their writers
+/// have given. Returns the newest of the events that they are in the trail.
+fn hand_all_in(
+    hand_in: &mut HandIn<'_>,
+    rows: &[Row],
+    done: &mut Done,
+) -> Result<Option<(Index, EventId)>, RecordError> {
     let mut left = Vec::with_capacity(rows.len());
     for row in rows {
         match Event::from_json(row.event.as_bytes()) {
@@ -32,47 +63,45 @@ pub(super) fn hand_over(trail: &Trail, rows: &[Row]) -> Result<Done, RecordError
             Err(error) => done.refused.push((row.place, reason(&error))),
         }
     }
-    let by = Submitter { recorded_by: Some(Arc::from(RECORDED_BY)), ..Submitter::default() };
-    record(trail, &by, left, &mut done)?;
-    Ok(done)
+    let events: Vec<Submitted<'_>> = left.iter().map(|(row, event)| one(row, event)).collect();
+    let mut newest = None;
+    if events.is_empty() {
+        return Ok(newest);
+    }
+    match hand_in(&events) {
+        Ok(receipts) => {
+            note_newest(&mut newest, &receipts);
+            done.recorded.extend(left.iter().map(|(row, _)| row.place));
+        }
+        Err(error) if is_of_events(&error) => {
+            for (at, (row, _)) in left.iter().enumerate() {
+                let end = if cfg!(trailseal_fault = "outbox_hands_in_again") { events.len() } else { at + 1 };
+                match hand_in(&events[at..end]) {
+                    Ok(receipts) => {
+                        note_newest(&mut newest, &receipts);
+                        done.recorded.push(row.place);
+                    }
+                    Err(RecordError::At { source, .. }) if is_of_events(&source) => {
+                        done.refused.push((row.place, reason(&source)));
+                    }
+                    Err(error) if is_of_events(&error) => done.refused.push((row.place, reason(&error))),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(newest)
 }
 
-fn record(
-    trail: &Trail,
-    by: &Submitter,
-    mut rows: Vec<(&Row, Event)>,
-    done: &mut Done,
-) -> Result<(), RecordError> {
-    let options = RecordOptions::new().ack(Ack::Durable).timeout(DURABLE_WITHIN).room_wait(DURABLE_WITHIN);
-    while !rows.is_empty() {
-        let events: Vec<Submitted<'_>> = rows.iter().map(|(row, event)| one(row, event)).collect();
-        match trail.with(options).record_all(Submission { events: &events, by }) {
-            Ok(receipts) => {
-                // A policy may allow that it is not: then its row must stay.
-                let indexes = receipts.iter().filter_map(|receipt| Some((receipt.index?, receipt)));
-                let newest = indexes.max_by_key(|(index, _)| *index);
-                if let Some((index, receipt)) = newest.filter(|(index, _)| trail.durable() <= *index) {
-                    return Err(RecordError::Unconfirmed { index, id: receipt.id.clone() });
-                }
-                done.recorded.extend(rows.iter().map(|(row, _)| row.place));
-                return Ok(());
-            }
-            Err(RecordError::At { place, source }) if is_of_event(&source) && place < rows.len() => {
-                done.refused.push((rows[place].0.place, reason(&source)));
-                rows.remove(place);
-            }
-            Err(RecordError::TooLarge { .. }) if rows.len() > 1 => {
-                let second = rows.split_off(rows.len() / 2);
-                record(trail, by, rows, done)?;
-                rows = second;
-            }
-            Err(error @ RecordError::TooLarge { .. }) => {
-                done.refused.extend(rows.drain(..).map(|(row, _)| (row.place, reason(&error))));
-            }
-            Err(error) => return Err(error),
+fn note_newest(newest: &mut Option<(Index, EventId)>, receipts: &[Receipt]) {
+    for receipt in receipts {
+        // What a policy samples out has no index, and is done with.
+        let Some(index) = receipt.index else { continue };
+        if newest.as_ref().is_none_or(|(newest, _)| *newest < index) {
+            *newest = Some((index, receipt.id.clone()));
         }
     }
-    Ok(())
 }
 
 fn one<'a>(row: &Row, event: &'a Event) -> Submitted<'a> {
@@ -81,15 +110,17 @@ fn one<'a>(row: &Row, event: &'a Event) -> Submitted<'a> {
     Submitted { event: AnyEvent::Event(event), id, time: Some(Timestamp::from_micros(row.written)), masked }
 }
 
-/// Whether the event itself is the reason, so that it will be refused again and again.
-fn is_of_event(error: &RecordError) -> bool {
-    matches!(
-        error,
+/// Whether an event itself is the reason, or how large they are together: those will be refused again and again.
+fn is_of_events(error: &RecordError) -> bool {
+    match error {
+        RecordError::At { source, .. } => is_of_events(source),
         RecordError::Invalid(_)
-            | RecordError::NoAction(_)
-            | RecordError::OtherTenant
-            | RecordError::Conflict { .. }
-    )
+        | RecordError::NoAction(_)
+        | RecordError::OtherTenant
+        | RecordError::TooLarge { .. }
+        | RecordError::Conflict { .. } => true,
+        _ => false,
+    }
 }
 
 /// Why an event cannot be recorded, as PostgreSQL can keep it.
@@ -113,7 +144,69 @@ pub(super) fn with_causes(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{REASON_BYTES_MAX, reason};
+    use trailseal_core::{Options, RecordOptions, Submission, Submitter, Trail};
+
+    use super::{Done, REASON_BYTES_MAX, Row, hand_all_in, hand_over, reason};
+
+    fn row(place: i64, id: &str, action: &str, more: &str) -> Row {
+        let event = format!(r#"{{"action":"{action}","id":"{id}","details":{{"more":"{more}"}}}}"#);
+        Row { place, id: id.to_owned(), event, masked: Vec::new(), written: 0 }
+    }
+
+    fn trail(dir: &std::path::Path) -> Trail {
+        let mut options = Options::default();
+        options.origin = Some("example.com/outbox".to_owned());
+        // So a frame takes a quarter of a MiB.
+        options.handoff.size_bytes = 1 << 20;
+        Trail::open(dir, options).unwrap()
+    }
+
+    /// Hands rows in, and counts how often one of them was made ready.
+    fn counted(trail: &Trail, rows: &[Row]) -> (Done, usize) {
+        let (mut done, mut steps, by) = (Done::default(), 0, Submitter::default());
+        let mut hand_in = |events: &[trailseal_core::Submitted<'_>]| {
+            steps += events.len();
+            trail.with(RecordOptions::new()).record_all(Submission { events, by: &by })
+        };
+        hand_all_in(&mut hand_in, rows, &mut done).unwrap();
+        (done, steps)
+    }
+
+    #[test]
+    fn whatever_rows_hold_each_is_made_ready_twice_at_most() {
+        let dir = tempfile::tempdir().unwrap();
+        let trail = trail(dir.path());
+        let first: Vec<Row> =
+            (0..500).map(|number| row(number, &format!("c{number}"), "first", "")).collect();
+        let (done, steps) = counted(&trail, &first);
+        assert_eq!((done.recorded.len(), done.refused.len(), steps), (500, 0, 500));
+        // All of them conflict; every other one; the last one alone; and together they are too large for a frame.
+        let conflicts = |which: fn(i64) -> bool, more: &str| -> Vec<Row> {
+            let made = |number| match which(number) {
+                true => row(number, &format!("c{number}"), "other", more),
+                false => row(number, &format!("n{number}-{}", more.len()), "new", more),
+            };
+            (0..500).map(made).collect()
+        };
+        let long = "x".repeat(2_000);
+        for (which, more, refused) in [
+            ((|_| true) as fn(i64) -> bool, "", 500),
+            (|number| number % 2 == 0, "", 250),
+            (|number| number == 499, "y", 1),
+            (|_| false, &long, 0),
+        ] {
+            let rows = conflicts(which, more);
+            let (done, steps) = counted(&trail, &rows);
+            assert_eq!((done.recorded.len(), done.refused.len()), (500 - refused, refused));
+            assert!(steps <= 2 * rows.len(), "{steps} steps for {} rows", rows.len());
+            let recorded: Vec<i64> = (0..500).filter(|number| !which(*number)).collect();
+            assert_eq!(done.recorded, recorded, "in their order");
+        }
+        // Whether or not they were recorded before.
+        let done = hand_over(&trail, &conflicts(|number| number % 2 == 0, "")).unwrap();
+        assert_eq!((done.recorded.len(), done.refused.len()), (250, 250));
+        trail.close(std::time::Duration::from_secs(30)).unwrap();
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]

@@ -9,12 +9,14 @@
 //! once it is durable there; and it is recorded by its id, once. So whatever dies, every committed event is in one trail, once.
 //! No transaction is open while events are recorded, and no session is relied on.
 
+mod grants;
 mod hand_over;
 mod relay;
 mod schema;
 mod state;
 mod turn;
 
+pub use grants::{WideGrant, wide_grants};
 pub use relay::{Relay, RelayStats};
 pub use schema::{migrate, version};
 pub use state::{OutboxState, Taken, look, redeliver, release};

@@ -7,12 +7,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::MustEnd;
-use trailseal_core::{Notice, RecordError, Trail, fork};
+use trailseal_core::{Notice, OnlyOne, RecordError, Trail, fork};
 
 use super::Row;
 use super::hand_over::{hand_over, with_causes};
 use super::schema::check_usable;
-use super::turn::{Claimed, Done, Next, claimed_before, turn};
+use super::turn::{Claimed, Done, Next, claimed_before, is_empty, server_and_database, turn};
 use crate::connect::Connection;
 use crate::error::StoreError;
 use crate::url::StoreUrl;
@@ -44,7 +44,8 @@ pub struct RelayStats {
 }
 
 /// Takes events over from an outbox into a trail until it is stopped or dropped, or the trail is closed. Any number of relays can
-/// share an outbox.
+/// share an outbox, if each has its own trail. Of several with one trail the others stand by until the first has ended: what one
+/// has claimed another must neither record beside it nor give back.
 ///
 /// It holds the trail: stop it before the trail is to go.
 #[must_use = "dropping it ends it"]
@@ -187,6 +188,7 @@ impl Runner {
     fn connect_and_take_over(&self, backoff: &mut Duration) -> Result<(), End> {
         let mut connection = self.url.connect(&self.must_end)?;
         check_usable(&mut connection)?;
+        let Some(_only_one) = self.wait_for_turn(&mut connection, backoff)? else { return Ok(()) };
         let mut idle = POLL_BUSY;
         while !self.has_to_end() {
             // What was claimed before comes first: nobody else can take it, and only the trail knows how far that came.
@@ -213,6 +215,30 @@ impl Runner {
         Ok(())
     }
 
+    /// Stands by while another relay of this trail takes over from this outbox. `None` if it must end.
+    fn wait_for_turn(
+        &self,
+        connection: &mut Connection,
+        backoff: &mut Duration,
+    ) -> Result<Option<OnlyOne>, End> {
+        let name = format!("relay of the outbox in {}", server_and_database(connection)?);
+        while !self.has_to_end() {
+            if let Some(only_one) = self.trail.begin_only_one(&name) {
+                return Ok(Some(only_one));
+            }
+            if let Some(error @ (RecordError::Closed | RecordError::Forked)) = self.trail.why_shut() {
+                return Err(End::Trail(error));
+            }
+            if is_empty(connection, self.trail.origin())? {
+                self.count(|stats| stats.emptied += 1);
+            }
+            self.works();
+            *backoff = BACKOFF_MIN;
+            self.pause(POLL_IDLE);
+        }
+        Ok(None)
+    }
+
     /// Takes over what was there at one look, of which this is the first part.
     fn finish_look(&self, connection: &mut Connection, mut claimed: Claimed) -> Result<(), End> {
         while let Some(look) = claimed.look {
@@ -236,7 +262,8 @@ impl Runner {
         let claimed = turn(connection, self.trail.origin(), &done, next)?;
         self.tell_whether_busy(claimed.is_busy);
         for (place, reason) in &done.refused {
-            let id = rows.iter().find(|row| row.place == *place).map(|row| row.id.clone());
+            let at = rows.binary_search_by_key(place, |row| row.place);
+            let id = at.ok().and_then(|at| rows.get(at)).map(|row| row.id.clone());
             let notice = Notice::OutboxRefused { id: id.unwrap_or_default(), reason: reason.clone() };
             self.trail.notice(&notice);
         }

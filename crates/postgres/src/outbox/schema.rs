@@ -8,11 +8,13 @@ use trailseal_outbox::{SCHEMA_SQL, SCHEMA_VERSION};
 
 use crate::connect::Connection;
 use crate::error::StoreError;
+use crate::holders::{self, is_there_already};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// What every program locks while it makes the tables.
-const LOCK: i64 = 7_812_737_564_217_339_502;
+/// Whoever makes the tables takes a moment. A lock that says so is not needed: of two who make one schema the second waits, and
+/// then finds it. And anybody who can connect could hold a lock that is a mere number.
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '10s'";
 
 /// The version of the outbox in a database; `None` if there is none.
 ///
@@ -30,15 +32,21 @@ pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     if check(connection)?.is_some() {
         return Ok(());
     }
-    connection.run("make the outbox in", WITHIN, async |client| {
-        let begin =
-            format!("BEGIN; SET LOCAL lock_timeout = '20s'; SELECT pg_advisory_xact_lock({LOCK}::bigint)");
-        client.batch_execute(&begin).await?;
-        if found(client).await?.is_none() {
-            client.batch_execute(SCHEMA_SQL).await?;
+    let made = connection.run("make the outbox in", WITHIN, async |client| {
+        client.batch_execute(BEGIN).await?;
+        match client.batch_execute(SCHEMA_SQL).await {
+            Err(error) if is_there_already(&error) => {
+                client.batch_execute("ROLLBACK").await?;
+                // A schema of that name may be somebody else's.
+                if found(client).await?.is_some() { Ok(()) } else { Err(error) }
+            }
+            made => {
+                made?;
+                client.batch_execute("COMMIT").await
+            }
         }
-        client.batch_execute("COMMIT").await
-    })
+    });
+    made.map_err(|error| holders::told(connection, "trailseal_outbox", error))
 }
 
 /// # Errors

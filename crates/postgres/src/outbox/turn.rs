@@ -72,6 +72,26 @@ pub(super) fn claimed_before(connection: &mut Connection, origin: &str) -> Resul
     })
 }
 
+/// Whether nothing waits, and nothing is claimed by this trail.
+pub(super) fn is_empty(connection: &mut Connection, origin: &str) -> Result<bool, StoreError> {
+    connection.run("look into the outbox of", WITHIN, async |client| {
+        let sql =
+            "SELECT NOT EXISTS (SELECT FROM trailseal_outbox.events WHERE origin IS NULL OR origin = $1)";
+        let rows = client.query_typed(sql, &[(&origin, Type::TEXT)]).await?;
+        rows.first().map_or(Ok(true), |row| row.try_get(0))
+    })
+}
+
+/// What the database of a connection has for a name, by whichever address it is reached: others may be copies, down to every row.
+pub(super) fn server_and_database(connection: &mut Connection) -> Result<String, StoreError> {
+    connection.run("ask for the database of", WITHIN, async |client| {
+        let sql = "SELECT oid || ' since ' || extract(epoch FROM pg_postmaster_start_time()) \
+             FROM pg_catalog.pg_database WHERE datname = current_database()";
+        let rows = client.query_typed(sql, &[]).await?;
+        rows.first().map_or(Ok(String::new()), |row| row.try_get(0))
+    })
+}
+
 /// The CTE `taken`: the places of the first rows of which this holds, as many as may be read at once.
 fn first_rows(holds: &str) -> String {
     format!(

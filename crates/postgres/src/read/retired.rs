@@ -8,11 +8,12 @@ use trailseal_event::Index;
 use super::Reader;
 use crate::error::StoreError;
 
-/// The first part of a list that names the index.
-const RETIRED_AT: &str = "SELECT part.event FROM trailseal.retired_lists AS part, trailseal.ranges_of(part.list) AS range \
-    WHERE part.origin = $1 AND part.segment = \
-        (SELECT max(segment) FROM trailseal.retired_lists WHERE origin = $1 AND segment <= $2) \
-    AND range.from_idx <= $2 AND range.to_idx > $2 ORDER BY part.bytes LIMIT 1";
+/// The first part of a list that names the index $1, in these trails ($2), or in any if there are none.
+const RETIRED_AT: &str = "SELECT part.origin, part.event \
+    FROM (SELECT origin, max(segment) AS segment FROM trailseal.retired_lists \
+        WHERE segment <= $1 AND (cardinality($2) = 0 OR origin = ANY ($2)) GROUP BY origin) AS near \
+    JOIN trailseal.retired_lists AS part USING (origin, segment), trailseal.ranges_of(part.list) AS range \
+    WHERE range.from_idx <= $1 AND range.to_idx > $1 ORDER BY part.origin, part.bytes LIMIT 1";
 
 /// The entries of every part that may have the id, which all begin with $1, and end before $2.
 const RETIRED_IDS: &str = "SELECT part.origin, part.segment, part.event, ids.entries \
@@ -59,22 +60,27 @@ impl Reader {
         none_without_rights(found, Vec::new())
     }
 
-    /// The event that retired the one at this place of a trail; `None` if that is not retired. Ask only for one that the store
-    /// does not have. Nothing is checked: `verify` does that.
+    /// The retired event with this index in one of these trails, or, if none is named, in any; `None` if there is none. Ask only
+    /// for an index that the store does not have there. Nothing is checked: `verify` does that.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn retired_at(&self, origin: &str, index: Index) -> Result<Option<Index>, StoreError> {
+    pub fn retired_at(&self, origins: &[String], index: Index) -> Result<Option<RetiredEvent>, StoreError> {
         let Ok(number) = i64::try_from(index.get()) else { return Ok(None) };
-        if origin.contains('\0') {
+        let names: Vec<&str> =
+            origins.iter().map(String::as_str).filter(|name| !name.contains('\0')).collect();
+        // PostgreSQL has no NUL. What is left without such names must not mean all trails.
+        if names.is_empty() && !origins.is_empty() {
             return Ok(None);
         }
         let found = self.run(self.within, async |client| {
-            let rows =
-                client.query_typed(RETIRED_AT, &[(&origin, Type::TEXT), (&number, Type::INT8)]).await?;
-            rows.first().map(|row| row.try_get::<_, i64>(0)).transpose()
+            let given = [(&number as _, Type::INT8), (&names as _, Type::TEXT_ARRAY)];
+            let rows = client.query_typed(RETIRED_AT, &given).await?;
+            let Some(row) = rows.first() else { return Ok(None) };
+            let by = Index::new(row.try_get::<_, i64>(1)?.cast_unsigned());
+            Ok(Some(RetiredEvent { origin: row.try_get(0)?, index, by }))
         });
-        Ok(none_without_rights(found, None)?.map(|event| Index::new(event.cast_unsigned())))
+        none_without_rights(found, None)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The schema of a store: made and brought up to date by whoever connects first, however many do at once.
 //!
 //! Each step is a file of SQL, applied once. All that are missing are applied in one transaction, under a lock that ends with
-//! it. A step never takes away what an older program needs, so that writers can be updated one by one.
+//! it; of two who make the first table the second waits, and then begins again. A step never takes away what an older program needs, so that writers can be updated one by one.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use trailseal_event::Timestamp;
 
 use crate::connect::Connection;
 use crate::error::StoreError;
+use crate::holders::{self, is_there_already};
 
 /// In the order of their versions, from 1 on.
 const STEPS: [&str; 4] = [
@@ -21,13 +22,11 @@ const STEPS: [&str; 4] = [
     include_str!("004_retire.sql"),
 ];
 
-/// Migrations of other stores take this long at most, and one of a large table much longer: then it is tried again.
+/// Migrations of other stores take this long at most, and one of a large table much longer: then it is tried again. Of this at most
+/// 20 s are for each lock.
 const MIGRATE_WITHIN: Duration = Duration::from_secs(120);
 
 const ASK_WITHIN: Duration = Duration::from_secs(20);
-
-/// What every program locks while it migrates; the number only has to be ours.
-const LOCK: i64 = 7_812_737_564_217_339_501;
 
 /// So many months after the present one have their partition ready.
 const MONTHS_AHEAD: i32 = 2;
@@ -51,7 +50,17 @@ pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let found = version(connection)?;
     if found != Some(VERSION) {
         check(found, connection.store())?;
-        connection.run("make the schema in", MIGRATE_WITHIN, async |client| apply(client).await)?;
+        let applied = connection.run("make the schema in", MIGRATE_WITHIN, async |client| {
+            match apply(client).await {
+                // By whoever was first.
+                Err(error) if is_there_already(&error) => {
+                    client.batch_execute("ROLLBACK").await?;
+                    apply(client).await
+                }
+                applied => applied,
+            }
+        });
+        applied.map_err(|error| holders::told(connection, "trailseal", error))?;
     }
     Ok(())
 }
@@ -93,12 +102,12 @@ pub(crate) async fn found(client: &Client) -> Result<Option<i32>, tokio_postgres
 }
 
 async fn apply(client: &Client) -> Result<(), tokio_postgres::Error> {
-    client.batch_execute("BEGIN; SET LOCAL lock_timeout = '60s'").await?;
-    // A table that only its owner can lock, once it is there: anybody could hold a lock that is a mere number.
+    client.batch_execute("BEGIN; SET LOCAL lock_timeout = '20s'").await?;
+    // A table that only its owner can lock: anybody could hold a lock that is a mere number. Before it is there, whoever makes it
+    // keeps out who makes it at the same time.
     let rows = client.query_typed("SELECT to_regclass('trailseal.migrations') IS NOT NULL", &[]).await?;
-    match rows.first().map_or(Ok(false), |row| row.try_get(0))? {
-        true => client.batch_execute("LOCK TABLE trailseal.migrations IN SHARE ROW EXCLUSIVE MODE").await?,
-        false => client.batch_execute(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?,
+    if rows.first().map_or(Ok(false), |row| row.try_get(0))? {
+        client.batch_execute("LOCK TABLE trailseal.migrations IN SHARE ROW EXCLUSIVE MODE").await?;
     }
     // CREATE SCHEMA IF NOT EXISTS wants the privilege even if it does.
     let rows = client.query_typed("SELECT to_regnamespace('trailseal') IS NULL", &[]).await?;

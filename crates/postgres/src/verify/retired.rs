@@ -85,11 +85,22 @@ fn ends_of(parts: &[StoredPart]) -> Vec<(u64, [u8; 32])> {
     parts.iter().map(end).collect()
 }
 
+/// What is kept with a part of a list.
+#[derive(Clone, Copy, Default)]
+pub(super) struct KeptWith {
+    /// The SHA-256 of the ids, if there are any.
+    pub(super) ids: Option<[u8; 32]>,
+    /// Up to which index leaf hashes are. The last of them come together with the ids.
+    pub(super) leaves_to: u64,
+}
+
 /// How long a list is with a part of it, the SHA-256 of so much, and that of the ids that are kept with the part.
 struct End {
     bytes: u64,
     sha256: [u8; 32],
     ids: Option<[u8; 32]>,
+    /// Whether all that is kept with the part has come.
+    is_whole: bool,
 }
 
 /// The lists of an origin, by segments.
@@ -101,12 +112,12 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// `ids` has the SHA-256 of the ids of each part that has some.
-    pub(super) fn add(&mut self, first: u64, parts: &[StoredPart], ids: &BTreeMap<i64, [u8; 32]>) {
-        let ends = ends_of(parts).into_iter().zip(parts).map(|((bytes, sha256), part)| End {
-            bytes,
-            sha256,
-            ids: ids.get(&part.bytes).copied(),
+    /// `kept` has what is kept with each part.
+    pub(super) fn add(&mut self, first: u64, parts: &[StoredPart], kept: &BTreeMap<i64, KeptWith>) {
+        let ends = ends_of(parts).into_iter().zip(parts).map(|((bytes, sha256), part)| {
+            let KeptWith { ids, leaves_to } = kept.get(&part.bytes).copied().unwrap_or_default();
+            let end = RetiredList::parse(&part.list).ranges().map(|range| range.end).max();
+            End { bytes, sha256, ids, is_whole: end.is_some_and(|end| leaves_to >= end) }
         });
         self.ends.insert(first, ends.collect());
     }
@@ -198,10 +209,14 @@ impl Claims {
         for event in &announced {
             for list in &event.lists {
                 let found = lists.find(list);
-                if let Some(End { ids: Some(ids), .. }) = found
-                    && list.ids.as_ref() != Some(ids)
-                {
-                    other_ids.get_or_insert_with(|| of_other_ids(list));
+                match found.map(|end| (end, end.ids)) {
+                    Some((_, Some(ids))) if list.ids != Some(ids) => {
+                        other_ids.get_or_insert_with(|| of_other_ids(list));
+                    }
+                    Some((end, None)) if list.ids.is_some() && end.is_whole && !may_lack_ids() => {
+                        other_ids.get_or_insert_with(|| of_missing_ids(event.index, list));
+                    }
+                    _ => {}
                 }
                 if found.is_some() || cfg!(trailseal_fault = "store_retired_list_unchecked") {
                     let of_segment = vouched.entry(list.first.get()).or_default();
@@ -284,6 +299,20 @@ fn of_other_ids(list: &AnnouncedList) -> Finding {
     let message = format!(
         "the ids that are kept of retired events of the segment that begins with event {first} were changed, so that a search \
          for one of them misleads"
+    );
+    Finding::at(first, Problem::StoreDiffers, message)
+}
+
+const fn may_lack_ids() -> bool {
+    cfg!(trailseal_fault = "store_ids_not_missed")
+}
+
+fn of_missing_ids(event: Index, list: &AnnouncedList) -> Finding {
+    let first = list.first.get();
+    let message = format!(
+        "the ids of the retired events of the segment that begins with event {first}, which event {event} announces, are not \
+         kept: they were removed here, or from the trail's folder before the store got them, so that a search for one of them \
+         finds that it never was"
     );
     Finding::at(first, Problem::StoreDiffers, message)
 }

@@ -17,7 +17,7 @@ use super::error::StoreVerifyError;
 use super::extents::{Extent, Extents};
 use super::judge::{Cursor, Held};
 use super::pass::{Item, Row};
-use super::retired::{Lists, RetiredSegment, StoredLeaves, StoredPart};
+use super::retired::{KeptWith, Lists, RetiredSegment, StoredLeaves, StoredPart};
 use crate::connect::Connection;
 use crate::deliver::{ROW_COLUMNS as COLUMNS, put_row};
 use crate::error::StoreError;
@@ -240,8 +240,8 @@ impl<'a> Snapshot<'a> {
                 lists.add_odd(segment);
                 continue;
             };
-            let (parts, ids) = (self.parts(origin, segment)?, self.ids(origin, segment)?);
-            lists.add(first, &parts, &ids);
+            let (parts, kept) = (self.parts(origin, segment)?, self.kept_with(origin, segment)?);
+            lists.add(first, &parts, &kept);
         }
         Ok(lists)
     }
@@ -254,15 +254,23 @@ impl<'a> Snapshot<'a> {
         })
     }
 
-    /// The SHA-256 of the ids of each part.
-    fn ids(&mut self, origin: &str, segment: i64) -> Result<BTreeMap<i64, [u8; 32]>, StoreError> {
+    /// What is kept with each part of a list.
+    fn kept_with(&mut self, origin: &str, segment: i64) -> Result<BTreeMap<i64, KeptWith>, StoreError> {
         self.connection.run("read the retired ids in", FETCH_WITHIN, async |client| {
             let select = "SELECT bytes, entries FROM trailseal.retired_ids WHERE origin = $1 AND segment = $2 ORDER BY bytes, head";
             let mut hashes: BTreeMap<i64, Sha256> = BTreeMap::new();
             for row in client.query_typed(select, &[(&origin, Type::TEXT), (&segment, Type::INT8)]).await? {
                 hashes.entry(row.try_get(0)?).or_default().update(row.try_get::<_, &[u8]>(1)?);
             }
-            Ok(hashes.into_iter().map(|(bytes, hash)| (bytes, hash.finalize().into())).collect())
+            let mut kept: BTreeMap<i64, KeptWith> = BTreeMap::new();
+            for (bytes, hash) in hashes {
+                kept.entry(bytes).or_default().ids = Some(hash.finalize().into());
+            }
+            let select = "SELECT bytes, max(to_idx) FROM trailseal.retired_leaves WHERE origin = $1 AND segment = $2 GROUP BY bytes";
+            for row in client.query_typed(select, &[(&origin, Type::TEXT), (&segment, Type::INT8)]).await? {
+                kept.entry(row.try_get(0)?).or_default().leaves_to = row.try_get::<_, i64>(1)?.max(0).cast_unsigned();
+            }
+            Ok(kept)
         })
     }
 

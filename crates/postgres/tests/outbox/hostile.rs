@@ -167,6 +167,39 @@ fn a_writer_needs_three_columns_and_can_do_nothing_else() {
 }
 
 #[test]
+fn whoever_may_do_more_than_write_is_found() {
+    let server = with_outbox();
+    server.execute(ROLES);
+    let found = |role: &str| {
+        let mut connection = url_of(&server, role).connect(&MustEnd::default()).unwrap();
+        let found = wide_grants(&mut connection).unwrap();
+        found.into_iter().map(|grant| (grant.role, grant.may)).collect::<Vec<_>>()
+    };
+    assert_eq!(found("shop_relay"), [], "what the documentation grants");
+    server.execute(
+        "CREATE ROLE \"Other\" LOGIN; CREATE ROLE one_more LOGIN; \
+         GRANT USAGE, CREATE ON SCHEMA trailseal_outbox TO \"Other\"; GRANT INSERT ON trailseal_outbox.events TO \"Other\"; \
+         GRANT UPDATE ON trailseal_outbox.migrations TO \"Other\"; \
+         GRANT INSERT (id, event, masked, origin) ON trailseal_outbox.events TO shop; GRANT SELECT (event) ON trailseal_outbox.events TO shop; \
+         GRANT USAGE ON SCHEMA trailseal_outbox TO PUBLIC; GRANT INSERT (event) ON trailseal_outbox.events TO PUBLIC; \
+         GRANT SELECT, DELETE ON trailseal_outbox.events, trailseal_outbox.refused TO one_more; \
+         GRANT SELECT ON trailseal_outbox.migrations TO one_more",
+    );
+    let wanted = [
+        ("\"Other\"", "INSERT on events; UPDATE on migrations; CREATE on the schema"),
+        ("PUBLIC", "INSERT (event) on events"),
+        ("one_more", "DELETE, SELECT on events; DELETE, SELECT on refused"),
+        ("shop", "INSERT (origin), SELECT (event) on events"),
+    ];
+    assert_eq!(found("shop_relay"), wanted.map(|(role, may)| (role.to_owned(), may.to_owned())));
+    // A superuser is in every role, and still told of all; the relay's among them.
+    assert_eq!(found("test").len(), wanted.len() + 1);
+    // Whose role the user is in is a relay of the same.
+    server.execute("GRANT one_more TO shop_relay");
+    assert_eq!(found("shop_relay").len(), wanted.len() - 1);
+}
+
+#[test]
 fn no_writer_can_hold_a_relay_up_and_a_lock_that_is_kept_is_told() {
     let (server, dir) = (with_outbox(), tempfile::tempdir().unwrap());
     server.execute(ROLES);

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use trailseal_core::verify::verify_proof;
-use trailseal_core::{ReadError, RetiredEvent, Trail};
+use trailseal_core::{ReadError, Trail};
 use trailseal_event::Index;
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Hit, Order, Search};
@@ -21,7 +21,7 @@ use crate::access::Caller;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::response_work::whole;
-use crate::view::Events;
+use crate::view::{Events, Gone};
 
 /// How many events with one id are listed at most.
 const SAME_ID_MAX: usize = 100;
@@ -172,14 +172,17 @@ enum Found {
     Several(Response),
 }
 
-/// Looks in the view, and, if that is of a shared store, then in the folder: there are events that are not stored yet. The folder also
-/// knows what was retired.
+/// Looks in the view, and, if that is of a shared store, then in the folder: there are events that are not stored yet. Of what is in
+/// neither, both know what was retired.
 async fn find(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Found, Problem> {
     let (budget, is_shared) = (reading.view.budget(), reading.view.is_shared());
     let look = move |events: &mut dyn Events, wanted: &Wanted| {
         let page = events.page(&wanted.filter, Order::OLDEST_RECORDED, None, SAME_ID_MAX, budget)?;
         whole(page.scanned)?;
-        Ok::<_, Problem>(found(page.hits))
+        match found(page.hits) {
+            Some(found) => Ok(Ok(found)),
+            None => Ok::<_, Problem>(Err(gone(events, wanted)?)),
+        }
     };
     let (wanted, seen) = reading
         .ask(caller, move |events| {
@@ -187,15 +190,15 @@ async fn find(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Foun
             Ok((wanted, seen))
         })
         .await?;
-    if let Some(found) = seen {
-        return Ok(found);
+    let gone_there = match seen {
+        Ok(found) => return Ok(found),
+        Err(gone) => gone,
+    };
+    if !is_shared {
+        return Err(gone_there.unwrap_or_else(|| nothing(&wanted.id)));
     }
     let here = move |search: &mut Search| {
-        let seen = if is_shared { look(search, &wanted)? } else { None };
-        match seen {
-            Some(found) => Ok(found),
-            None => Err(gone(search, &wanted)?.unwrap_or_else(|| nothing(&wanted.id))),
-        }
+        look(search, &wanted)?.map_err(|gone| gone.or(gone_there).unwrap_or_else(|| nothing(&wanted.id)))
     };
     reading.searches.run(here).await
 }
@@ -219,36 +222,18 @@ fn found(mut hits: Vec<Hit>) -> Option<Found> {
 }
 
 /// What is said of an event that was retired; `None` if there is none that the caller may know of.
-fn gone(search: &mut Search, wanted: &Wanted) -> Result<Option<Problem>, Problem> {
+fn gone(events: &mut dyn Events, wanted: &Wanted) -> Result<Option<Problem>, Problem> {
     let Filter { id, tenant, actor, resource, origin, .. } = &wanted.filter;
     // Of an event that is gone nobody knows whose it was, apart from its tenant where its id is known.
-    if !actor.is_empty() || !resource.is_empty() {
-        return Ok(None);
-    }
-    let tenant = tenant.first().map(String::as_str);
-    let origins: Vec<String> = search.readers().map(|reader| reader.origin().to_owned()).collect();
-    for name in origins.iter().filter(|name| origin.is_empty() || origin.contains(name)) {
-        let Some(reader) = search.reader_of(name) else { continue };
-        let found = match id.first() {
-            Some(IdFilter::Index(_))
-                if tenant.is_some() && !cfg!(trailseal_fault = "retired_index_of_others") =>
-            {
-                None
-            }
-            Some(IdFilter::Index(index)) => {
-                reader.retired_at(*index).map_err(|error| Problem::internal(&error))?
-            }
-            Some(IdFilter::Id(id)) => {
-                let found = reader.retired_by_id(id, tenant).map_err(|error| Problem::internal(&error))?;
-                found.into_iter().next()
-            }
-            None => None,
-        };
-        if let Some(RetiredEvent { index, by }) = found {
-            return Ok(Some(retired(name, index, by)));
-        }
-    }
-    Ok(None)
+    let is_known = match id.first() {
+        _ if !actor.is_empty() || !resource.is_empty() => false,
+        Some(IdFilter::Index(_)) => tenant.is_empty() || cfg!(trailseal_fault = "retired_index_of_others"),
+        Some(IdFilter::Id(_)) => true,
+        None => false,
+    };
+    let Some(id) = id.first().filter(|_| is_known) else { return Ok(None) };
+    let found = events.retired(id, tenant.first().map(String::as_str), origin)?;
+    Ok(found.map(|Gone { origin, index, by }| retired(&origin, index, by)))
 }
 
 fn retired(origin: &str, index: Index, by: Option<Index>) -> Problem {

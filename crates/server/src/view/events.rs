@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trailseal_event::filter::Filter;
+use trailseal_event::Index;
+use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{FacetField, FacetValue, Hit, Order, Summary};
 
 use super::Cursor;
@@ -53,6 +54,15 @@ impl Lag {
             Lag::NotStored(_) => Some(self.to_json()),
         }
     }
+}
+
+/// An event that was retired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gone {
+    pub(crate) origin: String,
+    pub(crate) index: Index,
+    /// The event `trail.retired`, if it is known.
+    pub(crate) by: Option<Index>,
 }
 
 /// Events that can be searched.
@@ -107,6 +117,15 @@ pub(crate) trait Events {
         budget: Duration,
         each: &mut dyn FnMut(&Hit, &Cursor) -> ControlFlow<()>,
     ) -> Result<Followed, Problem>;
+
+    /// An event with this id or index that was retired: of this tenant, or, with `None`, of any; in these trails, or, if none is
+    /// named, in all. Ask only if there is none that was not.
+    fn retired(
+        &mut self,
+        id: &IdFilter,
+        tenant: Option<&str>,
+        origins: &[String],
+    ) -> Result<Option<Gone>, Problem>;
 
     /// How far this lags.
     fn lag(&mut self) -> Lag;

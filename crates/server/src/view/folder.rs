@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use trailseal_event::filter::Filter;
+use trailseal_core::RetiredEvent;
+use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{FacetField, FacetValue, Hit, Order, Search, Summary};
 
 use super::Cursor;
-use super::events::{Events, Followed, Lag, Origin, Page};
+use super::events::{Events, Followed, Gone, Lag, Origin, Page};
 use crate::problem::Problem;
 
 impl Events for Search {
@@ -89,6 +90,26 @@ impl Events for Search {
             None => (place.or_later(&end), true),
         };
         Ok(Followed { next: Cursor::Folder(next), is_all })
+    }
+
+    fn retired(
+        &mut self,
+        id: &IdFilter,
+        tenant: Option<&str>,
+        origins: &[String],
+    ) -> Result<Option<Gone>, Problem> {
+        let names: Vec<String> = self.readers().map(|reader| reader.origin().to_owned()).collect();
+        for origin in names.into_iter().filter(|name| origins.is_empty() || origins.contains(name)) {
+            let Some(reader) = self.reader_of(&origin) else { continue };
+            let found = match id {
+                IdFilter::Index(index) => reader.retired_at(*index),
+                IdFilter::Id(id) => reader.retired_by_id(id, tenant).map(|found| found.into_iter().next()),
+            };
+            if let Some(RetiredEvent { index, by }) = found.map_err(|error| Problem::internal(&error))? {
+                return Ok(Some(Gone { origin, index, by }));
+            }
+        }
+        Ok(None)
     }
 
     fn lag(&mut self) -> Lag {

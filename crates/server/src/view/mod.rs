@@ -25,7 +25,7 @@ use std::time::Duration;
 use trailseal_core::Trail;
 
 pub(crate) use cursor::Cursor;
-pub(crate) use events::{Events, Lag, Origin, Page};
+pub(crate) use events::{Events, Gone, Lag, Origin, Page};
 pub(crate) use news::{Moment, News};
 use store::Stored;
 

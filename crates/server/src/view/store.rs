@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use trailseal_core::deliver::MustEnd;
 use trailseal_core::{Folder, Trail, load_mask_key, trails_in};
-use trailseal_event::filter::Filter;
+use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_event::line::parse_front;
 use trailseal_event::mask::MaskKey;
 use trailseal_index::{FacetField, FacetValue, Hit, Order, SearchError, Summary};
@@ -23,7 +23,7 @@ use trailseal_postgres::{
     Pool, Reader, Refusal, SINK_NAME, StoreCursor, StoreError, StorePosition, StoredTrail,
 };
 
-use super::events::{Events, Followed, Lag, Origin, Page};
+use super::events::{Events, Followed, Gone, Lag, Origin, Page};
 use super::{Cursor, News};
 use crate::config::Config;
 use crate::problem::Problem;
@@ -308,6 +308,23 @@ impl Events for Searched<'_> {
             }
         }
         Ok(Followed { next: Cursor::Position(arrived.next), is_all: arrived.is_all })
+    }
+
+    fn retired(
+        &mut self,
+        id: &IdFilter,
+        tenant: Option<&str>,
+        origins: &[String],
+    ) -> Result<Option<Gone>, Problem> {
+        let found = self.ask(|reader| match id {
+            IdFilter::Index(_) if cfg!(trailseal_fault = "store_index_not_gone") => Ok(None),
+            IdFilter::Index(index) => reader.retired_at(origins, *index),
+            IdFilter::Id(id) => {
+                let mut found = reader.retired_by_id(id, tenant)?.into_iter();
+                Ok(found.find(|event| origins.is_empty() || origins.contains(&event.origin)))
+            }
+        })?;
+        Ok(found.map(|event| Gone { origin: event.origin, index: event.index, by: Some(event.by) }))
     }
 
     fn lag(&mut self) -> Lag {

@@ -240,6 +240,7 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
         retiring: Mutex::default(),
         personal_keys: options.personal.clone(),
         erasing: Mutex::default(),
+        only_ones: Mutex::default(),
         log,
     };
     let keys = keys.map(|(keys, found)| {

@@ -22,7 +22,7 @@ usage: cargo xtask COMMAND
   ci            test, and check format, lints, documentation and house rules
   python        build the Python package and test it as it is installed; part of test
   wheel         build the Python package as it is published, for older systems than this one
-  long          run the long tests in full, and write their result files into the repository
+  long [NAME…]  run the long tests in full, or these of them, and write their result files into the repository
   faults [NAME] build each deliberate fault and see at least one test turn red
   direction     look for circles of files, and for uses that the map does not allow
   fuzz SECONDS  run every fuzz target for that long (needs a nightly toolchain and cargo-fuzz)
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             programs::run(python::jobs(&root, scratch.path())?)
         }),
         Some("wheel") => root().and_then(|root| python::wheel(&root)),
-        Some("long") => long(),
+        Some("long") => long(&arguments.collect::<Vec<_>>()),
         Some("faults") => faults::run(arguments.next().as_deref()),
         Some("direction") => direction(),
         Some("fuzz") => fuzz(arguments.next().as_deref().unwrap_or("60")),
@@ -111,20 +111,46 @@ const ATTACK_ROUNDS: &str = "2400";
 /// So many retirements are killed; a plain test run kills a tenth of them.
 const KILL_ROUNDS: &str = "100";
 
-/// The tests of which every other run takes a seeded part. What they found is checked in.
-fn long() -> Result<(), String> {
-    let root = root()?;
+/// In so many rounds a store fails; a plain test run fails it once in each way.
+const OUTAGE_ROUNDS: &str = "100";
+
+/// So many events come while a store is down; in a plain test run 20,000.
+const DOWN_EVENTS: &str = "1000000";
+
+/// The tests of which every other run takes a seeded part, or those whose names are given. What they found is checked in.
+fn long(names: &[String]) -> Result<(), String> {
+    let steps: [(&str, fn(&str) -> Result<(), String>); 6] = [
+        ("mutation", long_mutation),
+        ("archives", |_| long_archives()),
+        ("indexes", |_| long_indexes()),
+        ("kills", |_| long_kills()),
+        ("outages", long_outages),
+        ("store-down", long_store_down),
+    ];
+    let known: Vec<&str> = steps.iter().map(|(name, _)| *name).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(format!("there is no long test {unknown}: there are {}", known.join(", ")));
+    }
     let commit = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
     let commit = commit.map_err(|error| format!("git describe: {error}"))?.stdout;
+    let commit = String::from_utf8_lossy(&commit).trim().to_owned();
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|given| given == name);
+    steps.iter().filter(|(name, _)| wanted(name)).try_for_each(|(_, step)| step(&commit))
+}
+
+fn long_mutation(commit: &str) -> Result<(), String> {
     cargo(&["build", "--workspace", "--bins"])?;
     step(
         "trails changed at random",
         Command::new("cargo")
             .args(["test", "-p", "trailseal-attacks", "--test", "mutation"])
             .env("ATTACKS_ROUNDS", ATTACK_ROUNDS)
-            .env("ATTACKS_COMMIT", String::from_utf8_lossy(&commit).trim())
-            .env("ATTACKS_RESULTS", root.join("crates/attacks/results/mutation.txt")),
-    )?;
+            .env("ATTACKS_COMMIT", commit)
+            .env("ATTACKS_RESULTS", root()?.join("crates/attacks/results/mutation.txt")),
+    )
+}
+
+fn long_archives() -> Result<(), String> {
     let archive = ["test", "-p", "trailseal-cli", "--features", "object-store", "--test", "retention_s3"];
     step(
         "archives in an object store",
@@ -132,19 +158,55 @@ fn long() -> Result<(), String> {
             .args(archive)
             .args(["--", "--ignored"])
             .env("MOTO_SERVER", setup::install_moto()?),
-    )?;
+    )
+}
+
+fn long_indexes() -> Result<(), String> {
     step(
         "each index of the shared store, with a million rows",
         Command::new("cargo")
             .args(["test", "-p", "trailseal-postgres", "--test", "indexes"])
             .env("TRAILSEAL_STORE_ROWS", "1000000")
             .env("TRAILSEAL_STORE_MONTHS", "100"),
-    )?;
+    )
+}
+
+fn long_kills() -> Result<(), String> {
     step(
         "retirements killed at random",
         Command::new("cargo")
             .args(["test", "-p", "trailseal-cli", "--test", "retention_kill"])
             .env("TRAILSEAL_KILL_ROUNDS", KILL_ROUNDS),
+    )?;
+    step(
+        "writers, relays and their database killed at random",
+        Command::new("cargo")
+            .args(["test", "-p", "trailseal-postgres", "--test", "kill", "--test", "outbox", "killed"])
+            .env("TRAILSEAL_KILL_ROUNDS", KILL_ROUNDS),
+    )
+}
+
+fn long_outages(commit: &str) -> Result<(), String> {
+    step(
+        "a store that fails in every way",
+        Command::new("cargo")
+            .args(["test", "-p", "trailseal-postgres", "--test", "outage_rounds"])
+            .env("TRAILSEAL_OUTAGE_ROUNDS", OUTAGE_ROUNDS)
+            .env("TRAILSEAL_COMMIT", commit)
+            .env("TRAILSEAL_OUTAGE_RESULTS", root()?.join("crates/postgres/results/outages.txt")),
+    )
+}
+
+fn long_store_down(commit: &str) -> Result<(), String> {
+    cargo(&["build", "--release", "-p", "trailseal-cli"])?;
+    step(
+        "a store that is down for the length of a million events",
+        Command::new("cargo")
+            .args(["test", "-p", "trailseal-cli", "--test", "store_down"])
+            .env("TRAILSEAL_DOWN_EVENTS", DOWN_EVENTS)
+            .env("TRAILSEAL_PROGRAM", root()?.join("target/release/trailseal"))
+            .env("TRAILSEAL_COMMIT", commit)
+            .env("TRAILSEAL_DOWN_RESULTS", root()?.join("crates/cli/results/store_down.txt")),
     )
 }
 

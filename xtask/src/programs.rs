@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// They take longest, so they begin first: otherwise the last minutes would belong to one of them alone.
-const LONG: [&str; 16] = [
+const LONG: [&str; 18] = [
     "pytest",
     "retirement_crashes",
     "viewer",
@@ -22,7 +22,9 @@ const LONG: [&str; 16] = [
     "regressions_at_rest",
     "personal_crashes",
     "disk_faults",
+    "outage_rounds",
     "kill",
+    "store_down",
     "reading",
     "mutation",
 ];

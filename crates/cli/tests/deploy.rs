@@ -33,14 +33,21 @@ fn every_metric_of_alerts_and_dashboard_is_one_of_the_server() {
     // Counted from the first request on.
     server.admin().get("/metrics").is(200);
     let metrics = server.admin().get("/metrics").is(200).text();
-    let given: BTreeSet<&str> = metrics
+    let mut given: BTreeSet<String> = metrics
         .lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split(['{', ' ']).next())
+        .map(str::to_owned)
         .collect();
+    // Those of an outbox have no number here.
+    for line in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE trailseal_outbox_")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let end = if kind == "counter" { "_total" } else { "" };
+        given.insert(format!("trailseal_outbox_{name}{end}"));
+    }
     for file in ["prometheus/rules.yml", "prometheus/rules_test.yml", "grafana/trailseal.json"] {
         let named = metrics_in(&read(file));
-        let named: Vec<_> = named.iter().filter(|name| !given.contains(name.as_str())).collect();
+        let named: Vec<_> = named.iter().filter(|name| !given.contains(*name)).collect();
         assert!(named.is_empty(), "{file} names what /metrics does not give: {named:?}");
     }
     assert!(metrics_in(&read("prometheus/rules.yml")).len() > 15);
@@ -102,7 +109,7 @@ fn systemd_takes_the_unit() {
 #[test]
 fn the_settings_of_unit_and_container_are_settings() {
     let settings = std::fs::read_to_string(folder().join("../docs/settings.md")).unwrap();
-    for name in ["Containerfile", "systemd/trailseal.service"] {
+    for name in ["Containerfile", "systemd/trailseal.service", "compose.yaml"] {
         let text = read(name);
         let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
         let variables: BTreeSet<&str> = words.filter_map(|word| word.strip_prefix("TRAILSEAL_")).collect();
@@ -112,4 +119,85 @@ fn the_settings_of_unit_and_container_are_settings() {
             assert!(settings.contains(&format!("### `{setting}`")), "{name}: {variable} is no setting");
         }
     }
+}
+
+/// The values of a list in brackets, as the compose file has them: words, some in quotation marks.
+fn listed(list: &str) -> Vec<String> {
+    let words = list.trim_start_matches('[').trim_end_matches(']').split(", ");
+    words.map(|word| word.trim_matches('"').to_owned()).collect()
+}
+
+/// What the compose file starts the program with: its commands, beside those of the Containerfile.
+fn commands(compose: &str) -> Vec<Vec<String>> {
+    let lists = compose.lines().filter_map(|line| line.trim().strip_prefix("command: "));
+    lists.map(listed).filter(|words| words[0] != "postgres").collect()
+}
+
+#[test]
+fn the_commands_of_the_compose_file_are_commands() {
+    let compose = read("compose.yaml");
+    let commands = commands(&compose);
+    assert!(
+        commands.iter().any(|words| words.join(" ").starts_with("serve --store postgres://")),
+        "{commands:?}"
+    );
+    let place = Place::new();
+    for words in commands {
+        let help = place.run_all(&[&words[0], "--help"]).ok().out;
+        for flag in words.iter().filter(|word| word.starts_with("--")) {
+            assert!(help.contains(&format!("{flag} ")), "{words:?}: {flag} is no flag of {}", words[0]);
+        }
+    }
+    // Those in its comments, word by word.
+    for line in compose.lines().filter(|line| line.starts_with('#')) {
+        let Some((_, words)) = line.split_once("trailseal token ") else { continue };
+        let words: Vec<&str> =
+            words.split_whitespace().take_while(|word| !word.starts_with(['>', '#'])).collect();
+        let token = place.run_all(&[&["token"][..], &words].concat()).ok();
+        assert!(token.out.starts_with("tsl_"), "{line}: {token:?}");
+    }
+}
+
+#[test]
+fn the_settings_of_the_compose_file_have_values_that_the_program_takes() {
+    let compose = read("compose.yaml");
+    let place = Place::new();
+    place.record(r#"{"action":"a"}"#);
+    let mut environment: Vec<(&str, &str)> = Vec::new();
+    for line in compose.lines().map(str::trim).filter(|line| line.starts_with("TRAILSEAL_")) {
+        let (name, value) = line.split_once(": ").unwrap();
+        environment.push((name, value.trim_matches('"')));
+    }
+    assert!(environment.len() >= 5, "{environment:?}");
+    for (name, value) in environment {
+        // Its trail has another origin, and there is no such database.
+        let is_elsewhere = ["TRAILSEAL_ORIGIN", "TRAILSEAL_STORE__URL"].contains(&name);
+        let told = place.command(&["doctor", "--json"]).env(name, value).output().unwrap();
+        let text = String::from_utf8_lossy(&[told.stdout, told.stderr].concat()).into_owned();
+        let setting = name.trim_start_matches("TRAILSEAL_").to_ascii_lowercase().replace("__", ".");
+        assert!(is_elsewhere || told.status.code() != Some(2), "{name}={value}: {text}");
+        assert!(!text.contains("unknown setting") && text.contains(&setting), "{name}={value}: {text}");
+    }
+}
+
+#[test]
+fn promtool_takes_the_configuration_of_the_compose_file() {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no promtool; `cargo xtask setup` installs Debian's prometheus");
+        return;
+    }
+    // Where the compose file mounts it, beside the rules and the token.
+    let place = Place::new();
+    let compose = read("compose.yaml");
+    for (name, inside) in [("compose.yml", "prometheus.yml"), ("rules.yml", "rules.yml")] {
+        assert!(compose.contains(&format!("./prometheus/{name}:/etc/prometheus/{inside}:ro")), "{name}");
+        place.write(inside, read(&format!("prometheus/{name}")));
+    }
+    assert!(compose.contains(":/etc/prometheus/trailseal.token:ro"));
+    place.write("trailseal.token", "tsl_x");
+    let output =
+        Command::new("promtool").args(["check", "config"]).arg(place.path("prometheus.yml")).output();
+    let output = output.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }

@@ -67,6 +67,9 @@ pub struct Config {
     /// holds, reviews and the policy that was set at run time are decided there. Its owner delivers the trail to it.
     #[cfg(feature = "postgres")]
     pub store: Option<trailseal_postgres::StoreUrl>,
+    /// The relay of an outbox into the trail, to be shown: its owner runs it.
+    #[cfg(feature = "postgres")]
+    pub outbox: Option<trailseal_postgres::outbox::RelayWatch>,
 }
 
 /// What one person requests and another approves, in the review queue.
@@ -154,6 +157,8 @@ impl Default for Config {
             health: HealthLimits::default(),
             #[cfg(feature = "postgres")]
             store: None,
+            #[cfg(feature = "postgres")]
+            outbox: None,
         }
     }
 }

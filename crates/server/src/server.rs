@@ -237,6 +237,7 @@ fn follow(app: &App, shared: &SharedStore) {
     let _ = app.policies.follow(&looked);
     let _ = app.holds.follow(&looked);
     let _ = app.reviews.refresh();
+    shared.take_in_flags();
 }
 
 /// Periodic work.

@@ -76,6 +76,18 @@ impl SharedStore {
         match *self {}
     }
 
+    pub(crate) fn viewer_keys(&self) -> Option<Vec<String>> {
+        match *self {}
+    }
+
+    pub(crate) fn keep_viewer_key(&self, _key: &str) {
+        match *self {}
+    }
+
+    pub(crate) fn take_in_flags(&self) {
+        match *self {}
+    }
+
     pub(crate) fn published(&self, _origin: &str) -> Result<u64, Problem> {
         match *self {}
     }

@@ -57,7 +57,7 @@ async function checkInto(element, source, signal, again, tries) {
     if (response.status === 409) {
       const problem = await response.json().catch(() => null);
       if (problem?.type === ELSEWHERE) {
-        show(element, "unchecked", "warning", "Its proof is at another server", problem.detail, []);
+        show(element, "unchecked", "warning", "Its proof is at another server", asSentence(problem.detail), []);
         return;
       }
       show(element, "waiting", "clock", "Not sealed yet", "The next checkpoint covers it, usually within a second.", [
@@ -251,4 +251,8 @@ export function save(text, index) {
   link.click();
   link.remove();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+function asSentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }

@@ -37,7 +37,7 @@ const LABELS = {
   "counted.durable_bytes": "Bytes made durable",
 };
 // Shown elsewhere, or by the page as a whole.
-const ELSEWHERE = new Set(["origin", "health", "sinks", "reading"]);
+const ELSEWHERE = new Set(["origin", "health", "sinks", "reading", "outbox"]);
 // Any of these is worth a look.
 const LOSSES = new Set(["failed", "counted.refused", "counted.unconfirmed"]);
 
@@ -180,7 +180,7 @@ class HealthPage {
           "section",
           {},
           h("h2", { class: "group" }, "Delivery"),
-          h("div", { class: "trail-list" }, stats.sinks.map(sinkRow), searchRow(stats.reading)),
+          h("div", { class: "trail-list" }, stats.sinks.map(sinkRow), outboxRow(stats.outbox), searchRow(stats.reading)),
         ),
     );
     fill(
@@ -249,9 +249,9 @@ function stat(key, each) {
   );
 }
 
-// Counts of rare events are shown once they are not zero.
+// Counts of rare events are shown once they are not zero, and parts that a server does not have never.
 function isShown([key, each]) {
-  return !ELSEWHERE.has(key.split(".")[0]) && (!key.startsWith("counted.") || LOSSES.has(key) || each !== 0);
+  return each !== null && !ELSEWHERE.has(key.split(".")[0]) && (!key.startsWith("counted.") || LOSSES.has(key) || each !== 0);
 }
 
 function sinkRow(sink) {
@@ -264,6 +264,23 @@ function sinkRow(sink) {
     h("span", {}, events > 0 ? `${number(events)} left, the oldest for ${span(seconds)}` : "nothing left"),
     h("span", { class: `chip health-${sink.health}` }, value(sink.state ?? "")),
     sink.reason && h("p", { class: "reason" }, value(sink.reason)),
+  );
+}
+
+// What an application wrote in its own transactions, on its way into the trail.
+function outboxRow(outbox) {
+  if (!outbox) return null;
+  const { waiting = 0, claimed = 0, oldest_seconds: oldest = 0, put_aside: aside = 0 } = outbox.seen ?? {};
+  const left = waiting + claimed > 0 ? `${number(waiting + claimed)} left, the oldest for ${span(oldest)}` : "nothing left";
+  return h(
+    "div",
+    { class: "trail-row", "data-testid": "outbox" },
+    h("b", {}, "Outbox"),
+    h("span", {}, `${number(outbox.taken_over ?? 0)} taken over`),
+    h("span", {}, outbox.seen ? left : "what is left is not known"),
+    aside > 0 && h("span", {}, `${number(aside)} put aside`),
+    h("span", { class: `chip health-${outbox.health}` }, value(outbox.state ?? "")),
+    outbox.reason && h("p", { class: "reason" }, value(outbox.reason)),
   );
 }
 

@@ -3,4 +3,4 @@
 
 pub use trailseal_outbox::{INSERT_SQL, OutboxEvent, OutboxWriter, SCHEMA_SQL, SCHEMA_VERSION};
 #[cfg(feature = "postgres")]
-pub use trailseal_postgres::outbox::{Relay, RelayStats};
+pub use trailseal_postgres::outbox::{OutboxSeen, Relay, RelayStats, RelayWatch};

@@ -104,6 +104,21 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-postgres", "--test", "shared"],
     },
     Fault {
+        name: "flag_without_event",
+        what: "a flag in a row becomes a review although its event is not there",
+        tests: &["-p", "trailseal-cli", "--test", "store_deciding", "a_writer_gets_only_flags"],
+    },
+    Fault {
+        name: "flag_of_any_request",
+        what: "a writer gets a change of the policy into the review queue by adding a row",
+        tests: &["-p", "trailseal-cli", "--test", "store_deciding", "a_writer_gets_only_flags"],
+    },
+    Fault {
+        name: "viewer_token_of_open_server",
+        what: "a viewer token that anybody could make at an open server works at the others",
+        tests: &["-p", "trailseal-server", "--lib", "access::tokens_tests"],
+    },
+    Fault {
         name: "store_keeps_retired",
         what: "the shared store keeps what a trail has retired",
         tests: &["-p", "trailseal-cli", "--test", "store_retirement", "comes_back"],

@@ -40,6 +40,10 @@ pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
         super::outbox::beside(&settings, &trail)?,
         super::writing::deliver_abandoned(&settings, store.as_ref(), Some(on_notice))?,
     );
+    #[cfg(feature = "postgres")]
+    {
+        config.outbox = beside.0.as_ref().map(trailseal_postgres::outbox::Relay::watch);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::could_not(format!("could not start threads: {error}")))?;
     let served = runtime.block_on(serve(&settings, trail.clone(), config));

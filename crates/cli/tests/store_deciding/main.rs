@@ -7,10 +7,12 @@ mod postgres;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod flags;
 mod holds;
 mod policy;
 mod reviews;
 mod tokens;
+mod viewer_tokens;
 
 use support::Place;
 use support::server::Server;

@@ -30,6 +30,12 @@ pub fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../import/sample").join(name)
 }
 
+/// The program: the one that `TRAILSEAL_PROGRAM` names, such as a release build, or the one that was built with the test.
+fn program() -> PathBuf {
+    let named = std::env::var_os("TRAILSEAL_PROGRAM");
+    named.map_or_else(|| env!("CARGO_BIN_EXE_trailseal").into(), PathBuf::from)
+}
+
 /// A fresh folder to run commands in, gone with the test.
 pub struct Place {
     folder: tempfile::TempDir,
@@ -79,7 +85,7 @@ impl Place {
 
     /// The command, in this folder, knowing nothing of the environment outside.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        self.outfit(Command::new(env!("CARGO_BIN_EXE_trailseal")), arguments)
+        self.outfit(Command::new(program()), arguments)
     }
 
     fn outfit(&self, mut command: Command, arguments: &[&str]) -> Command {
@@ -93,7 +99,7 @@ impl Place {
     pub fn limited_command(&self, arguments: &[&str], limit: &str) -> Command {
         let mut command = Command::new("sh");
         let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_trailseal")]);
+        command.args(["-c", &script]).arg(program());
         self.outfit(command, arguments)
     }
 

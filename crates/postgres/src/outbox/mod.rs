@@ -15,11 +15,13 @@ mod relay;
 mod schema;
 mod state;
 mod turn;
+mod watch;
 
 pub use grants::{WideGrant, wide_grants};
-pub use relay::{Relay, RelayStats};
+pub use relay::Relay;
 pub use schema::{migrate, version};
 pub use state::{OutboxState, Taken, look, redeliver, release};
+pub use watch::{OutboxSeen, RelayStats, RelayWatch};
 
 /// An event as it lies in the outbox.
 #[derive(Clone, Debug)]

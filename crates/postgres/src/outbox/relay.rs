@@ -1,8 +1,8 @@
 //! The thread that takes events over from an outbox into a trail.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use super::Row;
 use super::hand_over::{hand_over, with_causes};
 use super::schema::check_usable;
 use super::turn::{Claimed, Done, Next, claimed_before, is_empty, server_and_database, turn};
+use super::watch::{RelayStats, RelayWatch};
 use crate::connect::Connection;
 use crate::error::StoreError;
 use crate::url::StoreUrl;
@@ -27,22 +28,6 @@ const CUT_WITHIN: Duration = Duration::from_secs(3);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
-/// What a relay has done since it began.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RelayStats {
-    /// Events that are durable in the trail and gone from the outbox.
-    pub taken_over: u64,
-    /// Events that cannot be recorded, and are kept aside.
-    pub refused: u64,
-    /// Why it takes nothing over at the moment.
-    pub trouble: Option<String>,
-    /// How often it has found the outbox empty.
-    pub emptied: u64,
-    /// It has ended, since the trail is closed.
-    pub has_ended: bool,
-}
-
 /// Takes events over from an outbox into a trail until it is stopped or dropped, or the trail is closed. Any number of relays can
 /// share an outbox, if each has its own trail. Of several with one trail the others stand by until the first has ended: what one
 /// has claimed another must neither record beside it nor give back.
@@ -53,7 +38,7 @@ pub struct Relay {
     ends: Arc<AtomicBool>,
     /// Also ends waits for the database.
     must_end: MustEnd,
-    stats: Arc<Mutex<RelayStats>>,
+    watch: RelayWatch,
     thread: Option<JoinHandle<()>>,
     /// In a forked child the thread is the parent's.
     fork: u32,
@@ -66,23 +51,29 @@ impl Relay {
     /// When no thread can be started.
     pub fn start(trail: Trail, url: StoreUrl) -> std::io::Result<Relay> {
         let (ends, must_end) = (Arc::<AtomicBool>::default(), MustEnd::default());
-        let stats = Arc::<Mutex<RelayStats>>::default();
+        let watch = RelayWatch::default();
         let runner = Runner {
             trail,
             url,
             ends: ends.clone(),
             must_end: must_end.clone(),
-            stats: stats.clone(),
+            watch: watch.clone(),
             busy_since: Cell::default(),
+            next_look: Cell::new(Instant::now()),
         };
         let thread =
             std::thread::Builder::new().name("trailseal-relay".to_owned()).spawn(move || runner.run())?;
-        Ok(Relay { ends, must_end, stats, thread: Some(thread), fork: fork::generation() })
+        Ok(Relay { ends, must_end, watch, thread: Some(thread), fork: fork::generation() })
     }
 
     /// How far it is.
     pub fn stats(&self) -> RelayStats {
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.watch.stats()
+    }
+
+    /// The same for somebody else, such as a server that shows it.
+    pub fn watch(&self) -> RelayWatch {
+        self.watch.clone()
     }
 
     /// Waits until the outbox was empty at a moment after this call: everything committed before is in a trail, or aside, or
@@ -162,9 +153,11 @@ struct Runner {
     url: StoreUrl,
     ends: Arc<AtomicBool>,
     must_end: MustEnd,
-    stats: Arc<Mutex<RelayStats>>,
+    watch: RelayWatch,
     /// Since when it has found no moment at which nobody else was claiming.
     busy_since: Cell<Option<Instant>>,
+    /// When to look again what lies in the outbox.
+    next_look: Cell<Instant>,
 }
 
 impl Runner {
@@ -178,10 +171,11 @@ impl Runner {
                 Err(End::Outbox(error)) => with_causes(&error),
             };
             self.fails(reason);
+            self.watch.count(|stats| stats.failures += 1);
             self.pause(jittered(backoff));
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
-        self.count(|stats| stats.has_ended = true);
+        self.watch.count(|stats| stats.has_ended = true);
     }
 
     /// Until it must end.
@@ -191,6 +185,7 @@ impl Runner {
         let Some(_only_one) = self.wait_for_turn(&mut connection, backoff)? else { return Ok(()) };
         let mut idle = POLL_BUSY;
         while !self.has_to_end() {
+            self.look(&mut connection);
             // What was claimed before comes first: nobody else can take it, and only the trail knows how far that came.
             let rows = claimed_before(&mut connection, self.trail.origin())?;
             if !rows.is_empty() {
@@ -204,7 +199,7 @@ impl Runner {
             if claimed.is_busy {
                 self.pause(jittered(POLL_BUSY));
             } else if claimed.rows.is_empty() {
-                self.count(|stats| stats.emptied += 1);
+                self.watch.count(|stats| stats.emptied += 1);
                 self.pause(idle);
                 idle = (idle * 2).min(POLL_IDLE);
             } else {
@@ -248,6 +243,7 @@ impl Runner {
                 turn(connection, self.trail.origin(), &done, Next::Leave)?;
                 return Ok(());
             }
+            self.look(connection);
             if claimed.is_busy {
                 self.pause(jittered(POLL_BUSY));
             }
@@ -267,7 +263,7 @@ impl Runner {
             let notice = Notice::OutboxRefused { id: id.unwrap_or_default(), reason: reason.clone() };
             self.trail.notice(&notice);
         }
-        self.count(|stats| {
+        self.watch.count(|stats| {
             stats.taken_over += done.recorded.len() as u64;
             stats.refused += done.refused.len() as u64;
         });
@@ -294,27 +290,22 @@ impl Runner {
         }
     }
 
-    fn works(&self) {
-        let mut recovered = false;
-        self.count(|stats| recovered = stats.trouble.take().is_some());
-        if recovered {
-            self.trail.notice(&Notice::OutboxRecovered);
+    /// Looks what lies in the outbox, if it is time to.
+    fn look(&self, connection: &mut Connection) {
+        if Instant::now() >= self.next_look.get() {
+            let pause = self.watch.look(connection);
+            self.next_look.set(Instant::now() + pause);
         }
+    }
+
+    fn works(&self) {
+        self.watch.works(&self.trail);
     }
 
     fn fails(&self, reason: String) {
-        if self.has_to_end() {
-            return;
+        if !self.has_to_end() {
+            self.watch.fails(&self.trail, reason);
         }
-        let mut is_new = false;
-        self.count(|stats| is_new = stats.trouble.replace(reason.clone()).is_none());
-        if is_new {
-            self.trail.notice(&Notice::OutboxFailed { reason });
-        }
-    }
-
-    fn count(&self, change: impl FnOnce(&mut RelayStats)) {
-        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Ends early when it is woken.

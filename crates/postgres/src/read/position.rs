@@ -41,13 +41,13 @@ impl StorePosition {
     }
 
     /// Moves a trail on, never back.
-    pub(super) fn move_to(&mut self, origin: &str, next: u64) {
+    pub fn move_to(&mut self, origin: &str, next: u64) {
         let known = self.next.entry(mark(origin)).or_insert(0);
         *known = next.max(*known);
     }
 
     /// The index from which a trail has not been seen.
-    pub(super) fn next_of(&self, origin: &str) -> u64 {
+    pub fn next_of(&self, origin: &str) -> u64 {
         self.next.get(&mark(origin)).copied().unwrap_or(0)
     }
 

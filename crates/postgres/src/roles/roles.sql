@@ -77,6 +77,9 @@ GRANT SELECT, INSERT, UPDATE ON trailseal.decisions, trailseal.reviews, trailsea
 GRANT SELECT, INSERT, UPDATE, DELETE ON trailseal.tokens TO {prefix}_decider;
 GRANT SELECT, INSERT, DELETE ON trailseal.holds TO {prefix}_decider;
 GRANT SELECT, INSERT ON trailseal.policies TO {prefix}_decider;
+-- They let each other know by which keys they sign viewer tokens, and how far they have looked for flags.
+GRANT SELECT, INSERT, UPDATE, DELETE ON trailseal.viewer_keys TO {prefix}_decider;
+GRANT SELECT, INSERT, UPDATE ON trailseal.flag_cursors TO {prefix}_decider;
 GRANT SELECT ON trailseal.migrations TO {prefix}_decider;
 -- Auditors see what was decided, and no token.
 GRANT SELECT ON trailseal.decisions, trailseal.reviews, trailseal.holds, trailseal.policies TO {prefix}_auditor;

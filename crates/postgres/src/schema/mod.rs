@@ -15,11 +15,12 @@ use crate::error::StoreError;
 use crate::holders::{self, is_there_already};
 
 /// In the order of their versions, from 1 on.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("001_store.sql"),
     include_str!("002_roles.sql"),
     include_str!("003_shared.sql"),
     include_str!("004_retire.sql"),
+    include_str!("005_servers.sql"),
 ];
 
 /// Migrations of other stores take this long at most, and one of a large table much longer: then it is tried again. Of this at most

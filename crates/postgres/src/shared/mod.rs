@@ -6,9 +6,11 @@
 
 mod change;
 mod decide;
+mod flags;
 mod look;
 mod reviews;
 mod tokens;
+mod viewer_keys;
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +26,7 @@ use crate::url::StoreUrl;
 
 pub use change::{Change, Decided, NewPolicy};
 pub use decide::{Decision, NotDecided};
+pub use flags::PublishedFlag;
 pub use look::{Looked, SharedHold, SharedPolicy};
 pub use reviews::{PublishedReview, ReviewsWanted, SharedReview};
 pub use tokens::{SharedToken, TokenUse};

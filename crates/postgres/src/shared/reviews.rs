@@ -65,7 +65,8 @@ impl Shared {
         })
     }
 
-    /// Puts requests of a trail in the store; everything below `next` is there then. Those that are there stay as they are.
+    /// Puts requests of a trail in the store; everything below `next` is there then. Those that are there stay as they are, but for one
+    /// that waits although it was decided before it came: a flag that another server found first.
     ///
     /// # Errors
     /// When the store refuses or does not answer.
@@ -84,7 +85,8 @@ impl Shared {
                 INSERT INTO trailseal.reviews (id, origin, idx, tenant, line, state, decided) \
                 SELECT id, $1, idx, tenant, line, state, decided \
                 FROM unnest($3, $4, $5, $6, $7, $8) AS given (id, idx, tenant, line, state, decided) \
-                ON CONFLICT (id) DO NOTHING";
+                ON CONFLICT (id) DO UPDATE SET state = excluded.state, decided = excluded.decided \
+                WHERE reviews.state = 'pending' AND excluded.state <> 'pending' AND reviews.origin = excluded.origin";
             let values: [(&(dyn ToSql + Sync), Type); 8] = [
                 (&origin, Type::TEXT),
                 (&next, Type::INT8),

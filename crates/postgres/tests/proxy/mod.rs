@@ -1,4 +1,5 @@
-//! Between a client and a server: passes everything on, until it is to swallow the answer to a COMMIT and cut the connection.
+//! Between a client and a server: passes everything on, until it is to swallow the answer to a COMMIT, or to cut the connection there or
+//! in the middle of the rows of a COPY; or passes it on slowly.
 
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
@@ -18,6 +19,11 @@ struct State {
     swallows: AtomicBool,
     swallows_any: AtomicBool,
     swallowed: AtomicU64,
+    /// So many bytes of the next COPY get through; 0: all of them.
+    copy_bytes: AtomicU64,
+    copies_cut: AtomicU64,
+    /// How long everything is held back on its way to the server, in milliseconds.
+    delay: AtomicU64,
 }
 
 /// A simple query, as the protocol has it.
@@ -52,6 +58,21 @@ impl Proxy {
         self.state.swallows_any.store(true, Ordering::SeqCst);
     }
 
+    /// The next COPY is cut after so many bytes of its rows.
+    pub fn cut_next_copy_after(&self, bytes: u64) {
+        self.state.copy_bytes.store(bytes.max(1), Ordering::SeqCst);
+    }
+
+    /// How many were.
+    pub fn copies_cut(&self) -> u64 {
+        self.state.copies_cut.load(Ordering::SeqCst)
+    }
+
+    /// From now on holds everything back for so long on its way to the server.
+    pub fn delay(&self, time: Duration) {
+        self.state.delay.store(time.as_millis() as u64, Ordering::SeqCst);
+    }
+
     /// How many answers were swallowed.
     pub fn swallowed(&self) -> u64 {
         self.state.swallowed.load(Ordering::SeqCst)
@@ -79,7 +100,14 @@ fn pass(mut client: TcpStream, mut server: TcpStream, state: &Arc<State>) {
         let _ = back.shutdown(Shutdown::Both);
     });
     let (mut bytes, mut begun) = (vec![0; 1 << 16], false);
+    let mut copied = None;
     while let Ok(len @ 1..) = client.read(&mut bytes) {
+        std::thread::sleep(Duration::from_millis(state.delay.load(Ordering::SeqCst)));
+        if let Some(let_through) = state.let_through(&bytes[..len], &mut copied) {
+            let _ = server.write_all(&bytes[..let_through]);
+            state.copies_cut.fetch_add(1, Ordering::SeqCst);
+            break;
+        }
         // Only a commit of rows: one that follows a COPY on this connection.
         begun |= bytes[..len].windows(5).any(|window| window == b"COPY ");
         let commits = bytes[..len].windows(COMMIT.len()).any(|window| window == COMMIT);
@@ -95,4 +123,26 @@ fn pass(mut client: TcpStream, mut server: TcpStream, state: &Arc<State>) {
     }
     let _ = server.shutdown(Shutdown::Both);
     let _ = answers.join();
+}
+
+/// What ends the rows of a COPY.
+const COPY_DONE: &[u8] = b"c\0\0\0\x04";
+
+impl State {
+    /// How much of this gets through if the connection is to be cut in it; `copied` is what a COPY that is under way has sent before.
+    fn let_through(&self, bytes: &[u8], copied: &mut Option<u64>) -> Option<usize> {
+        if bytes.windows(5).any(|window| window == b"COPY ") {
+            *copied = Some(0);
+            return None;
+        }
+        let before = (*copied)?;
+        let done = bytes.windows(COPY_DONE.len()).position(|window| window == COPY_DONE);
+        let after = before + done.unwrap_or(bytes.len()) as u64;
+        *copied = if done.is_some() { None } else { Some(after) };
+        let most = self.copy_bytes.load(Ordering::SeqCst);
+        let is_cut = most > 0
+            && after > most
+            && self.copy_bytes.compare_exchange(most, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        is_cut.then(|| usize::try_from(most.saturating_sub(before)).unwrap())
+    }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use trailseal_core::file::{Files as _, StdFiles, open_ordinary};
 use trailseal_event::Timestamp;
 use trailseal_event::mask::TenantError;
+use trailseal_tlog::VerifyingKey;
 
 use super::caller::Caller;
 use super::known::Known;
@@ -38,6 +39,9 @@ struct Shared {
     /// When the store was asked.
     as_of: String,
     tokens: Vec<Kept>,
+    /// By which other servers sign viewer tokens.
+    #[serde(default)]
+    viewer_keys: Vec<String>,
 }
 
 /// All tokens of a trail's folder.
@@ -154,14 +158,27 @@ impl OwnTokens {
         self.lock().known.list()
     }
 
-    /// A token that shows what `grant` says.
+    /// By which other servers know what [`grant_for_all`](OwnTokens::grant_for_all) makes.
+    pub(super) fn viewer_key(&self) -> VerifyingKey {
+        self.signer.verifying_key()
+    }
+
+    /// A token that shows what `grant` says, at this server.
     pub(super) fn grant(&self, grant: &Grant) -> Result<String, TokenError> {
+        self.keep_secret()?;
+        Ok(self.signer.sign(grant))
+    }
+
+    /// The same for all servers that know the [viewer key](OwnTokens::viewer_key) of this one.
+    pub(super) fn grant_for_all(&self, grant: &Grant) -> Result<String, TokenError> {
+        self.keep_secret()?;
+        Ok(self.signer.sign_for_all(grant))
+    }
+
+    fn keep_secret(&self) -> Result<(), TokenError> {
         // The secret must be durable before anything is signed with it.
         let mut state = self.lock();
-        if !self.path.exists() {
-            self.write(&mut state)?;
-        }
-        Ok(self.signer.sign(grant))
+        if self.path.exists() { Ok(()) } else { self.write(&mut state) }
     }
 
     /// Writes when tokens were last used.
@@ -170,16 +187,23 @@ impl OwnTokens {
         if state.is_changed { self.write(&mut state) } else { Ok(()) }
     }
 
-    /// What was last known of the tokens in a shared store, and when the store was asked.
-    pub(super) fn remembered(&self) -> Option<(Timestamp, Known)> {
+    /// What was last known of the tokens and the viewer keys in a shared store, and when the store was asked.
+    pub(super) fn remembered(&self) -> Option<(Timestamp, Known, Vec<VerifyingKey>)> {
         let shared = self.lock().shared.clone()?;
-        Some((Timestamp::parse(&shared.as_of)?, known(shared.tokens)))
+        let keys = shared.viewer_keys.iter().filter_map(|key| VerifyingKey::parse(key).ok()).collect();
+        Some((Timestamp::parse(&shared.as_of)?, known(shared.tokens), keys))
     }
 
-    /// Remembers what is known of the tokens in a shared store.
-    pub(super) fn remember(&self, as_of: Timestamp, known: &Known) -> Result<(), TokenError> {
+    /// Remembers what is known of the tokens and the viewer keys in a shared store.
+    pub(super) fn remember(
+        &self,
+        as_of: Timestamp,
+        known: &Known,
+        viewer_keys: &[VerifyingKey],
+    ) -> Result<(), TokenError> {
         let mut state = self.lock();
-        state.shared = Some(Shared { as_of: as_of.to_string(), tokens: kept(known) });
+        let viewer_keys = viewer_keys.iter().map(VerifyingKey::to_string).collect();
+        state.shared = Some(Shared { as_of: as_of.to_string(), tokens: kept(known), viewer_keys });
         self.write(&mut state)
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::{Object, Timestamp};
+use trailseal_tlog::VerifyingKey;
 
 use super::caller::Caller;
 use super::known::Known;
@@ -43,6 +44,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     known: Known,
+    /// By which other servers sign viewer tokens.
+    viewer_keys: Vec<VerifyingKey>,
     /// How often tokens had changed when they were read.
     version: Option<u64>,
     /// When this was so.
@@ -62,7 +65,8 @@ impl State {
 impl SharedTokens {
     pub(super) fn new(own: OwnTokens, store: Arc<SharedStore>) -> SharedTokens {
         let mut state = State::default();
-        if let Some((as_of, known)) = own.remembered() {
+        if let Some((as_of, known, viewer_keys)) = own.remembered() {
+            state.viewer_keys = viewer_keys;
             // One from the future would count for longer than it may.
             let age = SystemClock.now().as_micros() - as_of.as_micros();
             let age = u64::try_from(age).ok().map(Duration::from_micros);
@@ -76,7 +80,7 @@ impl SharedTokens {
         if let Some(caller) = self.find_known(token, now) {
             return Ok(Some(caller));
         }
-        if viewer_token::is_one(token) && self.0.own.grant_in(token, now).is_none() {
+        if viewer_token::is_one(token) && !self.may_become_known(token, now) {
             return Ok(None);
         }
         match tokio::time::timeout(LOOK_WITHIN, self.ask(Instant::now())).await {
@@ -88,6 +92,14 @@ impl SharedTokens {
         }
     }
 
+    /// Whether the store may know more of a viewer token that is not let in: its key, or its maker.
+    fn may_become_known(&self, token: &str, now: Timestamp) -> bool {
+        let state = self.0.lock();
+        self.0.own.grant_in(token, now).is_some()
+            || viewer_token::read_by(token, &state.viewer_keys, now).is_some()
+            || viewer_token::is_by_another(token, &state.viewer_keys)
+    }
+
     /// As [`find`](SharedTokens::find), by what is known.
     pub(super) fn find_known(&self, token: &str, now: Timestamp) -> Option<Caller> {
         let Inner { own, .. } = &*self.0;
@@ -97,6 +109,15 @@ impl SharedTokens {
                 own.had(name, made, now) || state.is_fresh() && state.known.had(name, made, now)
             };
             return grant.is_in_force(had).then(|| Caller::of_grant(grant));
+        }
+        if viewer_token::is_one(token) {
+            let state = self.0.lock();
+            let grant = viewer_token::read_by(token, &state.viewer_keys, now).filter(|_| state.is_fresh());
+            if let Some(grant) = grant {
+                // A token in the other server's folder may have the name of one here.
+                let had = |name: &str, made| state.known.had(name, made, now);
+                return grant.is_in_force_elsewhere(had).then(|| Caller::of_grant(grant));
+            }
         }
         if let Some(caller) = own.find(token, now) {
             return Some(caller);
@@ -210,8 +231,11 @@ impl SharedTokens {
         Ok(infos)
     }
 
+    /// A viewer token that every server knows.
     pub(super) fn grant(&self, grant: &Grant) -> Result<String, TokenError> {
-        self.0.own.grant(grant)
+        let token = self.0.own.grant_for_all(grant)?;
+        self.0.store.keep_viewer_key(&self.0.own.viewer_key().to_string());
+        Ok(token)
     }
 
     /// Keeps when tokens were last used, and remembers them for a restart.
@@ -231,11 +255,13 @@ impl Inner {
     }
 
     fn follow(&self, looked: &Looked) -> Result<(), TokenError> {
-        let is_changed = self.lock().version != Some(looked.tokens);
+        self.store.keep_viewer_key(&self.own.viewer_key().to_string());
+        let mut is_changed = self.lock().version != Some(looked.tokens);
         if is_changed {
             self.read(looked)?;
         }
-        let known = {
+        is_changed |= self.read_viewer_keys();
+        let (known, viewer_keys) = {
             let mut state = self.lock();
             if state.version == Some(looked.tokens) {
                 state.as_of = state.as_of.max(Some(looked.at));
@@ -245,15 +271,27 @@ impl Inner {
                 return Ok(());
             }
             state.remembered = Some(Instant::now());
-            state.known.clone()
+            (state.known.clone(), state.viewer_keys.clone())
         };
         let micros = i64::try_from(looked.at.elapsed().as_micros()).unwrap_or(i64::MAX);
         let as_of = Timestamp::from_micros(SystemClock.now().as_micros().saturating_sub(micros));
-        if let Err(error) = self.own.remember(as_of, &known) {
+        if let Err(error) = self.own.remember(as_of, &known, &viewer_keys) {
             // They are known until a restart.
             tracing::warn!(error = %error, "what is known of the shared tokens could not be kept");
         }
         Ok(())
+    }
+
+    /// Reads by which keys others sign viewer tokens. Returns whether that has changed.
+    fn read_viewer_keys(&self) -> bool {
+        let Some(keys) = self.store.viewer_keys() else { return false };
+        let mut keys: Vec<VerifyingKey> =
+            keys.iter().filter_map(|key| VerifyingKey::parse(key).ok()).collect();
+        keys.sort_unstable();
+        let mut state = self.lock();
+        let is_changed = state.viewer_keys != keys;
+        state.viewer_keys = keys;
+        is_changed
     }
 
     /// Reads the tokens of the store, after a look.

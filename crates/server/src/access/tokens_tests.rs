@@ -8,7 +8,7 @@ use super::own_tokens::OwnTokens;
 use super::scope::Scope;
 use super::token::{NewToken, TokenError};
 use super::tokens::find_in;
-use super::viewer_token::Grant;
+use super::viewer_token::{Grant, Signer, is_by_another, read_by};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_795_233_600_000_000 + seconds * 1_000_000)
@@ -78,4 +78,55 @@ fn a_viewer_token_ends_with_the_token_that_made_it() {
     assert!(find_in(&tokens, &token, at(1)).is_none(), "its maker was revoked");
     tokens.create(new("maker", None), at(2), |_| Ok(())).unwrap();
     assert!(find_in(&tokens, &token, at(3)).is_none(), "another has its maker's name");
+}
+
+#[test]
+fn a_viewer_token_for_all_is_read_by_whoever_knows_the_key_and_nobody_else() {
+    let [one, other] = [b"one", b"two"].map(|secret| Signer::new(secret));
+    let grant = Grant {
+        by: "app".into(),
+        made: at(0),
+        tenant: Some("acme".into()),
+        actor: None,
+        resource: None,
+        expires: at(60),
+    };
+    let token = one.sign_for_all(&grant);
+    let keys = [other.verifying_key(), one.verifying_key()];
+    assert_eq!(one.read(&token, at(1)), Some(grant.clone()));
+    assert_eq!(read_by(&token, &keys, at(1)), Some(grant.clone()));
+    assert_eq!(read_by(&token, &keys, at(60)), None);
+    assert_eq!((other.read(&token, at(1)), read_by(&token, &keys[..1], at(1))), (None, None));
+    assert!(is_by_another(&token, &keys[..1]) && !is_by_another(&token, &keys));
+    // One for the server alone says nothing to others, and no bit of either can be changed.
+    let own = one.sign(&grant);
+    assert_eq!(one.read(&own, at(1)), Some(grant));
+    assert!(read_by(&own, &keys, at(1)).is_none() && !is_by_another(&own, &keys));
+    for token in [&token, &own] {
+        for place in "tsl_v-".len()..token.len() {
+            let mut letters = token.clone().into_bytes();
+            letters[place] = if letters[place] == b'A' { b'Q' } else { b'A' };
+            let changed = String::from_utf8(letters).unwrap();
+            assert!(
+                one.read(&changed, at(1)).is_none() && read_by(&changed, &keys, at(1)).is_none(),
+                "{place}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_needs_no_token_at_one_server_needs_one_at_the_others() {
+    let grant = |by: &str| Grant {
+        by: by.into(),
+        made: at(0),
+        tenant: None,
+        actor: None,
+        resource: None,
+        expires: at(60),
+    };
+    assert!(grant("open").is_in_force(|_, _| false) && grant("owner").is_in_force(|_, _| false));
+    assert!(!grant("open").is_in_force_elsewhere(|_, _| false));
+    assert!(grant("owner").is_in_force_elsewhere(|_, _| false));
+    assert!(grant("app").is_in_force_elsewhere(|name, made| name == "app" && made == at(0)));
 }

@@ -1,15 +1,24 @@
 //! Viewer tokens: short-lived, narrower than the token that made them, and not stored anywhere. What they show is in
-//! the token itself, signed with a secret of the trail's folder.
+//! the token itself.
+//!
+//! A server alone signs them with a secret of the trail's folder. One that shares a store signs with a key made of that secret, and puts
+//! the public half into the store: then the others know its tokens, and whoever reads the store can make none.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use trailseal_event::Timestamp;
+use trailseal_tlog::{SigningKey, VerifyingKey};
 
 const PREFIX: &str = "tsl_v-";
 const MAC_BYTES: usize = 32;
+const SIGNATURE_BYTES: usize = 64;
+/// What is signed begins with this.
+const CONTEXT: &[u8] = b"trailseal viewer token\n";
+const KEY_CONTEXT: &[u8] = b"trailseal viewer key\n";
+const KEY_NAME: &str = "viewer";
 
 /// What a viewer token shows, and until when.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +39,12 @@ impl Grant {
     pub(super) fn is_in_force(&self, had: impl FnOnce(&str, Timestamp) -> bool) -> bool {
         matches!(&*self.by, "open" | "owner") || had(&self.by, self.made)
     }
+
+    /// The same where another server made it. What needs no token there, on its own machine, needs one here.
+    pub(super) fn is_in_force_elsewhere(&self, had: impl FnOnce(&str, Timestamp) -> bool) -> bool {
+        let is_open = cfg!(trailseal_fault = "viewer_token_of_open_server") && self.by == "open";
+        self.by == "owner" || is_open || had(&self.by, self.made)
+    }
 }
 
 /// Whether it can only be a viewer token, of whatever server.
@@ -39,28 +54,96 @@ pub(super) fn is_one(token: &str) -> bool {
 
 pub(super) struct Signer {
     secret: Vec<u8>,
+    key: SigningKey,
 }
 
 impl Signer {
     pub(super) fn new(secret: &[u8]) -> Signer {
-        Signer { secret: secret.to_vec() }
+        let seed = Sha256::new().chain_update(KEY_CONTEXT).chain_update(secret).finalize();
+        Signer { secret: secret.to_vec(), key: SigningKey::from_seed(KEY_NAME, &seed.into()) }
     }
 
+    /// By which others know what this one signs for them.
+    pub(super) fn verifying_key(&self) -> VerifyingKey {
+        self.key.verifying_key()
+    }
+
+    /// A token for this server.
     pub(super) fn sign(&self, grant: &Grant) -> String {
-        let Grant { by, made, tenant, actor, resource, expires } = grant;
-        let mut bytes = json!({"b": by, "m": made.as_micros(), "t": tenant, "a": actor, "r": resource, "e": expires.as_micros()})
-            .to_string()
-            .into_bytes();
+        let bytes = grant.to_json(None).to_string().into_bytes();
         let mac = self.mac(&bytes).map(|mac| mac.finalize().into_bytes().to_vec()).unwrap_or_default();
-        bytes.extend_from_slice(&mac);
-        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+        token_of(&bytes, &mac)
+    }
+
+    /// A token for all servers that know the [key](Signer::verifying_key).
+    pub(super) fn sign_for_all(&self, grant: &Grant) -> String {
+        let bytes = grant.to_json(Some(self.verifying_key().id())).to_string().into_bytes();
+        token_of(&bytes, &self.key.sign(&[CONTEXT, &bytes].concat()))
     }
 
     /// What a token shows, if it was signed here and has not expired.
     pub(super) fn read(&self, token: &str, now: Timestamp) -> Option<Grant> {
-        let bytes = URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX)?).ok()?;
-        let (text, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
-        self.mac(text)?.verify_slice(mac).ok()?;
+        let by_secret = parts(token, MAC_BYTES)
+            .filter(|(text, mac)| self.mac(text).is_some_and(|by_us| by_us.verify_slice(mac).is_ok()));
+        match by_secret {
+            Some((text, _)) => Grant::in_force(&text, now),
+            None => read_by(token, &[self.verifying_key()], now),
+        }
+    }
+
+    fn mac(&self, text: &[u8]) -> Option<Hmac<Sha256>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).ok()?;
+        mac.update(CONTEXT);
+        mac.update(text);
+        Some(mac)
+    }
+}
+
+/// What a token shows, if one of these keys has signed it and it has not expired.
+pub(super) fn read_by(token: &str, keys: &[VerifyingKey], now: Timestamp) -> Option<Grant> {
+    let (text, signature) = parts(token, SIGNATURE_BYTES)?;
+    let id = key_in(&text)?;
+    let signature: [u8; SIGNATURE_BYTES] = signature.try_into().ok()?;
+    let signed = [CONTEXT, &text].concat();
+    let is_by = |key: &VerifyingKey| key.id() == id && key.verify(&signed, &signature);
+    keys.iter().any(is_by).then(|| Grant::in_force(&text, now))?
+}
+
+/// Whether it says to be signed by a key that is none of these. Whoever knows more keys may know it.
+pub(super) fn is_by_another(token: &str, keys: &[VerifyingKey]) -> bool {
+    let key = parts(token, SIGNATURE_BYTES).and_then(|(text, _)| key_in(&text));
+    key.is_some_and(|id| keys.iter().all(|key| key.id() != id))
+}
+
+fn token_of(text: &[u8], signature: &[u8]) -> String {
+    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode([text, signature].concat()))
+}
+
+/// What is signed, and the signature of so many bytes.
+fn parts(token: &str, signature_bytes: usize) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut text = URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX)?).ok()?;
+    let signature = text.split_off(text.len().checked_sub(signature_bytes)?);
+    Some((text, signature))
+}
+
+fn key_in(text: &[u8]) -> Option<u32> {
+    let value: Value = serde_json::from_slice(text).ok()?;
+    value["k"].as_u64()?.try_into().ok()
+}
+
+impl Grant {
+    /// `key`: the id of the key that signs it.
+    fn to_json(&self, key: Option<u32>) -> Value {
+        let Grant { by, made, tenant, actor, resource, expires } = self;
+        let mut text = json!({"b": by, "m": made.as_micros(), "t": tenant, "a": actor, "r": resource, "e": expires.as_micros()});
+        if let Some(key) = key {
+            text["k"] = key.into();
+        }
+        text
+    }
+
+    /// From what was signed, unless it has expired.
+    fn in_force(text: &[u8], now: Timestamp) -> Option<Grant> {
         let value: Value = serde_json::from_slice(text).ok()?;
         let member = |name: &str| value[name].as_str().map(str::to_owned);
         let expires = Timestamp::from_micros(value["e"].as_i64()?);
@@ -72,12 +155,5 @@ impl Signer {
             resource: member("r"),
             expires,
         })
-    }
-
-    fn mac(&self, text: &[u8]) -> Option<Hmac<Sha256>> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).ok()?;
-        mac.update(b"trailseal viewer token\n");
-        mac.update(text);
-        Some(mac)
     }
 }

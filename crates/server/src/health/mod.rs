@@ -2,6 +2,7 @@
 
 mod durable_watch;
 mod level;
+mod outbox;
 mod probes;
 mod prometheus;
 mod stats;

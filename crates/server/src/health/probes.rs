@@ -1,5 +1,7 @@
 //! Probes: whether the process answers, and whether it takes events.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -7,6 +9,8 @@ use serde_json::json;
 use trailseal_core::Trail;
 use trailseal_core::deliver::DeliveryState;
 
+use super::outbox;
+use crate::config::Config;
 use crate::stopping::Stopping;
 
 /// `GET /healthz`: the process responds.
@@ -15,7 +19,11 @@ pub(crate) async fn healthz() -> Response {
 }
 
 /// `GET /readyz`: events would be accepted.
-pub(crate) async fn readyz(State(trail): State<Trail>, State(mut stopping): State<Stopping>) -> Response {
+pub(crate) async fn readyz(
+    State(trail): State<Trail>,
+    State(config): State<Arc<Config>>,
+    State(mut stopping): State<Stopping>,
+) -> Response {
     let mut problems = Vec::new();
     if stopping.has_begun() {
         problems.push("the server is stopping".to_owned());
@@ -44,6 +52,9 @@ pub(crate) async fn readyz(State(trail): State<Trail>, State(mut stopping): Stat
     }
     if let Some(trouble) = stats.personal.as_ref().and_then(|personal| personal.trouble.as_ref()) {
         problems.push(format!("personal values are masked, since their keys cannot be kept: {trouble}"));
+    }
+    if let Some(outbox) = outbox::of(&config) {
+        problems.extend(outbox.problems());
     }
     (status, axum::Json(json!({"status": word, "problems": problems}))).into_response()
 }

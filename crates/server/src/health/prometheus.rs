@@ -10,7 +10,9 @@ use trailseal_core::deliver::DeliveryStats;
 use trailseal_core::{Distribution, Trail};
 
 use super::level::{is_failing, is_stopped};
+use super::outbox::{self, Outbox};
 use crate::body::Bodies;
+use crate::config::Config;
 use crate::fairness::{Places, blocking};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
@@ -23,6 +25,7 @@ pub(crate) async fn metrics(
     State(bodies): State<Arc<Bodies>>,
     State(places): State<Arc<Places>>,
     State(metrics): State<Arc<Metrics>>,
+    State(config): State<Arc<Config>>,
 ) -> Result<Response, Problem> {
     let text = blocking(move || {
         let mut text = String::new();
@@ -40,6 +43,7 @@ pub(crate) async fn metrics(
                 ("trailseal_reviews_pending", "Reviews waiting for a decision", reviews.pending_now() as u64),
             ],
         );
+        push_outbox(outbox::of(&config).as_ref(), &mut text);
         metrics.write(&mut text).map_err(|error| Problem::internal(&error))?;
         Ok(text)
     })
@@ -173,6 +177,18 @@ fn push_trail(trail: &Trail, out: &mut String, gauges_of_server: &[Number]) {
     let _ = write!(out, "# HELP {name} Events that each rule of the policy decided\n# TYPE {name} counter\n");
     for (rule, counts) in trail.rule_counts().iter().enumerate() {
         let _ = writeln!(out, "{name}_total{{rule=\"{rule}\"}} {}", counts.matched);
+    }
+}
+
+/// Names without a number where there is no outbox, or it is not known.
+fn push_outbox(outbox: Option<&Outbox>, out: &mut String) {
+    for (name, help, value) in Outbox::gauges(outbox) {
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+        let _ = value.map(|value| writeln!(out, "{name} {value}"));
+    }
+    for (name, help, value) in Outbox::counters(outbox) {
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} counter\n");
+        let _ = value.map(|value| writeln!(out, "{name}_total {value}"));
     }
 }
 

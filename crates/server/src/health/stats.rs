@@ -11,8 +11,9 @@ use trailseal_core::{Stats, Trail};
 
 use super::durable_watch::DurableWatch;
 use super::level::{Health, is_stopped};
+use super::outbox;
 use crate::access::Caller;
-use crate::config::HealthLimits;
+use crate::config::{Config, HealthLimits};
 use crate::fairness::blocking;
 use crate::metrics::Metrics;
 use crate::own_events::note_read;
@@ -26,6 +27,7 @@ pub(crate) async fn stats(
     State(view): State<Arc<View>>,
     State(watch): State<Arc<DurableWatch>>,
     State(limits): State<HealthLimits>,
+    State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
 ) -> Response {
     note_read(&trail, &caller, "/v1/stats", None, false).await;
@@ -54,6 +56,11 @@ pub(crate) async fn stats(
             "lag": {"events": sink.lag_events, "seconds": sink.lag.as_secs_f64()}, "health": own.name(),
         }));
     }
+    let outbox = outbox::of(&config).map(|outbox| {
+        let own = outbox.health(limits.delivered);
+        health = health.max(own);
+        outbox.stats(own)
+    });
     let answer = json!({
         "origin": trail.origin(),
         "health": health.name(),
@@ -63,6 +70,7 @@ pub(crate) async fn stats(
         "counted": stats.counted,
         "handoff": {"used_bytes": stats.handoff_used_bytes, "bytes": stats.handoff_bytes},
         "sinks": sinks,
+        "outbox": outbox,
         "reviews": {"pending": pending},
         "reading": reading(&view),
         "personal": personal(&stats),

@@ -4,14 +4,16 @@
 //! this server's name becomes one event of its trail, whatever dies in between: the store has the decision, with the id of its
 //! event, until the event is known to be on disk; and recording never waits for the store.
 
+mod flags;
 mod holds;
 mod ledger;
 mod policy;
 mod reviews;
 mod tokens;
+mod viewer_keys;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use trailseal_core::Trail;
@@ -21,6 +23,7 @@ use trailseal_postgres::shared::{Change, Decided, NotDecided, Shared};
 
 use crate::config::Config;
 use crate::problem::Problem;
+use flags::Flags;
 pub(crate) use holds::holds_of;
 use ledger::Ledger;
 pub(crate) use tokens::tokens_of;
@@ -41,12 +44,23 @@ pub(crate) struct SharedStore {
     store: Shared,
     ledger: Ledger,
     is_down: AtomicBool,
+    flags: Flags,
+    /// When to let the others know this server's viewer key.
+    viewer_key_due: Mutex<Option<Instant>>,
+    keys_have_failed: AtomicBool,
 }
 
 /// The store that these settings share, to decide in the name of `trail`. It is not connected yet.
 pub(crate) fn of(config: &Config, trail: &Trail) -> Option<Arc<SharedStore>> {
-    let store = Shared::new(config.store.clone()?);
-    Some(Arc::new(SharedStore { store, ledger: Ledger::new(trail.clone()), is_down: AtomicBool::new(false) }))
+    let url = config.store.clone()?;
+    Some(Arc::new(SharedStore {
+        flags: Flags::new(url.clone()),
+        store: Shared::new(url),
+        ledger: Ledger::new(trail.clone()),
+        is_down: AtomicBool::new(false),
+        viewer_key_due: Mutex::default(),
+        keys_have_failed: AtomicBool::new(false),
+    }))
 }
 
 impl SharedStore {

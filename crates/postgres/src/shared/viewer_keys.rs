@@ -1,0 +1,38 @@
+//! By which keys servers sign viewer tokens: their public halves.
+
+use tokio_postgres::types::Type;
+
+use super::Shared;
+use crate::error::StoreError;
+
+/// More servers than share one store.
+const KEYS_MAX: i64 = 10_000;
+
+impl Shared {
+    /// The keys of the servers that were there within the last day.
+    ///
+    /// # Errors
+    /// When the store refuses or does not answer.
+    pub fn viewer_keys(&self) -> Result<Vec<String>, StoreError> {
+        self.ask("read the viewer keys in", async |client| {
+            let select = "SELECT key FROM trailseal.viewer_keys WHERE kept > now() - interval '1 day' \
+                ORDER BY kept DESC, key LIMIT $1";
+            let rows = client.query_typed(select, &[(&KEYS_MAX, Type::INT8)]).await?;
+            rows.iter().map(|row| row.try_get(0)).collect()
+        })
+    }
+
+    /// Puts the key of a server in the store, or says that it is still in use. Those of servers that are gone are removed.
+    ///
+    /// # Errors
+    /// When the store refuses or does not answer.
+    pub fn keep_viewer_key(&self, origin: &str, key: &str) -> Result<(), StoreError> {
+        let (origin, key) = (origin.to_owned(), key.to_owned());
+        self.ask("put a viewer key in", async |client| {
+            let keep = "WITH gone AS (DELETE FROM trailseal.viewer_keys WHERE kept < now() - interval '2 days') \
+                INSERT INTO trailseal.viewer_keys (key, origin) VALUES ($1, $2) \
+                ON CONFLICT (key) DO UPDATE SET origin = excluded.origin, kept = now()";
+            client.query_typed(keep, &[(&key, Type::TEXT), (&origin, Type::TEXT)]).await.map(drop)
+        })
+    }
+}

@@ -186,7 +186,39 @@ fn goals(results: &Results) -> Vec<Goal> {
         ),
     ]);
     goals.extend(server(results));
+    goals.extend(store());
     goals
+}
+
+fn store() -> Vec<Goal> {
+    let one = || vec![names::STORE_COPY.to_owned()];
+    let goal = |what, of, key, bound, unit| Goal { what, of, key, bound, unit };
+    let pages = |what, key, most_ms: f64| {
+        let of = names::STORE_FILTERS.map(names::store_pages).into();
+        goal(what, of, key, AtMost(most_ms * MILLISECOND), Unit::Time)
+    };
+    vec![
+        goal("store, one origin, beside a raw COPY", one(), "of_raw", AtLeast(0.85), Unit::Ratio),
+        goal(
+            "store, two origins, beside two raw COPYs",
+            vec![names::STORE_COPY_TWO.to_owned()],
+            "of_raw",
+            AtLeast(0.85),
+            Unit::Ratio,
+        ),
+        goal(
+            "store, one origin, beside a raw COPY with the key alone",
+            one(),
+            "of_key_alone",
+            AtLeast(0.3),
+            Unit::Ratio,
+        ),
+        goal("store, bytes a row, beside the line", one(), "of_line", AtMost(3.0), Unit::Ratio),
+        pages("store, any page with a tenant, p95", "with_tenant_p95_ms", 20.0),
+        pages("store, any page without a tenant, p95", "without_p95_ms", 50.0),
+        pages("the same through PgBouncer, with a tenant, p95", "pooled_with_tenant_p95_ms", 20.0),
+        pages("the same through PgBouncer, without a tenant, p95", "pooled_without_p95_ms", 50.0),
+    ]
 }
 
 fn sustained() -> impl Iterator<Item = Goal> {

@@ -126,6 +126,23 @@ pub fn retire(is_interleaved: bool) -> String {
     format!("retire 9 of 10 events beside 20,000/s, {order}")
 }
 
+/// One origin into the shared store, beside a raw COPY of the same columns.
+pub const STORE_COPY: &str = "store, one origin delivering";
+/// Two origins at once, beside two raw COPYs.
+pub const STORE_COPY_TWO: &str = "store, two origins delivering";
+
+/// Pages of a store over 100 partitions, by what they ask for besides a tenant.
+pub fn store_pages(filter: &str) -> String {
+    format!("store, 50 of 5 million events by {filter}")
+}
+
+/// What they ask for.
+pub const STORE_FILTERS: [&str; 8] =
+    ["nothing else", "time", "actor", "resource", "action", "correlation_id", "request_id", "id"];
+
+/// One INSERT an event, each in its own transaction, by eight callers at once.
+pub const INSERT_EIGHT: &str = "INSERT into PostgreSQL, 8 callers";
+
 const FLOOD: &str = "server, flood of ";
 const FLOOD_LOAD: &str = ", 100 POST/s and 20 GET/s beside it";
 

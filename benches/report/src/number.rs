@@ -47,7 +47,7 @@ pub fn base(key: &str) -> f64 {
 
 /// A figure of a raw table: its own unit stands in its name.
 pub fn raw(key: &str, value: f64) -> String {
-    if key.starts_with("of_raw") || key.ends_with("share") || key.ends_with("of_axum") {
+    if key.starts_with("of_") || key.ends_with("share") || key.ends_with("of_axum") {
         return format!("{value:.2}");
     }
     if value < 100.0 && value.fract() != 0.0 {

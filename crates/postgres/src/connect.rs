@@ -1,7 +1,7 @@
 //! Connections to a store: each wait has a deadline, and ends when nobody waits any more.
 //!
 //! Nothing here or above relies on the state of a session, so a pooler may hand each transaction to another connection:
-//! no `SET` but `SET LOCAL`, no named statement that outlives its transaction, no session lock.
+//! no `SET` but `SET LOCAL`, no session lock, and no named statement that is not looked for first, in the same transaction.
 
 use std::collections::VecDeque;
 use std::pin::pin;

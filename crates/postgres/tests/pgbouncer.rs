@@ -94,6 +94,11 @@ fn read_all(origin: &str, url: StoreUrl) {
         loop {
             let page = reader.page(&filter, order, cursor.as_ref(), 150, None).unwrap();
             indexes.extend(page.hits.iter().map(|hit| hit.index));
+            // By statements that whichever session it is may have, or not.
+            for hit in page.hits.iter().step_by(40) {
+                let id = hit.read(None).unwrap().event.id.unwrap();
+                assert_eq!(reader.by_id(&id, None).unwrap().len(), 1, "{id}");
+            }
             match page.next {
                 Some(next) => cursor = Some(next),
                 None => break,

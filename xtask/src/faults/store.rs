@@ -24,6 +24,16 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-postgres", "--test", "reading", "gets_on"],
     },
     Fault {
+        name: "store_gathered_in_part",
+        what: "a page of the shared store sorts a part of the rows with a value, and gives them as the first",
+        tests: &["-p", "trailseal-postgres", "--test", "kept", "few_and_many"],
+    },
+    Fault {
+        name: "store_kept_by_name_alone",
+        what: "a search in the shared store executes what somebody else has prepared under its statement's name",
+        tests: &["-p", "trailseal-postgres", "--test", "kept", "what_others"],
+    },
+    Fault {
         name: "store_search_not_cancelled",
         what: "a search in the shared store that nobody waits for goes on in the database",
         tests: &["-p", "trailseal-cli", "--test", "serve_store", "ends_in_the_database"],

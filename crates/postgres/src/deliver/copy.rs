@@ -25,7 +25,6 @@ const TEXT_OID: u32 = 25;
 
 /// Rows for one partition.
 pub(super) struct Rows {
-    full: Vec<Bytes>,
     growing: BytesMut,
     pub(super) len: u64,
     pub(super) first: u64,
@@ -42,15 +41,12 @@ impl Rows {
         growing.put_u32(0);
         growing.put_u32(0);
         let last_leaf = Hash([0; 32]);
-        Rows { full: Vec::new(), growing, len: 0, first: u64::MAX, last: 0, time_min: i64::MAX, last_leaf }
+        Rows { growing, len: 0, first: u64::MAX, last: 0, time_min: i64::MAX, last_leaf }
     }
 
     pub(super) fn push(&mut self, origin: &str, line: &BatchLine<'_>) {
         let index = line.index.get();
         let Put { leaf, time } = put_row(&mut self.growing, origin, index, line.bytes);
-        if self.growing.len() >= CHUNK_BYTES {
-            self.full.push(self.growing.split().freeze());
-        }
         self.first = self.first.min(index);
         self.last = index;
         self.time_min = self.time_min.min(time);
@@ -58,11 +54,15 @@ impl Rows {
         self.len += 1;
     }
 
-    /// The bytes, in pieces.
-    pub(super) fn take_pieces(&mut self) -> Vec<Bytes> {
+    /// The bytes since the last ones, if they fill a message.
+    pub(super) fn take_full(&mut self) -> Option<Bytes> {
+        (self.growing.len() >= CHUNK_BYTES).then(|| self.growing.split().freeze())
+    }
+
+    /// The rest.
+    pub(super) fn take_last(&mut self) -> Bytes {
         self.growing.put_i16(-1);
-        self.full.push(self.growing.split().freeze());
-        std::mem::take(&mut self.full)
+        self.growing.split().freeze()
     }
 }
 

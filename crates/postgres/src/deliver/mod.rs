@@ -130,22 +130,16 @@ impl StoreSink {
     }
 
     /// Splits the lines by their months, which partitions are made of.
-    fn parts_of(&mut self, lines: &[BatchLine<'_>]) -> Result<Vec<Part>, StoreError> {
-        let mut parts: Vec<(Month, Part)> = Vec::new();
-        for line in lines {
-            let recorded = Timestamp::from_micros(recorded_micros(line.bytes));
-            let month = month_of(recorded);
-            if parts.last().is_none_or(|(of, _)| *of != month) {
-                parts.push((
-                    month,
-                    Part { partition: self.partition_of(month, recorded)?, rows: Rows::new() },
-                ));
-            }
-            if let Some((_, part)) = parts.last_mut() {
-                part.rows.push(&self.origin, line);
-            }
+    fn parts_of<'a>(&mut self, lines: &'a [BatchLine<'a>]) -> Result<Vec<Part<'a>>, StoreError> {
+        let recorded = |line: &BatchLine<'_>| Timestamp::from_micros(recorded_micros(line.bytes));
+        let of_one_month = lines.chunk_by(|one, next| month_of(recorded(one)) == month_of(recorded(next)));
+        let mut parts = Vec::new();
+        for lines in of_one_month {
+            let Some(recorded) = lines.first().map(recorded) else { continue };
+            let partition = self.partition_of(month_of(recorded), recorded)?;
+            parts.push(Part { partition, lines, rows: Rows::new() });
         }
-        Ok(parts.into_iter().map(|(_, part)| part).collect())
+        Ok(parts)
     }
 
     fn partition_of(&mut self, month: Month, recorded: Timestamp) -> Result<String, StoreError> {
@@ -169,7 +163,7 @@ impl StoreSink {
             }
             let mut leaf = None;
             for part in &mut parts {
-                add(client, part).await?;
+                add(client, &origin, part).await?;
                 widen_extent(client, &origin, part).await?;
                 leaf = Some(part.rows.last_leaf);
             }
@@ -208,8 +202,9 @@ enum Stored {
 }
 
 /// The lines of a batch that belong to one partition.
-struct Part {
+struct Part<'a> {
     partition: String,
+    lines: &'a [BatchLine<'a>],
     rows: Rows,
 }
 
@@ -232,19 +227,28 @@ fn position_in(row: &Row) -> Result<Position, tokio_postgres::Error> {
     Ok(Position { cursor: Index::new(next.cast_unsigned()), last_leaf })
 }
 
-async fn add(client: &Client, part: &mut Part) -> Result<(), tokio_postgres::Error> {
+/// Makes the rows while the server takes those before.
+async fn add(client: &Client, origin: &str, part: &mut Part<'_>) -> Result<(), tokio_postgres::Error> {
     let partition = part.partition.replace('"', "\"\"");
     let copy = format!("COPY trailseal.\"{partition}\" ({COLUMNS}) FROM STDIN (FORMAT binary)");
     let copying = client.copy_in::<_, Bytes>(&copy).await?;
     let mut copying = std::pin::pin!(copying);
-    for piece in part.rows.take_pieces() {
-        copying.feed(piece).await?;
+    for line in part.lines {
+        part.rows.push(origin, line);
+        if let Some(piece) = part.rows.take_full() {
+            copying.feed(piece).await?;
+        }
     }
+    copying.feed(part.rows.take_last()).await?;
     copying.finish().await?;
     Ok(())
 }
 
-async fn widen_extent(client: &Client, origin: &String, part: &Part) -> Result<(), tokio_postgres::Error> {
+async fn widen_extent(
+    client: &Client,
+    origin: &String,
+    part: &Part<'_>,
+) -> Result<(), tokio_postgres::Error> {
     let rows = &part.rows;
     let (first, last, len) = (rows.first.cast_signed(), rows.last.cast_signed(), rows.len.cast_signed());
     // As text, the year 0 would be refused: there is none in PostgreSQL.

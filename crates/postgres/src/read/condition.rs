@@ -12,6 +12,9 @@ const APART_MAX: usize = 8;
 /// The column that tells whether a line can be read at all.
 pub(super) const ACTION: &str = "action";
 
+/// Columns with an index that keeps the rows of each value in the order of their times.
+const IN_ORDER: [&str; 4] = ["tenant", "actor_id", "resource_id", ACTION];
+
 /// A condition on one row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Condition {
@@ -106,14 +109,8 @@ impl Condition {
             Condition::Either(some) => some,
             one => vec![one],
         };
-        let (ordered, rest): (Vec<Condition>, Vec<Condition>) = all.into_iter().partition(|condition| {
-            let first = if let Condition::Both(some) = condition { some.first() } else { Some(condition) };
-            let column = first.and_then(|first| match first {
-                Condition::Text { column, .. } => Some(*column),
-                _ => None,
-            });
-            column.is_some_and(|column| ["tenant", "actor_id", "resource_id", ACTION].contains(&column))
-        });
+        let (ordered, rest): (Vec<Condition>, Vec<Condition>) =
+            all.into_iter().partition(|condition| condition.values_in_order().is_some());
         let values: usize = ordered.iter().map(Condition::values).sum();
         if values > APART_MAX {
             return any_of(ordered.into_iter().chain(rest).collect()).into_iter().collect();
@@ -121,6 +118,20 @@ impl Condition {
         let mut apart: Vec<Condition> = ordered.into_iter().flat_map(Condition::each_value).collect();
         apart.extend(any_of(rest));
         apart
+    }
+
+    /// Whether an index has its rows in the order of their times.
+    pub(super) fn comes_in_order(&self) -> bool {
+        self.values_in_order().is_some_and(|values| values.len() == 1)
+    }
+
+    /// The values that it is looked up by, if an index keeps the rows of each in order.
+    fn values_in_order(&self) -> Option<&[String]> {
+        let first = if let Condition::Both(some) = self { some.first()? } else { self };
+        match first {
+            Condition::Text { column, values } if IN_ORDER.contains(column) => Some(values),
+            _ => None,
+        }
     }
 
     fn values(&self) -> usize {

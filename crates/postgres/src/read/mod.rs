@@ -10,7 +10,9 @@ mod condition;
 mod extent;
 mod fetch;
 mod grouped;
+mod kept;
 mod narrow;
+mod partitions;
 mod position;
 mod retired;
 mod sql;
@@ -270,8 +272,10 @@ impl Reader {
     ) -> Result<T, StoreError> {
         let mut lent = self.pool.get(CONNECTION_WITHIN, &self.must_end)?;
         // The server must not go on when nobody waits any more. Compiling a plan takes longer than running it.
+        // Times that are sent as text must be read as they were meant.
         let begin = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL jit = off",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}; SET LOCAL jit = off; \
+             SET LOCAL datestyle = 'ISO'; SET LOCAL timezone = 'UTC'",
             within.as_millis().max(1)
         );
         // What takes too long the server ends; no answer at all is another trouble.

@@ -29,6 +29,12 @@ impl Sql {
         self
     }
 
+    /// Adds a number of the statement's own, such as a limit, which the server plans by.
+    pub(super) fn literal(&mut self, number: i64) -> &mut Sql {
+        self.text.push_str(&number.to_string());
+        self
+    }
+
     /// Adds a parameter.
     pub(super) fn text(&mut self, value: &str) -> &mut Sql {
         self.value(Value::Text(value.to_owned()))

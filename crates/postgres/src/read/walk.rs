@@ -5,15 +5,16 @@ use std::time::Instant;
 
 use tokio_postgres::{Client, Error, Row};
 use trailseal_event::filter::Filter;
-use trailseal_event::{Hit, Index, Order, Timestamp};
+use trailseal_event::{Hit, Index, Order};
 
 use super::extent::{Indexes, recorded_of};
+use super::kept;
 use super::narrow::Narrowing;
+use super::partitions::{Partitions, partitions};
 use super::sql::Sql;
-use super::statement::{Rows, Wanted};
+use super::statement::{GATHERED_MAX, Plan, Rows, Wanted};
 use super::walk_position::Place;
-use super::windows::{Asked, Bounds, Pace, Partition, Window};
-use crate::moment::Moment;
+use super::windows::{Asked, Bounds, Pace, Window};
 
 /// Rows of one statement: at first so many, though not more than wanted, and at most. Fewer in debug builds, so that small
 /// tests go several ways.
@@ -25,6 +26,8 @@ const ROWS_BYTES_MAX: usize = 4 << 20;
 /// How many rows one statement looks at if it must not take long, at first and at most.
 const STEP_MIN: i64 = if cfg!(debug_assertions) { 8 } else { 4_096 };
 const STEP_MAX: i64 = if cfg!(debug_assertions) { 64 } else { 65_536 };
+/// And always, where its plan is kept: each number would need another plan.
+const STEP_KEPT: i64 = if cfg!(debug_assertions) { 32 } else { 16_384 };
 
 /// A trail whose events are in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +81,8 @@ enum Told {
     Some,
     /// The page is full, or has taken its time.
     Enough,
+    /// Nothing: it gathered more rows than it could sort.
+    TooMany,
 }
 
 impl Walk<'_> {
@@ -93,25 +98,38 @@ impl Walk<'_> {
             narrowing.of_origins(&origins.into_iter().map(|known| known.origin).collect::<Vec<_>>());
         }
         let bounds = narrowing.bounds();
-        let known = match narrowing.is_of_few() {
+        let mut known = match narrowing.is_of_few() {
             true => None,
             false => Some(partitions(client).await?),
         };
         let mut rows = self.limit.saturating_add(1).clamp(ROWS_MIN, ROWS_FIRST);
         let mut step = self.deadline.map(|_| STEP_MIN);
-        let mut pace = Pace::BEGIN;
-        loop {
+        let (mut pace, mut before, mut has_too_many) = (Pace::BEGIN, Plan::Own, false);
+        'windows: loop {
             let reached = found.reached.clone();
             let asked = Asked { order: self.order, place: reached.as_ref(), bounds };
+            let far = known.as_ref().filter(|_| !has_too_many).and_then(|of| pace.far(&of.known));
+            let own = far.unwrap_or(pace);
+            let plan = if known.is_none() || far.is_some() { Plan::Kept } else { Plan::Own };
             let (window, is_last) = match &known {
-                Some((partitions, beyond)) => asked.window(partitions, *beyond, pace),
                 None => (bounds, true),
+                Some(Partitions { known, beyond }) => asked.window(known, *beyond, own),
             };
+            if std::mem::replace(&mut before, plan) == Plan::Kept && plan == Plan::Own {
+                kept::forget(client, kept::ANY_VALUES).await?;
+            }
             loop {
-                match self.look(client, &narrowing, &window, rows, step, &mut found).await? {
+                match self.look(client, &narrowing, &window, plan, rows, step, &mut found).await? {
                     Told::Enough => return Ok(found),
                     Told::All => break,
                     Told::Some => {}
+                    Told::TooMany => {
+                        has_too_many = true;
+                        if known.is_none() {
+                            known = Some(partitions(client).await?);
+                        }
+                        continue 'windows;
+                    }
                 }
                 rows = (rows * 2).min(ROWS_MAX).min(fitting(&found)).max(1);
                 step = step.map(|step| (step * 4).min(STEP_MAX));
@@ -134,8 +152,7 @@ impl Walk<'_> {
                 found.is_short = true;
                 return Ok(found);
             }
-            pace =
-                pace.after(found.hits.len(), self.limit.saturating_add(1).saturating_sub(found.hits.len()));
+            pace = own.after(found.hits.len(), self.limit.saturating_add(1).saturating_sub(found.hits.len()));
         }
     }
 
@@ -144,16 +161,32 @@ impl Walk<'_> {
         client: &Client,
         narrowing: &Narrowing,
         window: &Window,
+        plan: Plan,
         rows: usize,
         step: Option<i64>,
         found: &mut Found,
     ) -> Result<Told, Error> {
         // Each way of looking rows up may end with one that only says how far it came.
-        let rows = i64::try_from(rows + narrowing.any.len()).unwrap_or(i64::MAX);
+        let rows = rows + narrowing.any.len();
+        let (rows, step) = match plan {
+            Plan::Own => (rows, step),
+            // Few numbers, so that few plans are kept.
+            Plan::Kept => (rows.next_power_of_two(), step.map(|_| STEP_KEPT)),
+        };
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let place = found.reached.clone();
-        let statement = Rows { narrowing, order: self.order, place: place.as_ref(), window, rows, step };
+        let statement =
+            Rows { narrowing, order: self.order, place: place.as_ref(), window, plan, rows, step };
         let sql = statement.sql();
-        let answer = client.query_typed(sql.as_str(), &sql.parameters()).await?;
+        let answer = match plan {
+            Plan::Own => client.query_typed(sql.as_str(), &sql.parameters()).await?,
+            Plan::Kept => kept::query(client, &sql, kept::ANY_VALUES).await?,
+        };
+        // Each row tells how many were gathered in all.
+        let gathered: i64 = answer.first().map_or(Ok(0), |row| row.try_get(6))?;
+        if gathered > GATHERED_MAX && !cfg!(trailseal_fault = "store_gathered_in_part") {
+            return Ok(Told::TooMany);
+        }
         let is_full = answer.len() as i64 >= rows;
         let mut looked = answer.len() as u64;
         for row in answer {
@@ -238,29 +271,6 @@ fn fitting(found: &Found) -> usize {
         0 => ROWS_MAX,
         hits => ROWS_BYTES_MAX * hits / found.bytes.max(1),
     }
-}
-
-/// The partitions by their times, and the earliest time of what lies in others.
-async fn partitions(client: &Client) -> Result<(Vec<Partition>, Option<Timestamp>), Error> {
-    const PARTITIONS: &str = "SELECT bounds[1]::timestamptz, bounds[2]::timestamptz, earliest FROM ( \
-        SELECT regexp_match(pg_get_expr(class.relpartbound, class.oid), \
-            'FROM \\(''([^'']+)''\\) TO \\(''([^'']+)''\\)') AS bounds, extents.earliest \
-        FROM (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'trailseal.events'::regclass) AS parts \
-        JOIN pg_class AS class ON class.oid = parts.inhrelid \
-        FULL JOIN (SELECT partition, min(min_time) AS earliest FROM trailseal.extents GROUP BY partition) AS extents \
-            ON extents.partition = class.relname::text) AS found ORDER BY 1";
-    let (mut partitions, mut beyond) = (Vec::new(), None);
-    for row in client.query_typed(PARTITIONS, &[]).await? {
-        let time = |at: usize| -> Result<Option<Timestamp>, Error> {
-            Ok(row.try_get::<_, Option<Moment>>(at)?.map(Moment::time))
-        };
-        let earliest = time(2)?;
-        match time(0)?.zip(time(1)?) {
-            Some((from, to)) => partitions.push(Partition { from, to, earliest }),
-            None => beyond = beyond.into_iter().chain(earliest).min(),
-        }
-    }
-    Ok((partitions, beyond))
 }
 
 /// The trails that have been delivered.

@@ -15,6 +15,9 @@ use super::walk_position::Place;
 /// Each window has at most this many times as many partitions as the one before.
 const GROWTH: usize = 4;
 
+/// If a page needs more partitions than this, so many are asked at once. Fewer in debug builds, so that small tests go both ways.
+const NEAR_MAX: usize = if cfg!(debug_assertions) { 2 } else { 6 };
+
 /// How many partitions the next window should have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
@@ -22,19 +25,27 @@ pub(super) struct Pace {
     count: usize,
     /// Those of all windows before the next one.
     passed: usize,
+    /// In how many more the page is expected to be full.
+    expected: usize,
 }
 
 impl Pace {
     /// One partition at first: mostly it has all that is wanted.
-    pub(super) const BEGIN: Pace = Pace { count: 1, passed: 0 };
+    pub(super) const BEGIN: Pace = Pace { count: 1, passed: 0, expected: 1 };
 
     /// After a window, with what was found in all and how much more is wanted.
     pub(super) fn after(self, found: usize, more: usize) -> Pace {
         let passed = self.passed + self.count;
         // If the rest lies as densely, and a little more.
         let expected = more.saturating_mul(passed).checked_div(found);
-        let count = expected.map_or(usize::MAX, |count| (count / 4 + 1).saturating_add(count));
-        Pace { count: count.clamp(1, self.count * GROWTH), passed }
+        let expected = expected.map_or(usize::MAX, |count| (count / 4 + 1).saturating_add(count));
+        Pace { count: expected.clamp(1, self.count * GROWTH), passed, expected }
+    }
+
+    /// The pace if the page seems to need many of these partitions: as many as it needs, or all of them.
+    pub(super) fn far(self, partitions: &[Partition]) -> Option<Pace> {
+        let count = self.expected.min(partitions.len());
+        (count > NEAR_MAX).then_some(Pace { count, ..self })
     }
 }
 
@@ -93,18 +104,11 @@ impl Asked<'_> {
         beyond: Option<Timestamp>,
         pace: Pace,
     ) -> (Window, bool) {
-        let mut whole = self.bounds;
-        // Nothing was recorded before its time.
-        whole.recorded.from = latest(whole.recorded.from, whole.time.from);
-        whole.recorded.to = earliest_of(whole.recorded.to, self.last_of(partitions, beyond));
-        if self.order.by == By::Recorded {
-            whole.recorded = self.behind_place(whole.recorded);
-        }
+        let whole = self.whole(partitions, beyond);
         match (self.order.by, self.order.first) {
             (_, First::Newest) => self.newest_first(whole, partitions, pace.count),
             (By::Recorded, First::Oldest) => self.oldest_first(whole, partitions, pace.count, &|_| None),
             (By::Time, First::Oldest) => {
-                whole.recorded.from = latest(whole.recorded.from, self.place.map(|place| place.time.time()));
                 let earliest = |after: usize| {
                     let rest = partitions.get(after..).unwrap_or_default();
                     rest.iter().filter_map(|partition| partition.earliest).chain(beyond).min()
@@ -112,6 +116,21 @@ impl Asked<'_> {
                 self.oldest_first(whole, partitions, pace.count, &earliest)
             }
         }
+    }
+
+    /// All that is left.
+    fn whole(&self, partitions: &[Partition], beyond: Option<Timestamp>) -> Window {
+        let mut whole = self.bounds;
+        // Nothing was recorded before its time.
+        whole.recorded.from = latest(whole.recorded.from, whole.time.from);
+        whole.recorded.to = earliest_of(whole.recorded.to, self.last_of(partitions, beyond));
+        if self.order.by == By::Recorded {
+            whole.recorded = self.behind_place(whole.recorded);
+        }
+        if self.order == Order::OLDEST {
+            whole.recorded.from = latest(whole.recorded.from, self.place.map(|place| place.time.time()));
+        }
+        whole
     }
 
     /// Where the last partition ends that can have an event of the walk, if its time must not be too late: late ones may
@@ -285,6 +304,8 @@ mod tests {
             unlisted in prop::option::of(0..45_i64),
             order in prop::sample::select(&ORDERS[..]),
             place in prop::option::of((0..400_i64, 0..400_i64)),
+            far_after in prop::option::of(0..4_usize),
+            is_known in any::<bool>(),
             edges in prop::array::uniform4(prop::option::weighted(0.2, 0..400_i64)),
         ) {
             let span = 10;
@@ -315,6 +336,10 @@ mod tests {
             let found = walked(&asked, &events, |asked, found| {
                 if !windows.is_empty() {
                     pace = pace.after(found, 10);
+                }
+                if far_after.is_some_and(|after| after <= windows.len()) {
+                    let expected = if is_known { 4 } else { usize::MAX };
+                    pace = Pace { expected, ..pace }.far(&partitions).unwrap_or(pace);
                 }
                 let (window, is_last) = asked.window(&partitions, beyond, pace);
                 windows.push(window);
@@ -352,6 +377,20 @@ mod tests {
             let bounds = window.recorded;
             assert_eq!((bounds.from, bounds.to), (first.0.map(at), first.1.map(at)), "{order:?} {window:?}");
             assert!(!is_last);
+        }
+    }
+
+    #[test]
+    fn a_page_that_needs_many_partitions_asks_them_at_once() {
+        let pace = |found, more| Pace::BEGIN.after(found, more);
+        for (count, pace, far) in [
+            (100, Pace::BEGIN, None),
+            (100, pace(0, 50), Some(100)),
+            (100, pace(2, 49), Some(31)),
+            (100, pace(40, 11), None),
+            (NEAR_MAX as i64, pace(0, 50), None),
+        ] {
+            assert_eq!(pace.far(&months(count, &[])).map(|pace| pace.count), far, "{count} {pace:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! A PostgreSQL of the tests' own, thrown away afterwards. With `TRAILSEAL_TEST_POSTGRES` set to the URL of a superuser, that
-//! server is used instead, and each test gets a database of its own there; tests that stop a server start their own.
+//! server is used instead, and each test gets a database of its own there; tests that stop a server, or make roles, start their own, with
+//! the programs in `TRAILSEAL_TEST_POSTGRES_PROGRAMS` if that is set.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
@@ -292,6 +293,9 @@ fn command(name: &str, folder: &Path) -> Command {
 
 /// Where a program of PostgreSQL is.
 pub fn program(name: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os("TRAILSEAL_TEST_POSTGRES_PROGRAMS") {
+        return PathBuf::from(folder).join(name);
+    }
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = versions.map(|version| version.path().join("bin").join(name)).collect();
     found.retain(|path| path.exists());

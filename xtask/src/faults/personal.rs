@@ -98,4 +98,9 @@ pub(super) const FAULTS: &[Fault] = &[
         what: "a part of the text is passed over though a field names something in it",
         tests: &["-p", "trailseal-event", "--lib", "personal::tests"],
     },
+    Fault {
+        name: "personal_key_not_wiped",
+        what: "a key that is not needed any more stays in the memory that it had",
+        tests: &["-p", "trailseal-event", "--lib", "personal::wiped"],
+    },
 ];

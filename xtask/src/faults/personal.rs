@@ -98,4 +98,24 @@ pub(super) const FAULTS: &[Fault] = &[
         what: "a part of the text is passed over though a field names something in it",
         tests: &["-p", "trailseal-event", "--lib", "personal::tests"],
     },
+    Fault {
+        name: "personal_key_cached_late",
+        what: "a key that was found just before its person was erased comes into the cache afterwards",
+        tests: &["-p", "trailseal-core", "--lib", "personal::store"],
+    },
+    Fault {
+        name: "personal_key_cached_on",
+        what: "the key of an erased person stays in the cache",
+        tests: &["-p", "trailseal-core", "--lib", "personal::store"],
+    },
+    Fault {
+        name: "personal_key_not_wiped",
+        what: "a key that is not needed any more stays in the memory that it had",
+        tests: &["-p", "trailseal-event", "--lib", "personal::wiped"],
+    },
+    Fault {
+        name: "personal_nonces_begin_alike",
+        what: "each opening seals with the same nonces",
+        tests: &["-p", "trailseal-core", "--test", "personal_nonces"],
+    },
 ];

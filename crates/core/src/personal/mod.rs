@@ -7,10 +7,12 @@
 //! into the system's cache, and no wait. The writer syncs the file before the segment. Room for slots is made ahead, and
 //! synced, so that this is mostly an overwrite of blocks that are there; if callers use it up, they write beyond it.
 
+mod cache;
 mod key_file_in_place;
 mod list;
 mod master_key;
 mod open;
+mod prefetch;
 mod reader;
 mod slot;
 mod spread;

@@ -1,17 +1,15 @@
 //! The open key file of a trail that is written.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::Hasher as _;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use trailseal_event::personal::{Key, KeyName, PersonalKeys, SubjectKey, SubjectKeys};
 
+use super::cache::{KeyCache, Place};
 use super::slot::{HEADER_USED, KeySlot, SLOT_BYTES, SubjectHash, Wrapping, slot_offset};
-use super::spread::Spread;
 use super::table::{ERASED_SUBJECT, NO_SUBJECT, Table};
 use crate::file::{Doubt, Files, UpdateFile};
 
@@ -19,10 +17,6 @@ use crate::file::{Doubt, Files, UpdateFile};
 const ROOM_MIN: u64 = 512;
 /// How many slots are made at once.
 pub(super) const ROOM_STEP: u64 = 1_024;
-/// How many parts the cache of keys has, and how many keys each holds: 16,384 people in 12 MiB or so. Who is not among them
-/// costs a read from the file's cache.
-const CACHE_PARTS: usize = 64;
-const CACHE_PART_KEYS: usize = 256;
 /// One read while the table is loaded.
 const READ_SLOTS: usize = 8_192;
 
@@ -61,9 +55,7 @@ pub(crate) struct KeyStore {
     pub(super) doubt: Mutex<Doubt>,
     /// It does not, and the file could not be written again.
     pub(super) is_away: AtomicBool,
-    cache: Vec<Mutex<Cached>>,
-    /// Keyed, so that nobody can choose ids of one part.
-    hasher: SipHasher13,
+    cache: KeyCache,
     /// 64 random bits; the upper half of the count is added to them.
     nonce_prefix: u64,
     nonces: AtomicU64,
@@ -74,9 +66,6 @@ pub(crate) struct KeyStore {
     pub(super) trouble: Mutex<Option<String>>,
     is_told: AtomicBool,
 }
-
-/// Keys by a keyed hash of the person's id.
-type Cached = HashMap<u128, Arc<SubjectKey>, Spread>;
 
 /// What is to be destroyed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,9 +124,8 @@ impl KeyStore {
             syncing: Mutex::default(),
             doubt: Mutex::new(Doubt::new(inodes_hold)),
             is_away: AtomicBool::new(false),
-            cache: (0..CACHE_PARTS).map(|_| Mutex::default()).collect(),
-            hasher: SipHasher13::new_with_keys(word(0), word(8)),
-            nonce_prefix: word(16),
+            cache: KeyCache::new([word(0), word(8)]),
+            nonce_prefix: if cfg!(trailseal_fault = "personal_nonces_begin_alike") { 0 } else { word(16) },
             nonces: AtomicU64::new(0),
             erased_elsewhere: Mutex::default(),
             dry: AtomicU64::new(0),
@@ -255,17 +243,27 @@ impl KeyStore {
         Ok(Arc::new(made))
     }
 
-    fn found_or_new(&self, subject: &str) -> io::Result<Arc<SubjectKey>> {
-        let hash = self.wrapping.subject(subject);
-        let mut table = locked(&self.table);
-        if let Some(&number) = table.live.get(&hash) {
+    fn found_or_new(&self, table: &mut Table, subject: SubjectHash) -> io::Result<Arc<SubjectKey>> {
+        if let Some(&number) = table.live.get(&subject) {
             if let Some(key) = self.key_in(number)? {
                 return Ok(key);
             }
             // Somebody changed the file: what is there now is nobody's key.
             table.forget(number);
         }
-        self.new_key(&mut table, hash)
+        self.new_key(table, subject)
+    }
+
+    /// The key of a person who is not in the cache. From now on it is.
+    fn found_and_cached(&self, subject: SubjectHash, place: Place) -> io::Result<Arc<SubjectKey>> {
+        let mut table = locked(&self.table);
+        let key = self.found_or_new(&mut table, subject)?;
+        // An erasure takes a key out of the table, and then out of the cache. Whoever found it before keeps the table until
+        // it is in the cache, so that it does not come back there afterwards.
+        let held = (!cfg!(trailseal_fault = "personal_key_cached_late")).then_some(table);
+        self.cache.put(place, key.clone());
+        drop(held);
+        Ok(key)
     }
 
     /// Makes every key durable that was given out. The writer calls it before it syncs lines.
@@ -413,36 +411,35 @@ impl KeyStore {
         self.file().sync_data()
     }
 
-    /// From now on each key is looked up in the table and the file.
-    pub(super) fn forget_cached(&self) {
-        self.cache.iter().for_each(|part| locked(part).clear());
+    /// The first of two steps before a key is used: most people's keys are far from the processor, so whoever needs one
+    /// soon says so ahead, and does something else meanwhile.
+    #[inline]
+    pub(crate) fn expect(&self, subject: &str) {
+        self.cache.expect(self.cache.place(subject));
     }
 
-    fn part_of(&self, subject: &str) -> (u128, &Mutex<Cached>) {
-        let mut hasher = self.hasher;
-        hasher.write(subject.as_bytes());
-        let hash = hasher.finish128().as_u128();
-        (hash, &self.cache[(hash >> 96) as usize % CACHE_PARTS])
+    /// The second step.
+    #[inline]
+    pub(crate) fn bring_near(&self, subject: &str) {
+        self.cache.bring_near(self.cache.place(subject));
+    }
+
+    /// From now on each key is looked up in the table and the file.
+    pub(super) fn forget_cached(&self) {
+        if !cfg!(trailseal_fault = "personal_key_cached_on") {
+            self.cache.clear();
+        }
     }
 }
 
 impl SubjectKeys for KeyStore {
     fn key_of(&self, subject: &str) -> Option<Arc<SubjectKey>> {
-        let (hash, part) = self.part_of(subject);
-        if let Some(key) = locked(part).get(&hash) {
-            return Some(key.clone());
+        let place = self.cache.place(subject);
+        if let Some(key) = self.cache.get(place) {
+            return Some(key);
         }
-        match self.found_or_new(subject) {
-            Ok(key) => {
-                let mut part = locked(part);
-                if part.len() >= CACHE_PART_KEYS
-                    && let Some(&other) = part.keys().next()
-                {
-                    part.remove(&other);
-                }
-                part.insert(hash, key.clone());
-                Some(key)
-            }
+        match self.found_and_cached(self.wrapping.subject(subject), place) {
+            Ok(key) => Some(key),
             Err(error) => {
                 *locked(&self.trouble) = Some(error.to_string());
                 None

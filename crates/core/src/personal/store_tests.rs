@@ -98,3 +98,65 @@ fn a_million_people_need_little_memory() {
     println!("{} bytes a person", bytes as u64 / PEOPLE);
     assert!(bytes as u64 <= 100 * PEOPLE, "{bytes} bytes");
 }
+
+/// Whoever looked up a key just before its person was erased must not put it back into the cache afterwards: what was
+/// sealed with it from then on could never be read.
+#[test]
+fn an_erased_persons_key_does_not_come_back_into_the_cache() {
+    let (_dir, folder) = folder();
+    let keys = open(&folder);
+    let subject = keys.wrapping.subject("ann");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    keys.key_of("ann").unwrap();
+                }
+            });
+        }
+        let came_back = (0..5_000).any(|_| {
+            let slot = keys.key_of("ann").unwrap().name().slot;
+            keys.detach(&[ToErase { slot, subject }]);
+            keys.key_of("ann").unwrap().name().slot == slot
+        });
+        is_over.store(true, Ordering::Relaxed);
+        assert!(!came_back, "a key that was taken away is used again");
+    });
+}
+
+#[test]
+fn an_erased_persons_key_leaves_the_memory_at_once() {
+    let (_dir, folder) = folder();
+    let keys = open(&folder);
+    let other = Arc::downgrade(&keys.key_of("bob").unwrap());
+    let key = Arc::downgrade(&keys.key_of("ann").unwrap());
+    assert!(key.strong_count() == 1 && other.strong_count() == 1, "they are cached");
+    let (found, _) = keys.keys_of(std::iter::once("ann"));
+    keys.detach(&found);
+    assert_eq!(key.strong_count(), 0, "taken away");
+    keys.attach_again(&found);
+    let key = Arc::downgrade(&keys.key_of("ann").unwrap());
+    assert_eq!(key.strong_count(), 1);
+    keys.destroy(&[found[0].slot], 1, 2).unwrap();
+    assert_eq!(key.strong_count(), 0, "destroyed");
+    assert_ne!(keys.key_of("ann").unwrap().name().slot, found[0].slot);
+}
+
+#[test]
+fn no_two_values_get_the_same_nonce_whoever_seals_them() {
+    const EACH: usize = 50_000;
+    let (_dir, folder) = folder();
+    // Openings of one file one after the other, each with several threads.
+    let mut all = HashSet::new();
+    for _ in 0..4 {
+        let keys = open(&folder);
+        let given: Vec<Vec<[u8; 12]>> = std::thread::scope(|scope| {
+            let take = || (0..EACH).map(|_| keys.nonce()).collect();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        all.extend(given.into_iter().flatten());
+    }
+    assert_eq!(all.len(), 4 * 4 * EACH);
+}

@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use memchr::memmem;
 
 use super::json::{self, DEPTH_MAX, Pointer};
+use super::marks::Marks;
 use super::paths::{FlatMember, Followed, Paths, is_kind, is_side, stays_container};
 use super::token;
 use crate::event::INVALID;
@@ -253,23 +254,33 @@ impl<'a> Finder<'a> {
             return None;
         }
         let mut at = at + 1;
+        let mut marks = Marks::new(text, at);
         loop {
-            let member = self.member(at)?;
-            if !member.is_plain || member.raw == CUT.as_bytes() || member.raw == INVALID.as_bytes() {
+            if *text.get(at)? != b'"' {
                 return None;
             }
+            let key_end = marks.quote(at + 1)?;
+            let raw = text.get(at + 1..key_end)?;
+            if marks.has_dot(at + 1, key_end) || raw == CUT.as_bytes() || raw == INVALID.as_bytes() {
+                return None;
+            }
+            let value = (*text.get(key_end + 1)? == b':').then_some(key_end + 2)?;
+            let is_text = *text.get(value)? == b'"';
+            let end = match marks.quote(value + 1) {
+                Some(quote) if is_text => quote + 1,
+                _ => json::value_end(text, value)?,
+            };
             let is_it = |named: &&FlatMember| {
-                named.key.len() == member.raw.len() && named.key.bytes().eq(member.raw.iter().copied())
+                named.key.len() == raw.len() && named.key.bytes().eq(raw.iter().copied())
             };
-            let end = match named.iter().find(is_it) {
-                None => json::value_end(text, member.value)?,
-                Some(_) if matches!(*text.get(member.value)?, b'{' | b'[') => return None,
-                Some(named) => {
-                    let start = self.found.pointers.len();
-                    self.found.pointers.push_str(&named.pointer);
-                    self.add(member.value, named.field, start)?
+            if let Some(named) = named.iter().find(is_it) {
+                if matches!(text[value], b'{' | b'[') {
+                    return None;
                 }
-            };
+                let start = self.found.pointers.len();
+                self.found.pointers.push_str(&named.pointer);
+                self.add(value..end, named.field, start);
+            }
             match *text.get(end)? {
                 b',' => at = end + 1,
                 b'}' => return Some(end + 1),
@@ -482,21 +493,21 @@ impl<'a> Finder<'a> {
     fn personal(&mut self, from: usize, field: usize) -> Option<usize> {
         let start = self.found.pointers.len();
         self.found.pointers.push_str(self.pointer.text());
-        self.add(from, field, start)
+        let to = json::value_end(self.text, from)?;
+        self.add(from..to, field, start);
+        Some(to)
     }
 
-    /// The value at `from`, whose pointer was added at `start`.
-    fn add(&mut self, from: usize, field: usize, start: usize) -> Option<usize> {
-        let to = json::value_end(self.text, from)?;
+    /// A value whose pointer was added at `start`.
+    fn add(&mut self, value: Range<usize>, field: usize, start: usize) {
         // It says nothing.
-        if self.text.get(from..to) == Some(b"null") {
+        if self.text.get(value.clone()) == Some(b"null") {
             self.found.pointers.truncate(start);
-            return Some(to);
+            return;
         }
         let pointer = start..self.found.pointers.len();
-        self.found.values.push(Value { from, to, field, pointer });
         let is_searchable = self.paths.fields[field].is_searchable;
-        self.found.grows += (token::len_max(to - from, is_searchable) + 2).saturating_sub(to - from);
-        Some(to)
+        self.found.grows += (token::len_max(value.len(), is_searchable) + 2).saturating_sub(value.len());
+        self.found.values.push(Value { from: value.start, to: value.end, field, pointer });
     }
 }

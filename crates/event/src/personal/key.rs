@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
+use super::wiped::Wiped;
+
 /// The name of a person's key: the key file's id and the slot in it. It says nothing about the person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyName {
@@ -58,15 +60,15 @@ impl Place<'_> {
     /// The additional data of the cipher: id, tenant and pointer, each ended by a zero byte but the last.
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.id.len() + self.tenant.len() + self.pointer.len() + 2);
-        Place::begin(self.id, self.tenant, &mut bytes);
+        Place::begin(self.id.as_bytes(), self.tenant.as_bytes(), &mut bytes);
         bytes.extend_from_slice(self.pointer.as_bytes());
         bytes
     }
 
     /// What all places of an event have in common; returns how long that is.
-    pub(super) fn begin(id: impl AsRef<str>, tenant: impl AsRef<str>, bytes: &mut Vec<u8>) -> usize {
-        for text in [id.as_ref(), tenant.as_ref()] {
-            bytes.extend_from_slice(text.as_bytes());
+    pub(super) fn begin(id: &[u8], tenant: &[u8], bytes: &mut Vec<u8>) -> usize {
+        for text in [id, tenant] {
+            bytes.extend_from_slice(text);
             bytes.push(0);
         }
         bytes.len()
@@ -76,10 +78,14 @@ impl Place<'_> {
 /// The key of one person, ready for use. It never shows itself.
 pub struct SubjectKey {
     name: KeyName,
-    /// The name as lines have it.
-    label: String,
-    key: LessSafeKey,
+    /// The name as lines have it. It stands here, and not elsewhere, since a key of many is seldom in the cache.
+    label: [u8; LABEL_BYTES_MAX],
+    label_len: u8,
+    key: Wiped<LessSafeKey>,
 }
+
+/// The longest name of a key: eight digits, a dash and sixteen digits.
+const LABEL_BYTES_MAX: usize = 8 + 1 + 16;
 
 /// The length of a nonce.
 pub(super) const NONCE_BYTES: usize = NONCE_LEN;
@@ -90,7 +96,11 @@ impl SubjectKey {
     /// The key with these bytes. Every 32 bytes are one; `None` is the cipher's to return, and it never does.
     pub fn new(name: KeyName, bytes: &[u8; 32]) -> Option<SubjectKey> {
         let key = UnboundKey::new(&AES_256_GCM, bytes).ok()?;
-        Some(SubjectKey { name, label: name.to_string(), key: LessSafeKey::new(key) })
+        let mut label = [0; LABEL_BYTES_MAX];
+        let text = name.to_string();
+        label.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        let key = Wiped::new(LessSafeKey::new(key));
+        Some(SubjectKey { name, label, label_len: text.len() as u8, key })
     }
 
     /// Its name.
@@ -99,8 +109,8 @@ impl SubjectKey {
     }
 
     /// Its name as lines have it.
-    pub(super) fn label(&self) -> &str {
-        &self.label
+    pub(super) fn label(&self) -> &[u8] {
+        &self.label[..usize::from(self.label_len)]
     }
 
     /// Appends nonce, cipher text and tag of a value's JSON text. `place` is what [`Place`] writes. `nonce` must never be used twice with a key. `None` if

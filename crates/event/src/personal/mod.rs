@@ -5,9 +5,11 @@
 //! values back, or says why it cannot. What must hold: a token opens only where it was written, at that field of that
 //! event of that tenant.
 
+mod base64url;
 mod find;
 mod json;
 mod key;
+mod marks;
 mod paths;
 mod reveal;
 mod revealed_line;
@@ -15,6 +17,7 @@ mod rule;
 mod seal;
 mod subject;
 mod token;
+mod wiped;
 
 pub use key::{Key, KeyName, NoKeyName, Place, SubjectKey, SubjectKeys};
 pub use reveal::{ERASED, PersonalKeys, SeveralKeys, UNREADABLE, reveal, reveal_elsewhere, tokens};

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::find::{self, Found, Reach};
@@ -22,6 +23,8 @@ const NOT_KEPT: &[u8] = b"\"***\"";
 pub struct Personal {
     paths: Paths,
     reach: Reach,
+    /// Whether a rule says that the values are the actor's.
+    is_of_actor: bool,
 }
 
 /// What was sealed in one line.
@@ -57,7 +60,8 @@ impl Personal {
     pub fn new(rules: &[PersonalRule]) -> Option<Personal> {
         let paths = Paths::new(rules);
         let reach = paths.reach();
-        (!paths.fields.is_empty()).then_some(Personal { paths, reach })
+        let is_of_actor = paths.fields.iter().any(|field| field.subject.parts == ["actor", "id"]);
+        (!paths.fields.is_empty()).then_some(Personal { paths, reach, is_of_actor })
     }
 
     /// Whether a value at this path, such as `actor.id`, is personal.
@@ -72,6 +76,11 @@ impl Personal {
     /// The fields of all rules, each with the rule's number.
     pub fn fields(&self) -> impl Iterator<Item = (String, usize)> {
         self.paths.fields.iter().map(|field| (field.parts.join("."), field.rule))
+    }
+
+    /// The person whose values an event probably has, before it is written.
+    pub fn likely_subject<'a>(&self, event: &'a Event) -> Option<&'a str> {
+        event.actor.as_ref().filter(|_| self.is_of_actor)?.id.as_deref()
     }
 
     fn find(&self, text: &[u8], found: &mut Found) -> bool {
@@ -190,7 +199,7 @@ impl Personal {
         let (begin, mut copied, mut moved) = (first.from, first.from, *mark as isize);
         out.clear();
         additional.clear();
-        let of_event = Place::begin(string(rest, &found.id), string(rest, &found.tenant), additional);
+        let of_event = Place::begin(&string(rest, &found.id), &string(rest, &found.tenant), additional);
         let mut last: Option<(usize, Option<Arc<SubjectKey>>)> = None;
         for value in &found.values {
             let Some(field) = self.paths.fields.get(value.field) else { continue };
@@ -253,8 +262,13 @@ fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
     done
 }
 
-fn string<'a>(text: &'a [u8], range: &std::ops::Range<usize>) -> Cow<'a, str> {
-    if range.is_empty() { "".into() } else { json::string(text, range.start, range.end) }
+/// The text of the string that stands there with its quotes, if one does.
+fn string<'a>(text: &'a [u8], range: &Range<usize>) -> Cow<'a, [u8]> {
+    let inside = text.get(range.start + 1..range.end.saturating_sub(1)).unwrap_or_default();
+    match memchr::memchr(b'\\', inside) {
+        Some(_) => Cow::Owned(json::unescaped(inside).into_owned().into_bytes()),
+        None => Cow::Borrowed(inside),
+    }
 }
 
 /// By what a value is searched for, if this stands between its quotes; a list or object by nothing.

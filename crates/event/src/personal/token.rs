@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::memmem::Finder;
 
+use super::base64url;
 use super::key::{KeyName, NONCE_BYTES, TAG_BYTES};
 use crate::mask::Masker;
 
@@ -66,30 +67,22 @@ impl<'a> Token<'a> {
 
 /// Appends a token's text, which JSON never has to escape. `label` is the name of its key; `hashed` is what its value is
 /// searched for by, and what hashes that.
-pub(super) fn write(label: &str, sealed: &[u8], hashed: Option<(&Masker, &str)>, out: &mut Vec<u8>) {
+pub(super) fn write(label: &[u8], sealed: &mut Vec<u8>, hashed: Option<(&Masker, &str)>, out: &mut Vec<u8>) {
     out.extend_from_slice(PREFIX.as_bytes());
-    out.extend_from_slice(label.as_bytes());
+    out.extend_from_slice(label);
     out.push(b':');
-    let start = out.len();
-    out.resize(start + cipher_len(sealed.len()), 0);
-    // There is room for all of it.
-    let _ = URL_SAFE_NO_PAD.encode_slice(sealed, &mut out[start..]);
+    base64url::encode(sealed, out);
     if let Some((masker, text)) = hashed {
         out.push(b':');
         masker.write_hash(text, out);
     }
 }
 
-/// The length of `sealed` bytes in base64url without padding.
-fn cipher_len(sealed: usize) -> usize {
-    (sealed * 4).div_ceil(3)
-}
-
 /// The most bytes that the token of a value whose JSON text has `plain` bytes takes, without quotes.
 pub(super) fn len_max(plain: usize, is_searchable: bool) -> usize {
     const HASH: usize = ":".len() + HASH_PREFIX.len() + 8 + 1 + 32;
     let head = PREFIX.len() + 8 + 1 + 16 + 1;
-    head + cipher_len(NONCE_BYTES + plain + TAG_BYTES) + if is_searchable { HASH } else { 0 }
+    head + base64url::encoded_len(NONCE_BYTES + plain + TAG_BYTES) + if is_searchable { HASH } else { 0 }
 }
 
 /// Whether a text has the form of a keyed hash: `hmac:KEYID:HEX`.
@@ -123,7 +116,7 @@ mod tests {
 
     fn text(sealed: &[u8], hash: Option<&str>) -> String {
         let mut text = Vec::new();
-        write(&KEY.to_string(), sealed, None, &mut text);
+        write(KEY.to_string().as_bytes(), &mut sealed.to_vec(), None, &mut text);
         String::from_utf8(text).unwrap() + &hash.map_or(String::new(), |hash| format!(":{hash}"))
     }
 

@@ -46,6 +46,7 @@ impl Inner {
     pub(super) fn hand_in(&self, event: &Event, how: How) -> Result<HandedIn, RecordError> {
         self.policy.with(|policy| {
             with_line(|line| {
+                self.expect_key(policy, event);
                 let sent = Sent::new(event);
                 let mut ready = Ready::decide(policy, sent, self.log.clock.now());
                 // A forked child is refused, and may meet locks of masking that nobody there releases.

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use trailseal_event::NoAction;
 use trailseal_event::complete::Stamp;
 use trailseal_event::line::{self, Compared};
 use trailseal_event::personal::{Personal, PersonalKeys, PersonalValues, Sealed, SubjectKey, SubjectKeys};
+use trailseal_event::{Event, NoAction};
 
 use super::ready_event::{Secrets, Sent};
 use crate::notice::Notice;
+use crate::personal::KeyStore;
 use crate::trail::open_trail::{Inner, Trail};
 use crate::trail::policy::in_force::InForce;
 
@@ -33,6 +34,32 @@ impl Trail {
 }
 
 impl Inner {
+    /// Says ahead which key an event probably needs, as soon as it is there.
+    #[inline]
+    pub(super) fn expect_key(&self, policy: &InForce, event: &Event) {
+        if let Some((keys, subject)) = self.likely_key(policy.personal.as_ref(), event) {
+            keys.expect(subject);
+        }
+    }
+
+    /// Brings that key near, just before the event is written.
+    #[inline]
+    pub(super) fn bring_key_near(&self, personal: Option<&Personal>, event: &Event) {
+        if let Some((keys, subject)) = self.likely_key(personal, event) {
+            keys.bring_near(subject);
+        }
+    }
+
+    #[inline]
+    fn likely_key<'a>(
+        &'a self,
+        personal: Option<&Personal>,
+        event: &'a Event,
+    ) -> Option<(&'a KeyStore, &'a str)> {
+        let subject = personal?.likely_subject(event)?;
+        Some((self.log.personal.get()?, subject))
+    }
+
     /// Seals the personal values in the rest that was written from `start` on.
     #[inline(never)]
     pub(super) fn seal(

@@ -140,6 +140,7 @@ impl Inner {
         if !ready.is_kept() {
             return Ok(());
         }
+        self.bring_key_near(ready.personal, sent.written());
         let start = bytes.len();
         match sent.secrets {
             Secrets::Unknown => line::write_masked(&self.masker, sent.event, &mut ready.stamp, bytes)?,

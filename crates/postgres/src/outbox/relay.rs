@@ -225,9 +225,10 @@ impl Runner {
                 return Err(End::Trail(error));
             }
             if is_empty(connection, self.trail.origin())? {
-                self.count(|stats| stats.emptied += 1);
+                self.watch.count(|stats| stats.emptied += 1);
             }
             self.works();
+            self.look(connection);
             *backoff = BACKOFF_MIN;
             self.pause(POLL_IDLE);
         }

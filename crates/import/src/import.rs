@@ -3,13 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::BufRead;
+use std::ops::{ControlFlow, Range};
 
 use trailseal_event::complete::imported_id;
-use trailseal_event::{Event, Timestamp, Value};
+use trailseal_event::{Event, Object, Timestamp, Value};
 
-use crate::form::Form;
-use crate::mapping::Mapping;
+use crate::form::{Form, RECORD_LEVELS_MAX};
+use crate::mapping::{Mapping, RECORD};
 use crate::records::{Failed, Record, Records, contain_records};
+use crate::tree::{Item, Owned, Tree};
 
 /// Real audit records for trying things out: format, file name and bytes.
 pub const SAMPLES: [(&str, &str, &[u8]); 3] = [
@@ -17,6 +19,9 @@ pub const SAMPLES: [(&str, &str, &[u8]); 3] = [
     ("kubernetes", "kubernetes-audit.jsonl", include_bytes!("../sample/kubernetes-audit.jsonl")),
     ("github", "github-audit.jsonl", include_bytes!("../sample/github-audit.jsonl")),
 ];
+
+/// Longer records are read as values first: an event is cut to about this.
+const ORDINARY_BYTES_MAX: usize = 64 * 1024;
 
 /// Objects with records in them are opened down to this level, below what the arrangement of the input shows.
 const LEVELS_MAX: usize = 3;
@@ -32,11 +37,11 @@ pub struct Imported {
 
 /// The same, as the JSON text of the event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct Written<'b> {
     /// The line of the file on which the record begins; the first is 1.
     pub line: u64,
     /// The event, which [`Event::from_json`] reads back as it was.
-    pub json: Vec<u8>,
+    pub json: &'b [u8],
     /// The fields that it has only by default.
     pub defaulted: Vec<String>,
 }
@@ -111,7 +116,9 @@ fn mapped_within(
         Ok(value) => value,
         Err(reason) => return take(Err(failed(reason))),
     };
-    if level < LEVELS_MAX && bytes.first() == Some(&b'{') && contains_records(&value, reading.mapping) {
+    let owned = Owned::of(&value);
+    let root = owned.root();
+    if level < LEVELS_MAX && bytes.first() == Some(&b'{') && contains_records(root, reading.mapping) {
         for inner in Records::of(&*bytes, reading.mapping) {
             let inner = inner.map(|inner| Record { line: inner.line + line - 1, ..inner });
             let inner = inner.map_err(|failed| Failed { line: failed.line + line - 1, ..failed });
@@ -122,9 +129,9 @@ fn mapped_within(
     // The header of a table says as much as the row does.
     let own = if matches!(form, Form::Csv(_)) { value.to_string().into_bytes() } else { bytes };
     let text = form.is_text().then(|| String::from_utf8_lossy(&own));
-    let own_id = reading.mapping.event_id(&value);
+    let own_id = reading.mapping.event_id(root);
     let mut events = Vec::new();
-    let made = reading.mapping.events(value, text.as_deref(), reading.written, &mut events);
+    let made = reading.mapping.events(value, root, text.as_deref(), reading.written, &mut events);
     take(made.map_err(failed).map(|()| {
         for (part, event) in events.iter_mut().enumerate() {
             let own_id = own_id.clone().filter(|_| part == 0);
@@ -135,7 +142,7 @@ fn mapped_within(
 }
 
 /// Whether an object on a line of its own is no record, but has a list of them.
-fn contains_records(value: &Value, mapping: &Mapping) -> bool {
+fn contains_records(value: Item<'_>, mapping: &Mapping) -> bool {
     contain_records(value, mapping.records()) && (mapping.records().is_some() || !mapping.knows(value))
 }
 
@@ -183,24 +190,35 @@ impl Numbering {
         }
     }
 
+    /// Passes on what became of a batch, in order, until `take` breaks.
     pub(crate) fn number_texts(
         &mut self,
-        texts: Result<Texts, Failed>,
+        texts: &mut Texts,
         reading: Reading<'_>,
-        take: &mut dyn FnMut(Result<Written, Failed>),
-    ) {
-        let Texts { line, own, has_own_id, events } = match texts {
-            Ok(texts) => texts,
-            Err(failed) => return take(Err(failed)),
-        };
-        let first = events.first().map_or("", |text| &text.id);
-        let occurrence = if has_own_id { 0 } else { self.count(first) };
-        for (part, Text { id: first, mut json, defaulted }) in events.into_iter().enumerate() {
-            if occurrence > 0 {
-                exchange(&mut json, &first, &id(reading.mapping, &own, occurrence, part));
+        take: &mut dyn FnMut(Result<Written<'_>, Failed>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let Texts { records, events, own, json } = texts;
+        for record in records.drain(..) {
+            let RecordText { line, own: own_range, has_own_id, events: range } = match record {
+                Ok(record) => record,
+                Err(failed) => {
+                    take(Err(failed))?;
+                    continue;
+                }
+            };
+            let events = events.get_mut(range).unwrap_or_default();
+            let first = events.first().map_or("", |text| &text.id);
+            let occurrence = if has_own_id { 0 } else { self.count(first) };
+            for (part, Text { id: first, json: range, defaulted }) in events.iter_mut().enumerate() {
+                let json = json.get_mut(range.clone()).unwrap_or_default();
+                if occurrence > 0 {
+                    let own = own.get(own_range.clone()).unwrap_or_default();
+                    exchange(json, first, &id(reading.mapping, own, occurrence, part));
+                }
+                take(Ok(Written { line, json, defaulted: std::mem::take(defaulted) }))?;
             }
-            take(Ok(Written { line, json, defaulted }));
         }
+        ControlFlow::Continue(())
     }
 
     /// How often the record whose first id would be `first` came before.
@@ -218,30 +236,126 @@ impl Numbering {
     }
 }
 
-/// A record that was mapped, as text: what it took to make the values is done with, and freed where it was made.
+/// What became of a batch of records, as text. What it took to make the values is done with, and freed by the thread that
+/// made it; of this, little has to be freed by the one that takes it.
+#[derive(Default)]
 pub(crate) struct Texts {
-    line: u64,
-    own: Vec<u8>,
-    has_own_id: bool,
+    records: Vec<Result<RecordText, Failed>>,
     events: Vec<Text>,
+    /// The bytes of the batch, and behind them what else tells records from others.
+    own: Vec<u8>,
+    /// The texts of the events.
+    json: Vec<u8>,
+}
+
+/// A [`Record`] of a batch, with the place of its bytes there.
+pub(crate) struct RecordAt {
+    pub(crate) line: u64,
+    pub(crate) bytes: Range<usize>,
+    pub(crate) form: Form,
+}
+
+/// As [`Mapped`]; the ranges are those of its batch.
+struct RecordText {
+    line: u64,
+    own: Range<usize>,
+    has_own_id: bool,
+    events: Range<usize>,
 }
 
 struct Text {
     /// As in [`Mapped`].
     id: String,
-    json: Vec<u8>,
+    json: Range<usize>,
     defaulted: Vec<String>,
 }
 
-impl From<Mapped> for Texts {
-    fn from(Mapped { line, own, has_own_id, events }: Mapped) -> Texts {
-        let text = |event: Event| Text {
-            json: event.to_json(),
-            defaulted: defaulted(&event).map(str::to_owned).collect(),
-            id: event.id.unwrap_or_default(),
-        };
-        Texts { line, own, has_own_id, events: events.into_iter().map(text).collect() }
+impl Texts {
+    /// Of records in these bytes.
+    pub(crate) fn of(bytes: Vec<u8>) -> Texts {
+        // An event has its record and what was found in it.
+        let json = Vec::with_capacity(bytes.len().saturating_mul(2));
+        Texts { own: bytes, json, ..Texts::default() }
     }
+
+    /// Adds the texts of the events that a record, or each of the records in it, becomes: those of [`mapped`].
+    pub(crate) fn add(&mut self, record: RecordAt, reading: Reading<'_>, tree: &mut Tree) {
+        let RecordAt { line, bytes: range, form } = record;
+        let own = std::mem::take(&mut self.own);
+        let bytes = own.get(range.clone()).unwrap_or_default();
+        if let Some((event, has_own_id)) = ordinary_event(&form, bytes, reading, tree) {
+            let first = self.events.len();
+            self.add_ordinary(event, bytes);
+            let events = first..self.events.len();
+            self.records.push(Ok(RecordText { line, own: range, has_own_id, events }));
+            self.own = own;
+            return;
+        }
+        let record = Record { line, bytes: bytes.to_vec(), form };
+        self.own = own;
+        mapped(Ok(record), reading, &mut |mapped| match mapped {
+            Ok(Mapped { line, own, has_own_id, events }) => {
+                let (from, first) = (self.own.len(), self.events.len());
+                self.own.extend_from_slice(&own);
+                events.into_iter().for_each(|event| self.add_event(event));
+                let (own, events) = (from..self.own.len(), first..self.events.len());
+                self.records.push(Ok(RecordText { line, own, has_own_id, events }));
+            }
+            Err(failed) => self.add_failed(failed),
+        });
+    }
+
+    pub(crate) fn add_failed(&mut self, failed: Failed) {
+        self.records.push(Err(failed));
+    }
+
+    fn add_event(&mut self, event: Event) {
+        let from = self.json.len();
+        self.json.extend_from_slice(&event.to_json());
+        let defaulted = defaulted(&event).map(str::to_owned).collect();
+        let json = from..self.json.len();
+        self.events.push(Text { id: event.id.unwrap_or_default(), json, defaulted });
+    }
+
+    /// Adds an event that lacks its record, and the record as it was written.
+    fn add_ordinary(&mut self, mut event: Event, record: &[u8]) {
+        let details = std::mem::take(&mut event.details);
+        let defaulted = defaulted_in(&details).map(str::to_owned).collect();
+        let (from, out) = (self.json.len(), &mut self.json);
+        // Both are objects that are not empty, and end in a brace.
+        out.extend_from_slice(&event.to_json());
+        out.pop();
+        out.extend_from_slice(b",\"details\":");
+        out.extend_from_slice(&Value::Object(details).to_json());
+        out.pop();
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(RECORD.as_bytes());
+        out.extend_from_slice(b"\":");
+        out.extend_from_slice(record);
+        out.extend_from_slice(b"}}");
+        let json = from..out.len();
+        self.events.push(Text { id: event.id.unwrap_or_default(), json, defaulted });
+    }
+}
+
+/// The event without the record, and whether its id is the record's own.
+fn ordinary_event(form: &Form, bytes: &[u8], reading: Reading<'_>, tree: &mut Tree) -> Option<(Event, bool)> {
+    let Reading { mapping, written } = reading;
+    let is_ordinary = matches!(form, Form::Json)
+        && !mapping.has_each()
+        && bytes.len() <= ORDINARY_BYTES_MAX
+        // Events are sent to a server one a line.
+        && memchr::memchr2(b'\n', b'\r', bytes).is_none();
+    let text = std::str::from_utf8(bytes).ok().filter(|_| is_ordinary)?;
+    let root = tree.read(text, RECORD_LEVELS_MAX).filter(Item::is_object)?;
+    if contains_records(root, mapping) {
+        return None;
+    }
+    let own_id = mapping.event_id(root);
+    let has_own_id = own_id.is_some();
+    let mut event = mapping.without_record(root, None, written);
+    event.id = Some(own_id.unwrap_or_else(|| id(mapping, bytes, 0, 0)));
+    Some((event, has_own_id))
 }
 
 /// Exchanges an event's id for another of the same length. It is the first text of the event, and a hash of the record,
@@ -257,6 +371,38 @@ fn exchange(json: &mut [u8], from: &str, to: &str) {
 
 /// The fields that an imported event has only by default.
 pub fn defaulted(event: &Event) -> impl Iterator<Item = &str> {
-    let defaulted = event.details.get("_import").and_then(|import| import.get("defaulted"));
+    defaulted_in(&event.details)
+}
+
+fn defaulted_in(details: &Object) -> impl Iterator<Item = &str> {
+    let defaulted = details.get("_import").and_then(|import| import.get("defaulted"));
     defaulted.and_then(Value::as_array).unwrap_or_default().iter().filter_map(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearly_all_records_are_ordinary() {
+        for (format, _, bytes) in SAMPLES {
+            let mapping = Mapping::builtin(format).expect("built in");
+            let mut tree = Tree::default();
+            let (mut ordinary, mut all) = (0, 0);
+            for record in Records::of(bytes, mapping) {
+                let record = record.expect("a record");
+                all += 1;
+                ordinary += usize::from(
+                    ordinary_event(
+                        &record.form,
+                        &record.bytes,
+                        Reading { mapping, written: None },
+                        &mut tree,
+                    )
+                    .is_some(),
+                );
+            }
+            assert!(ordinary * 100 >= all * 97, "{format}: {ordinary} of {all}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ pub mod records;
 mod sample;
 pub mod tables;
 mod time;
+mod tree;
 
 pub use form::Form;
 pub use import::{Imported, Reading, SAMPLES, Written, defaulted, read};

@@ -10,8 +10,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{Builder, scope};
 
-use crate::import::{Numbering, Reading, Texts, Written, mapped};
-use crate::records::{Failed, Record, Records};
+use crate::import::{Numbering, Reading, RecordAt, Texts, Written};
+use crate::records::{Failed, Records};
+use crate::tree::Tree;
 
 /// About how many bytes of records make a batch.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -28,7 +29,7 @@ pub fn read_in_order<R: BufRead + Send>(
     records: Records<'_, R>,
     reading: Reading<'_>,
     threads: usize,
-    take: &mut dyn FnMut(Result<Written, Failed>) -> ControlFlow<()>,
+    take: &mut dyn FnMut(Result<Written<'_>, Failed>) -> ControlFlow<()>,
 ) -> std::io::Result<()> {
     let flight = Flight::default();
     let (to_map, from_reader) = sync_channel::<Batch>(IN_FLIGHT);
@@ -43,19 +44,9 @@ pub fn read_in_order<R: BufRead + Send>(
         let builder = Builder::new().name("trailseal-read".to_owned());
         builder.spawn_scoped(scope, move || split(records, flight, &to_map, &to_take))?;
         let mut numbering = Numbering::default();
-        let mut flow = ControlFlow::Continue(());
         for Awaited { mapped, bytes } in in_order {
-            let Ok(mapped) = mapped.recv() else { break };
-            for one in mapped {
-                numbering.number_texts(one, reading, &mut |written| {
-                    if flow.is_continue() {
-                        flow = take(written);
-                    }
-                });
-                if flow.is_break() {
-                    break;
-                }
-            }
+            let Ok(mut mapped) = mapped.recv() else { break };
+            let flow = numbering.number_texts(&mut mapped, reading, take);
             flight.leave(bytes);
             if flow.is_break() {
                 break;
@@ -68,13 +59,15 @@ pub fn read_in_order<R: BufRead + Send>(
 
 /// Records to map, and where the result goes.
 struct Batch {
-    records: Vec<Result<Record, Failed>>,
-    done: SyncSender<Vec<Result<Texts, Failed>>>,
+    /// Of all records, one after the other: a thread frees only what it made itself, as far as that is possible.
+    bytes: Vec<u8>,
+    records: Vec<Result<RecordAt, Failed>>,
+    done: SyncSender<Texts>,
 }
 
 /// The result of a batch, which comes.
 struct Awaited {
-    mapped: Receiver<Vec<Result<Texts, Failed>>>,
+    mapped: Receiver<Texts>,
     bytes: usize,
 }
 
@@ -86,21 +79,25 @@ fn split<R: BufRead>(
     to_take: &SyncSender<Awaited>,
 ) {
     loop {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let (mut batch, mut bytes) = (Vec::new(), Vec::with_capacity(BATCH_BYTES));
         // Whoever writes slowly need not fill a batch.
-        while bytes < BATCH_BYTES
+        while bytes.len() + 64 * batch.len() < BATCH_BYTES
             && (batch.is_empty() || !records.may_wait())
             && let Some(record) = records.next()
         {
-            bytes += record.as_ref().map_or(64, |record| record.bytes.len() + 64);
-            batch.push(record);
+            batch.push(record.map(|record| {
+                let from = bytes.len();
+                bytes.extend_from_slice(&record.bytes);
+                RecordAt { line: record.line, bytes: from..bytes.len(), form: record.form }
+            }));
         }
-        if batch.is_empty() || !flight.enter(bytes) {
+        let in_flight = bytes.len() + 64 * batch.len();
+        if batch.is_empty() || !flight.enter(in_flight) {
             return;
         }
         let (done, mapped) = sync_channel(1);
-        let is_sent = to_take.send(Awaited { mapped, bytes }).is_ok()
-            && to_map.send(Batch { records: batch, done }).is_ok();
+        let is_sent = to_take.send(Awaited { mapped, bytes: in_flight }).is_ok()
+            && to_map.send(Batch { bytes, records: batch, done }).is_ok();
         if !is_sent {
             return;
         }
@@ -108,12 +105,16 @@ fn split<R: BufRead>(
 }
 
 fn map(batches: &Mutex<Receiver<Batch>>, reading: Reading<'_>) {
+    let mut tree = Tree::default();
     loop {
         let next = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Batch { records, done }) = next else { return };
-        let mut all = Vec::with_capacity(records.len());
+        let Ok(Batch { bytes, records, done }) = next else { return };
+        let mut all = Texts::of(bytes);
         for record in records {
-            mapped(record, reading, &mut |one| all.push(one.map(Texts::from)));
+            match record {
+                Ok(record) => all.add(record, reading, &mut tree),
+                Err(failed) => all.add_failed(failed),
+            }
         }
         // Nobody waits for it once the caller has stopped.
         let _ = done.send(all);

@@ -19,10 +19,9 @@ mod source;
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
 
-use trailseal_event::Value;
-
 use crate::form::Form;
 use crate::mapping::{Mapping, Path};
+use crate::tree::{Item, Owned};
 use head::{Arrangement, Hints};
 use source::{End, Source};
 
@@ -50,7 +49,7 @@ pub struct Failed {
 }
 
 /// Whether an object has an array of records at `path`, or at one of the usual places.
-pub(crate) fn contain_records(object: &Value, path: Option<&Path>) -> bool {
+pub(crate) fn contain_records(object: Item<'_>, path: Option<&Path>) -> bool {
     container::is_in(object, path)
 }
 
@@ -103,16 +102,19 @@ impl<'m, R: BufRead> Records<'m, R> {
 
     /// The records of `reader`, arranged as `mapping` says or understands them.
     pub fn of(reader: R, mapping: &'m Mapping) -> Self {
-        let is_record = move |bytes: &[u8]| Form::Json.value(bytes).is_ok_and(|value| mapping.knows(&value));
+        let is_record = move |bytes: &[u8]| {
+            Form::Json.value(bytes).is_ok_and(|value| mapping.knows(Owned::of(&value).root()))
+        };
         Self::with(reader, mapping.records(), mapping.form(), Box::new(is_record))
     }
 
     /// The records of `reader`, arranged as any of the built-in mappings understands them.
     pub fn of_any(reader: R) -> Self {
         let is_record = |bytes: &[u8]| {
-            Form::Json
-                .value(bytes)
-                .is_ok_and(|value| Mapping::builtins().any(|mapping| mapping.detects(&value)))
+            Form::Json.value(bytes).is_ok_and(|value| {
+                let record = Owned::of(&value);
+                Mapping::builtins().any(|mapping| mapping.detects(record.root()))
+            })
         };
         Self::with(reader, None, None, Box::new(is_record))
     }

@@ -5,11 +5,12 @@
 
 use std::io::BufRead;
 
-use trailseal_event::{Event, Timestamp, Value};
+use trailseal_event::{Event, Timestamp};
 
 use crate::import::{Imported, Numbering, Reading, defaulted, mapped};
 use crate::mapping::Mapping;
 use crate::records::{Failed, Record, Records};
+use crate::tree::{Item, Owned};
 
 /// How many records are looked at.
 pub const SAMPLE_RECORDS: usize = 20;
@@ -28,7 +29,7 @@ const NEEDED: [&str; 3] = ["action", "actor", "time"];
 pub struct Sample {
     taken_for: String,
     records: Vec<Result<Record, Failed>>,
-    values: Vec<Value>,
+    values: Vec<Owned>,
 }
 
 /// What a mapping makes of a sample.
@@ -73,10 +74,10 @@ impl Sample {
 
     /// The keys that the first record has, for people.
     pub fn keys(&self) -> String {
-        let keys =
-            self.values.first().and_then(Value::as_object).map(|record| {
-                record.iter().take(KEYS_SHOWN).map(|(key, _)| key).collect::<Vec<_>>().join(", ")
-            });
+        let first = self.values.first().map(Owned::root).filter(Item::is_object);
+        let keys = first.map(|record| {
+            record.inside().take(KEYS_SHOWN).map(|member| member.key()).collect::<Vec<_>>().join(", ")
+        });
         keys.unwrap_or_default()
     }
 
@@ -84,7 +85,7 @@ impl Sample {
         let mut not_found: Vec<NotFound> =
             mapping.asked().map(|(field, looked_at)| NotFound { field, records: 0, looked_at }).collect();
         for value in &self.values {
-            for at in mapping.not_found_in(value, written) {
+            for at in mapping.not_found_in(value.root(), written) {
                 if let Some(found) = not_found.get_mut(at) {
                     found.records += 1;
                 }
@@ -97,8 +98,8 @@ impl Sample {
     /// The first records; they are still read in their turn.
     pub fn of<R: BufRead>(records: &mut Records<'_, R>) -> Sample {
         let first: Vec<_> = records.peek(SAMPLE_RECORDS, SAMPLE_BYTES).cloned().collect();
-        let values =
-            first.iter().flatten().filter_map(|record| record.form.value(&record.bytes).ok()).collect();
+        let value = |record: &Record| Some(Owned::of(&record.form.value(&record.bytes).ok()?));
+        let values = first.iter().flatten().filter_map(value).collect();
         Sample { taken_for: records.taken_for().unwrap_or("nothing").to_owned(), records: first, values }
     }
 
@@ -112,7 +113,7 @@ impl Sample {
         // Of equals the last counts: the more particular mappings come last.
         let counted = Mapping::builtins().map(|mapping| (mapping, self.detected(mapping)));
         let (mapping, count) = counted.max_by_key(|(_, count)| *count).filter(|(_, count)| *count > 0)?;
-        let why = self.values.iter().find_map(|value| mapping.detected_by(value))?;
+        let why = self.values.iter().find_map(|value| mapping.detected_by(value.root()))?;
         let why = format!(
             "{}; {count} of the first {} records have {}",
             self.taken_for,
@@ -123,7 +124,7 @@ impl Sample {
     }
 
     fn detected(&self, mapping: &Mapping) -> usize {
-        self.values.iter().filter(|value| mapping.detects(value)).count()
+        self.values.iter().filter(|value| mapping.detects(value.root())).count()
     }
 
     /// The events that the sample gives, as they would be recorded.

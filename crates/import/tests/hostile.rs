@@ -1,11 +1,13 @@
 //! Nothing that comes from outside ends in a panic, and no record is lost.
 #![allow(clippy::expect_used, reason = "a test says what it needs by failing")]
 
+use std::ops::ControlFlow;
+
 use proptest::prelude::*;
 use trailseal_event::{Event, Value};
 use trailseal_import::mapping::BUILT_IN;
 use trailseal_import::records::Records;
-use trailseal_import::{Mapping, SAMPLES, read};
+use trailseal_import::{Imported, Mapping, Reading, SAMPLES, Written, defaulted, read, read_in_order};
 
 /// JSON objects out of the keys that the built-in mappings look for.
 fn record() -> impl Strategy<Value = String> {
@@ -100,6 +102,46 @@ proptest! {
             let imported = read(deep.as_bytes(), Mapping::builtin(format).expect("built in")).flatten().next();
             let event = imported.expect("a record").event;
             prop_assert_eq!(Event::from_json(&event.to_json()), Ok(event));
+        }
+    }
+
+    #[test]
+    fn texts_made_by_several_threads_are_the_events_made_one_by_one(
+        records in prop::collection::vec(record(), 1..5), repeated in any::<bool>(), spaced in any::<bool>(),
+    ) {
+        let mut input = records.join("\n");
+        if repeated {
+            input = format!("{input}\n{input}");
+        }
+        if spaced {
+            input = input.replace("\":", "\" : ");
+        }
+        for (format, _) in BUILT_IN {
+            let mapping = Mapping::builtin(format).expect("built in");
+            let expected: Vec<_> = read(input.as_bytes(), mapping).collect();
+            let mut found = Vec::new();
+            let reading = Reading { mapping, written: None };
+            read_in_order(Records::of(input.as_bytes(), mapping), reading, 2, &mut |written| {
+                found.push(written.map(|Written { line, json, defaulted }| (line, json.to_vec(), defaulted)));
+                ControlFlow::Continue(())
+            })
+            .expect("threads");
+            prop_assert_eq!(found.len(), expected.len());
+            for (written, expected) in found.into_iter().zip(expected) {
+                match (written, expected) {
+                    (Ok((found, json, by_default)), Ok(Imported { line, event })) => {
+                        prop_assert_eq!(found, line);
+                        prop_assert_eq!(by_default, defaulted(&event).collect::<Vec<_>>());
+                        prop_assert!(!json.contains(&b'\n'));
+                        let (read, warnings) = Event::from_json_told(&json, false).expect("an event");
+                        prop_assert_eq!(warnings, Event::from_json_told(&event.to_json(), false).expect("an event").1);
+                        prop_assert_eq!(read, event);
+                    }
+                    (written, expected) => {
+                        prop_assert_eq!(written.err(), expected.err());
+                    }
+                }
+            }
         }
     }
 

@@ -59,7 +59,7 @@ fn several_threads_keep_the_order_and_the_ids() {
         let reading = Reading { mapping, written: None };
         read_in_order(Records::of(&*twice, mapping), reading, 3, &mut |written| {
             found.push(
-                written.map(|written| (written.line, Event::from_json(&written.json).expect("an event"))),
+                written.map(|written| (written.line, Event::from_json(written.json).expect("an event"))),
             );
             ControlFlow::Continue(())
         })

@@ -47,7 +47,7 @@ pub(super) fn run(settings: &Settings, arguments: &Import, json: bool) -> Outcom
                 opened.get_or_init(|| trail)
             }
         };
-        take(trail, place, &event, summary)
+        take(trail, place, event, summary)
     });
     if let Some(trail) = opened.get() {
         close_trail(trail)?;

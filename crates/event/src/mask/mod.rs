@@ -370,6 +370,9 @@ impl Masker {
 
     fn replaced(&self, text: &str, cards: bool) -> Option<String> {
         let found = self.found(text, cards);
+        if found.is_empty() {
+            return None;
+        }
         let mut masked = String::with_capacity(text.len());
         let mut at = 0;
         for Found { range, .. } in &found {

@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use trailseal_event::{Event, Number, Object, Outcome, Resource, Timestamp, Value};
 
 use super::fields::{Field, TEXTS, Word, unit_millis};
-use super::path::{Lookup, Path, text_of};
+use super::path::{Lookup, Path};
 use super::{
     Candidate, Candidates, Condition, Mapping, PairValue, Pairs, Piece, Reference, RelatedRule, ResourceRule,
     Rule,
 };
+use crate::tree::{Item, Owned};
 
 /// The action of a record that gives none.
 const ACTION_UNKNOWN: &str = "unknown";
@@ -17,24 +18,30 @@ const ACTION_UNKNOWN: &str = "unknown";
 /// A record that becomes many events has at most this many bytes in all of them.
 const SPLIT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Where an event's details have the record.
+pub(crate) const RECORD: &str = "record";
+
+/// Whether these were set matters, whatever refers to them.
+const ALWAYS_NAMED: [&str; 4] = ["action", "outcome", "category", "severity"];
+
 /// At most this many entries of a list become resources; the record has them all.
 const RELATED_MAX: usize = 100;
 
 impl Mapping {
     /// Whether `record` has what tells this format from others.
-    pub(crate) fn detects(&self, record: &Value) -> bool {
+    pub(crate) fn detects(&self, record: Item<'_>) -> bool {
         self.detected_by(record).is_some()
     }
 
     /// The paths that tell this format from others, if `record` has them.
-    pub(crate) fn detected_by(&self, record: &Value) -> Option<Vec<String>> {
+    pub(crate) fn detected_by(&self, record: Item<'_>) -> Option<Vec<String>> {
         let fill = Fill::new(self, record, None);
         let rule = self.detect.iter().find(|when| fill.hold(when))?;
         Some(rule.iter().map(|condition| condition.value.to_string()).collect())
     }
 
     /// Whether `record` is one by itself, rather than something that has records in it.
-    pub(crate) fn knows(&self, record: &Value) -> bool {
+    pub(crate) fn knows(&self, record: Item<'_>) -> bool {
         let has_entries =
             self.each.as_ref().is_some_and(|each| Lookup::new(record).place(&each.keys()).is_some());
         if has_entries || self.detects(record) {
@@ -59,7 +66,7 @@ impl Mapping {
     }
 
     /// The places, among [`Mapping::asked`], of the fields that `record` does not give.
-    pub(crate) fn not_found_in(&self, record: &Value, written: Option<Timestamp>) -> Vec<usize> {
+    pub(crate) fn not_found_in(&self, record: Item<'_>, written: Option<Timestamp>) -> Vec<usize> {
         let mut fill = Fill::new(self, record, None);
         fill.lets();
         let is_found = |(field, candidates): &(Field, Candidates)| match field {
@@ -75,11 +82,12 @@ impl Mapping {
     /// recording. Both are listed in `details._import.defaulted`. The whole record, whatever was mapped from it, is at
     /// `details.record`; its own id is at `details._import.source_id`.
     pub fn apply(&self, record: Value) -> Event {
-        self.event(record, None, None)
+        let owned = Owned::of(&record);
+        self.whole(record, owned.root(), None, None)
     }
 
     /// The id that the record's event has, where the mapping says that the record's own is unique, and it is a UUID.
-    pub(crate) fn event_id(&self, record: &Value) -> Option<String> {
+    pub(crate) fn event_id(&self, record: Item<'_>) -> Option<String> {
         if self.event_id.is_empty() {
             return None;
         }
@@ -87,31 +95,23 @@ impl Mapping {
         is_uuid(&id).then(|| id.to_ascii_lowercase())
     }
 
-    /// Adds the events that `record` describes, without ids. `text` is how it was written, if that says more;
-    /// `written` when the input was, for times without a year. The error is for people.
+    /// Adds the events that `record`, which is also `root`, describes, without ids. `text` is how it was written, if that
+    /// says more; `written` when the input was, for times without a year. The error is for people.
     pub(crate) fn events(
         &self,
         mut record: Value,
+        root: Item<'_>,
         text: Option<&str>,
         written: Option<Timestamp>,
         events: &mut Vec<Event>,
     ) -> Result<(), String> {
-        let list = self.each.as_ref().and_then(|each| list_at(&mut record, &each.keys())).map(std::mem::take);
-        let entries = match (list, &self.each) {
-            (Some(entries), Some(each)) if entries.len() > 1 => (entries, each.keys()),
-            (Some(entries), Some(each)) => {
-                if let Some(list) = list_at(&mut record, &each.keys()) {
-                    *list = entries;
-                }
-                events.push(self.event(record, text, written));
-                return Ok(());
-            }
-            _ => {
-                events.push(self.event(record, text, written));
-                return Ok(());
-            }
+        let has_several = |list: &&mut Vec<Value>| list.len() > 1;
+        let keys = self.each.as_ref().map(Path::keys).unwrap_or_default();
+        let list = self.has_each().then(|| list_at(&mut record, &keys)).flatten().filter(has_several);
+        let Some(entries) = list.map(std::mem::take) else {
+            events.push(self.whole(record, root, text, written));
+            return Ok(());
         };
-        let (entries, keys) = entries;
         let rest_bytes = record.to_string().len() + text.map_or(0, str::len);
         if entries.len().saturating_mul(rest_bytes) > SPLIT_BYTES_MAX {
             return Err(format!(
@@ -124,20 +124,34 @@ impl Mapping {
             if let Some(list) = list_at(&mut one, &keys) {
                 list.push(entry);
             }
-            events.push(self.event(one, text, written));
+            let owned = Owned::of(&one);
+            events.push(self.whole(one, owned.root(), text, written));
         }
         Ok(())
     }
 
-    fn event(&self, record: Value, text: Option<&str>, written: Option<Timestamp>) -> Event {
+    /// Whether a record may give several events.
+    pub(crate) fn has_each(&self) -> bool {
+        self.each.is_some()
+    }
+
+    fn whole(&self, record: Value, root: Item<'_>, text: Option<&str>, written: Option<Timestamp>) -> Event {
+        let mut event = self.without_record(root, text, written);
+        event.details.insert(RECORD, record);
+        event
+    }
+
+    /// The one event that a record describes, without an id, and without the record itself.
+    pub(crate) fn without_record(
+        &self,
+        record: Item<'_>,
+        text: Option<&str>,
+        written: Option<Timestamp>,
+    ) -> Event {
         let mut event = Event::default();
-        let details = {
-            let mut fill = Fill::new(self, &record, written);
-            fill.all(&mut event);
-            fill.details(&event, text)
-        };
-        event.details = details;
-        event.details.insert("record", record);
+        let mut fill = Fill::new(self, record, written);
+        fill.all(&mut event);
+        event.details = fill.details(&event, text);
         event
     }
 }
@@ -168,11 +182,11 @@ struct Fill<'m, 'r> {
 }
 
 impl<'m, 'r> Fill<'m, 'r> {
-    fn new(mapping: &'m Mapping, record: &'r Value, written: Option<Timestamp>) -> Self {
+    fn new(mapping: &'m Mapping, record: Item<'r>, written: Option<Timestamp>) -> Self {
         let keys = mapping.each.as_ref().map(Path::keys);
         let entry = keys.and_then(|keys| {
             let list = Lookup::new(record).place(&keys)?;
-            list.as_array()?.first()
+            list.is_array().then(|| list.inside().next())?
         });
         let lookup = Lookup::with_entry(record, entry);
         Fill { mapping, lookup, names: Vec::new(), written, unreadable: None }
@@ -200,16 +214,16 @@ impl<'m, 'r> Fill<'m, 'r> {
             event.outcome = self.rules(&mapping.outcomes).or(event.outcome);
             // Nothing is invented that the record does not say.
             if let Some(outcome) = event.outcome {
-                self.names.push(("outcome", outcome.word()));
+                self.name("outcome", &outcome.word());
             }
         }
         if !self.was_set("category") {
             event.category = self.rules(&mapping.categories).unwrap_or_default();
-            self.names.push(("category", event.category.word()));
+            self.name("category", &event.category.word());
         }
         if !self.was_set("severity") {
             event.severity = self.rules(&mapping.severities).unwrap_or_default();
-            self.names.push(("severity", event.severity.word()));
+            self.name("severity", &event.severity.word());
         }
     }
 
@@ -243,7 +257,7 @@ impl<'m, 'r> Fill<'m, 'r> {
             Field::Duration => event.duration_ms = self.first(candidates, |text| number(&text)),
             Field::Action | Field::Text(_) => {
                 let Some(text) = self.text(candidates, name) else { return };
-                self.names.push((name, text.clone()));
+                self.name(name, &text);
                 match field {
                     Field::Text(at) => *TEXTS[at].1(event) = Some(text),
                     _ => event.action = text,
@@ -263,7 +277,7 @@ impl<'m, 'r> Fill<'m, 'r> {
     fn word<T: Word>(&mut self, candidates: &Candidates, name: &'static str) -> Option<T> {
         let mapping = self.mapping;
         let found = self.first(candidates, |text| T::from_word(&mapping.exchanged(text, name)))?;
-        self.names.push((name, found.word()));
+        self.name(name, &found.word());
         Some(found)
     }
 
@@ -282,7 +296,7 @@ impl<'m, 'r> Fill<'m, 'r> {
             event.resource.as_ref().map(|main| [("resource.type", &main.kind), ("resource.id", &main.id)]);
         for (name, text) in parts.into_iter().flatten() {
             if let Some(text) = text {
-                self.names.push((name, text.clone()));
+                self.name(name, text);
             }
         }
         for rule in &mapping.related {
@@ -303,7 +317,7 @@ impl<'m, 'r> Fill<'m, 'r> {
     fn related(&self, rule: &RelatedRule, event: &mut Event) {
         let mut found = Vec::new();
         self.lookup.find(&rule.each, |list| {
-            for entry in list.as_array()?.iter().take(RELATED_MAX) {
+            for entry in list.is_array().then(|| list.inside().take(RELATED_MAX))? {
                 let names = self.names.clone();
                 let fill = Fill { names, ..Fill::new(self.mapping, entry, self.written) };
                 found.extend(fill.resource(&rule.entry));
@@ -346,6 +360,13 @@ impl<'m, 'r> Fill<'m, 'r> {
         details
     }
 
+    /// Lets rules refer to a text of the event, if any does.
+    fn name(&mut self, name: &'m str, text: &str) {
+        if ALWAYS_NAMED.contains(&name) || self.mapping.named.iter().any(|named| named == name) {
+            self.names.push((name, text.to_owned()));
+        }
+    }
+
     fn was_set(&self, name: &str) -> bool {
         self.names.iter().any(|(known, _)| *known == name)
     }
@@ -370,7 +391,9 @@ impl<'m, 'r> Fill<'m, 'r> {
     /// The first value that is there, as JSON.
     fn value(&self, candidates: &Candidates) -> Option<Value> {
         candidates.iter().find_map(|candidate| match candidate {
-            Candidate::From(Reference::Path(path)) => self.lookup.find(path, present),
+            Candidate::From(Reference::Path(path)) => {
+                self.lookup.find(path, |value| (!value.is_empty()).then(|| value.to_value()))
+            }
             Candidate::Pairs(Reference::Path(path), pairs) => {
                 self.lookup.find(path, |list| pairs.object(list))
             }
@@ -381,8 +404,8 @@ impl<'m, 'r> Fill<'m, 'r> {
     /// The first list of texts that is there, or a single text.
     fn texts(&self, candidates: &Candidates) -> Vec<String> {
         match self.value(candidates) {
-            Some(Value::Array(list)) => list.iter().filter_map(text_of).map(Cow::into_owned).collect(),
-            Some(single) => text_of(&single).map(Cow::into_owned).into_iter().collect(),
+            Some(Value::Array(list)) => list.iter().filter_map(text_of).collect(),
+            Some(single) => text_of(&single).into_iter().collect(),
             None => Vec::new(),
         }
     }
@@ -409,9 +432,8 @@ impl<'m, 'r> Fill<'m, 'r> {
             // It is no text.
             Candidate::Pairs(..) => None,
             Candidate::Part(reference, expression) => self.referenced(reference, |text| {
-                let groups = expression.captures(text)?;
-                let part = groups.get(1).or(groups.get(0)).map(|part| part.as_str().to_owned());
-                part.filter(|part| !part.is_empty()).and_then(&mut *accept)
+                let part = expression.find(text).filter(|part| !part.is_empty());
+                part.map(str::to_owned).and_then(&mut *accept)
             }),
         }
     }
@@ -432,7 +454,7 @@ impl<'m, 'r> Fill<'m, 'r> {
 
     fn referenced<T>(&self, reference: &Reference, mut accept: impl FnMut(&str) -> Option<T>) -> Option<T> {
         match reference {
-            Reference::Path(path) => self.lookup.find(path, |value| accept(&text_of(value)?)),
+            Reference::Path(path) => self.lookup.find(path, |value| accept(&value.scalar()?)),
             Reference::Named(name) => {
                 let (_, text) = self.names.iter().rev().find(|(known, _)| known == name)?;
                 accept(text)
@@ -449,25 +471,18 @@ impl Mapping {
     }
 }
 
-/// Any value that is not empty.
-fn present(value: &Value) -> Option<Value> {
-    let empty = match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::Object(object) => object.is_empty(),
-        _ => false,
-    };
-    (!empty).then(|| value.clone())
+/// A value as text: as [`Item::scalar`].
+fn text_of(value: &Value) -> Option<String> {
+    Owned::of(value).root().scalar().map(Cow::into_owned)
 }
 
 impl Pairs {
     /// The object that a list of names with values stands for.
-    fn object(&self, list: &Value) -> Option<Value> {
-        let member = |entry: &Value| {
+    fn object(&self, list: Item<'_>) -> Option<Value> {
+        let member = |entry: Item<'_>| {
             let lookup = Lookup::new(entry);
-            let of = |path: &Path| lookup.find(path, |value| Some(value.clone()));
-            let key = lookup.find(&self.key, |key| text_of(key).map(Cow::into_owned))?;
+            let of = |path: &Path| lookup.find(path, |value| Some(value.to_value()));
+            let key = lookup.find(&self.key, |key| key.scalar().map(Cow::into_owned))?;
             let value = match &self.value {
                 PairValue::One(value) => of(value).unwrap_or_default(),
                 PairValue::Change { from, to } => {
@@ -478,7 +493,7 @@ impl Pairs {
             };
             Some((key, value))
         };
-        let members: Object = list.as_array()?.iter().filter_map(member).collect();
+        let members: Object = list.is_array().then(|| list.inside())?.filter_map(member).collect();
         (!members.is_empty()).then_some(Value::Object(members))
     }
 }

@@ -5,6 +5,7 @@
 //! it.
 
 mod apply;
+mod expression;
 mod fields;
 mod parse;
 mod path;
@@ -12,9 +13,10 @@ mod pattern;
 
 use std::sync::LazyLock;
 
-use regex_lite::Regex;
 use trailseal_event::{Category, Outcome, Severity};
 
+pub(crate) use apply::RECORD;
+use expression::Expression;
 use fields::Field;
 pub(crate) use path::Path;
 use pattern::Pattern;
@@ -82,6 +84,8 @@ pub struct Mapping {
     details: Vec<(String, Candidates)>,
     /// By the name of a field or a named value: the replacements for its texts.
     values: Vec<(String, Exchanges)>,
+    /// The names that something refers to.
+    named: Vec<String>,
 }
 
 impl Mapping {
@@ -152,7 +156,7 @@ enum Candidate {
     /// Text and values of the record joined; usable if all the values are there.
     Join(Vec<Piece>),
     /// The first group of a match in a value, or the whole match if there is no group.
-    Part(Reference, Regex),
+    Part(Reference, Expression),
     /// Seconds and nanoseconds.
     Nanos(Reference, Reference),
     /// A duration counted in a unit of so many milliseconds.

@@ -2,6 +2,7 @@
 
 mod candidate;
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ impl Mapping {
             line: line_of(text, error.span().unwrap_or(0..0)),
             message: format!("this is not TOML: {}", error.message()),
         })?;
-        Parser { text, names: Vec::new(), rules: false }.mapping(file.get_ref())
+        Parser { text, names: Vec::new(), named: RefCell::default(), rules: false }.mapping(file.get_ref())
     }
 }
 
@@ -70,6 +71,8 @@ impl<'t> Parser<'t> {
             severities: Vec::new(),
             details: Vec::new(),
             values: Vec::new(),
+    /// What `$NAME` does refer to.
+    named: RefCell<Vec<String>>,
         };
         // `[let]` is parsed first wherever it is, since everything else can refer to it.
         if let Some(lets) = file.get("let") {
@@ -94,6 +97,7 @@ impl<'t> Parser<'t> {
         &mut self,
         mapping: &mut Mapping,
         key: &str,
+            named: Vec::new(),
         span: Range<usize>,
         value: Item<'_, 't>,
     ) -> Result<()> {
@@ -111,6 +115,7 @@ impl<'t> Parser<'t> {
             "detect" => mapping.detect = self.each(value, Self::detect)?,
             "time_formats" => mapping.times.formats = self.time_formats(value)?,
             "time_zone" => mapping.times.zone = Some(self.time_zone(value)?),
+        mapping.named = self.named.take();
             "each" => {
                 let path =
                     Path::parse(self.str(value)?).map_err(|message| self.wrong(value.span(), message))?;

@@ -1,11 +1,12 @@
 //! Where a value is in a record: `userIdentity.arn`, `resources.0.ARN`, `annotations."a.b/c"`.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use trailseal_event::Value;
+use trailseal_event::DEPTH_MAX;
+
+use crate::tree::{Item, Owned, TextPlace, hash};
 
 /// The maximum depth of a path; a deeper one is probably a mistake.
 const SEGMENTS_MAX: usize = 32;
@@ -24,6 +25,8 @@ struct Select {
 #[derive(Clone, Debug)]
 struct Segment {
     key: String,
+    /// [`hash`] of the key.
+    hash: u32,
     /// Of a list's entries, those with this text at this key.
     select: Option<Select>,
     /// The position in a list, from its end if negative.
@@ -41,7 +44,12 @@ impl Path {
                     key that contains a dot")
             })?;
             let (key, select) = split_select(key, rest).map_err(|message| format!("`{text}`: {message}"))?;
-            segments.push(Segment { index: key.parse().ok(), key: key.to_owned(), select });
+            segments.push(Segment {
+                index: key.parse().ok(),
+                hash: hash(key.as_bytes()),
+                key: key.to_owned(),
+                select,
+            });
             if segments.len() > SEGMENTS_MAX {
                 return Err(format!("`{text}` is deeper than {SEGMENTS_MAX} keys: choose a shorter path"));
             }
@@ -96,31 +104,28 @@ fn split_select<'t>(key: &'t str, written: &str) -> Result<(&'t str, Option<Sele
     }
 }
 
-/// The address of a text in memory and its length; only compared, never dereferenced.
-type TextPlace = (*const u8, usize);
-
 /// A record to look values up in. If a path continues below a string, the string is parsed as JSON, once.
 pub(super) struct Lookup<'r> {
-    root: &'r Value,
+    root: Item<'r>,
     /// What paths that begin with `@` refer to.
-    entry: Option<&'r Value>,
+    entry: Option<Item<'r>>,
     /// Parsed strings by their address in memory, which stays the same while this lives.
-    texts: RefCell<HashMap<TextPlace, Option<Rc<Value>>>>,
+    texts: RefCell<HashMap<TextPlace, Option<Rc<Owned>>>>,
 }
 
 impl<'r> Lookup<'r> {
-    pub(super) fn new(root: &'r Value) -> Self {
+    pub(super) fn new(root: Item<'r>) -> Self {
         Lookup { root, entry: None, texts: RefCell::default() }
     }
 
     /// The same with an entry of a list in it: paths that begin with `@` are relative to that.
-    pub(super) fn with_entry(root: &'r Value, entry: Option<&'r Value>) -> Self {
+    pub(super) fn with_entry(root: Item<'r>, entry: Option<Item<'r>>) -> Self {
         Lookup { entry, ..Lookup::new(root) }
     }
 
     /// The first value at `path` that `accept` takes. There can be several if keys differ only in case or the path has
     /// a `*`.
-    pub(super) fn find<T>(&self, path: &Path, mut accept: impl FnMut(&Value) -> Option<T>) -> Option<T> {
+    pub(super) fn find<T>(&self, path: &Path, mut accept: impl FnMut(Item<'_>) -> Option<T>) -> Option<T> {
         match (self.entry, path.0.split_first()) {
             (Some(entry), Some((first, rest))) if first.key == "@" => self.walk(entry, rest, &mut accept),
             _ => self.walk(self.root, &path.0, &mut accept),
@@ -128,103 +133,114 @@ impl<'r> Lookup<'r> {
     }
 
     /// The value at these keys of objects.
-    pub(super) fn place(&self, keys: &[&str]) -> Option<&'r Value> {
+    pub(super) fn place(&self, keys: &[&str]) -> Option<Item<'r>> {
         keys.iter().try_fold(self.root, |value, key| {
-            let object = value.as_object()?;
-            let close =
-                || object.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, value)| value);
-            object.get(key).or_else(close)
+            let members = || value.is_object().then(|| value.inside()).into_iter().flatten();
+            let close = || members().find(|member| member.key().eq_ignore_ascii_case(key));
+            members().find(|member| member.key() == *key).or_else(close)
         })
     }
 
     fn walk<T>(
         &self,
-        value: &Value,
+        value: Item<'_>,
         path: &[Segment],
-        accept: &mut dyn FnMut(&Value) -> Option<T>,
+        accept: &mut dyn FnMut(Item<'_>) -> Option<T>,
     ) -> Option<T> {
         let Some((segment, rest)) = path.split_first() else { return accept(value) };
-        match value {
-            Value::Object(object) => {
-                let mut on = |value: &Value| match &segment.select {
-                    None => self.walk(value, rest, accept),
-                    Some(Select { key, text }) => {
-                        let mut entries = value.as_array()?.iter();
-                        entries.find_map(|entry| {
-                            is_selected(entry, key, text).then(|| self.walk(entry, rest, accept))?
-                        })
-                    }
-                };
-                let mut others = Vec::new();
-                for (key, value) in object.iter() {
-                    if *key == segment.key {
-                        if let Some(found) = on(value) {
-                            return Some(found);
-                        }
-                    } else if key.eq_ignore_ascii_case(&segment.key) {
-                        others.push(value);
-                    }
-                }
-                if let Some(found) = others.into_iter().find_map(on) {
-                    return Some(found);
-                }
-                // Below any key.
-                let all = object.iter().filter(|_| segment.key == "*");
-                all.map(|(_, value)| value).find_map(|value| self.walk(value, rest, accept))
+        if value.is_object() {
+            self.walk_object(value, segment, rest, accept)
+        } else if value.is_array() {
+            match segment.key == "*" {
+                true => value.inside().find_map(|value| self.walk(value, rest, accept)),
+                false => self.walk(at(value, segment.index?)?, rest, accept),
             }
-            Value::Array(list) if segment.key == "*" => {
-                list.iter().find_map(|value| self.walk(value, rest, accept))
-            }
-            Value::Array(list) => self.walk(at(list, segment.index?)?, rest, accept),
-            Value::String(text) => self.walk(&*self.text(text)?, path, accept),
-            _ => None,
+        } else {
+            self.walk(self.text(value)?.root(), path, accept)
         }
     }
 
-    /// The text parsed as JSON, if it is an object or a list.
-    fn text(&self, text: &str) -> Option<Rc<Value>> {
-        if !text.trim_start().starts_with(['{', '[']) {
+    fn walk_object<T>(
+        &self,
+        object: Item<'_>,
+        segment: &Segment,
+        rest: &[Segment],
+        accept: &mut dyn FnMut(Item<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let mut on = |value: Item<'_>| match &segment.select {
+            None => self.walk(value, rest, accept),
+            Some(Select { key, text }) => {
+                let entries = value.is_array().then(|| value.inside());
+                entries?.find_map(|entry| {
+                    is_selected(entry, key, text).then(|| self.walk(entry, rest, accept))?
+                })
+            }
+        };
+        let mut others = Vec::new();
+        for member in object.inside().filter(|member| member.hash() == segment.hash) {
+            let key = member.key();
+            if key == segment.key {
+                if let Some(found) = on(member) {
+                    return Some(found);
+                }
+            } else if key.eq_ignore_ascii_case(&segment.key) {
+                others.push(member);
+            }
+        }
+        if let Some(found) = others.into_iter().find_map(on) {
+            return Some(found);
+        }
+        if segment.key != "*" {
             return None;
         }
-        let place = (text.as_ptr(), text.len());
+        // Below any key.
+        object.inside().find_map(|value| self.walk(value, rest, accept))
+    }
+
+    /// The string parsed as JSON, if it is an object or a list.
+    fn text(&self, string: Item<'_>) -> Option<Rc<Owned>> {
+        let (inside, place) = string.as_str()?;
+        if !inside.trim_start().starts_with(['{', '[']) {
+            return None;
+        }
         if let Some(known) = self.texts.borrow().get(&place) {
             return known.clone();
         }
-        let read = Value::parse(text.as_bytes()).ok().map(Rc::new);
+        let read = Owned::parse(inside, DEPTH_MAX).map(Rc::new);
         self.texts.borrow_mut().insert(place, read.clone());
         read
     }
 }
 
-fn is_selected(entry: &Value, key: &str, text: &str) -> bool {
-    entry.get(key).and_then(text_of).is_some_and(|found| found.eq_ignore_ascii_case(text))
+fn is_selected(entry: Item<'_>, key: &str, text: &str) -> bool {
+    let members = entry.is_object().then(|| entry.inside());
+    let found = members.and_then(|mut members| members.find(|member| member.key() == key));
+    found.and_then(Item::scalar).is_some_and(|found| found.eq_ignore_ascii_case(text))
 }
 
-fn at(list: &[Value], index: i64) -> Option<&Value> {
-    let from_start = if index < 0 { index.checked_add_unsigned(list.len() as u64)? } else { index };
-    list.get(usize::try_from(from_start).ok()?)
-}
-
-/// A value as text: non-blank text, numbers as they were sent, true and false.
-pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
-    match value {
-        Value::String(text) if !text.trim().is_empty() => Some(Cow::Borrowed(text)),
-        Value::Number(number) => Some(Cow::Owned(number.to_string())),
-        Value::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
-        _ => None,
-    }
+fn at(list: Item<'_>, index: i64) -> Option<Item<'_>> {
+    let place = if index < 0 { index.checked_add_unsigned(list.inside().count() as u64)? } else { index };
+    list.inside().nth(usize::try_from(place).ok()?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
+    use crate::tree::Tree;
+    use trailseal_event::Value;
 
     #[track_caller]
     fn check(record: &str, path: &str, expected: Option<&str>) {
-        let record = Value::parse(record.as_bytes()).expect("good JSON");
         let path = Path::parse(path).expect("a good path");
-        let text = |value: &Value| text_of(value).map(Cow::into_owned);
-        assert_eq!(Lookup::new(&record).find(&path, text).as_deref(), expected);
+        let text = |value: Item<'_>| value.scalar().map(Cow::into_owned);
+        let owned = Owned::of(&Value::parse(record.as_bytes()).expect("good JSON"));
+        let mut tree = Tree::default();
+        let read = tree.read(record, DEPTH_MAX).expect("an ordinary object");
+        for root in [owned.root(), read] {
+            assert_eq!(Lookup::new(root).find(&path, text).as_deref(), expected);
+        }
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Pattern {
     pub(super) fn matches(&self, value: Option<&str>) -> bool {
         match self {
             Pattern::Glob(glob) => value.is_some_and(|value| match value.is_ascii() {
+                _ if begins_otherwise(glob, value) => false,
                 true => glob_matches(glob, value),
                 false => glob_matches(glob, &value.to_lowercase()),
             }),
@@ -93,6 +94,16 @@ impl Pattern {
             Pattern::Absent => value.is_none_or(str::is_empty),
             Pattern::Not(inner) => !inner.matches(value),
         }
+    }
+}
+
+/// Whether the first character already decides that a text does not match; most texts end here.
+fn begins_otherwise(glob: &str, text: &str) -> bool {
+    match (glob.as_bytes().first(), text.as_bytes().first()) {
+        (Some(wanted), Some(first)) => {
+            *wanted != b'*' && first.is_ascii() && *wanted != first.to_ascii_lowercase()
+        }
+        _ => false,
     }
 }
 
@@ -135,6 +146,10 @@ mod tests {
     fn patterns() {
         check("ConsoleLogin", Some("consolelogin"), true);
         check("ConsoleLogin", Some("ConsoleLogins"), false);
+        check("ConsoleLogin", Some("XonsoleLogin"), false);
+        check("Größe*", Some("GRÖSSE"), false);
+        check("Größe*", Some("GRÖßEN"), true);
+        check("k*", Some("\u{212a}elvin"), true);
         check("Get*", Some("GetObject"), true);
         check("*.create", Some("pods.exec.create"), true);
         check("a*b*c", Some("aXbXbc"), true);

@@ -1,8 +1,7 @@
 //! Finds the array of records inside a JSON object, without parsing the rest.
 
-use trailseal_event::Value;
-
 use crate::mapping::Path;
+use crate::tree::Item;
 
 /// The usual places of an array of records.
 const USUAL: [&[&str]; 15] = [
@@ -86,21 +85,28 @@ pub(super) fn find(json: &[u8], path: Option<&Path>) -> Option<Found> {
 }
 
 /// The same for an object that was parsed.
-pub(super) fn is_in(value: &Value, path: Option<&Path>) -> bool {
+pub(super) fn is_in(value: Item<'_>, path: Option<&Path>) -> bool {
     match path {
         Some(path) => list_at(value, &path.keys()).is_some(),
+        None if !value.inside().any(may_have_records) => false,
         None => USUAL.iter().any(|keys| {
-            list_at(value, keys).is_some_and(|list| matches!(list.first(), Some(Value::Object(_))))
+            list_at(value, keys).and_then(|list| list.inside().next()).is_some_and(|first| first.is_object())
         }),
     }
 }
 
-fn list_at<'v>(value: &'v Value, keys: &[&str]) -> Option<&'v [Value]> {
+/// Whether a member is where one of the usual places begins.
+fn may_have_records(member: Item<'_>) -> bool {
+    (member.is_array() || member.is_object())
+        && USUAL.iter().any(|keys| keys[0].eq_ignore_ascii_case(member.key()))
+}
+
+fn list_at<'v>(value: Item<'v>, keys: &[&str]) -> Option<Item<'v>> {
     let found = keys.iter().try_fold(value, |value, key| {
-        let mut members = value.as_object()?.iter();
-        members.find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, value)| value)
+        let mut members = value.is_object().then(|| value.inside())?;
+        members.find(|member| member.key().eq_ignore_ascii_case(key))
     });
-    found?.as_array()
+    found.filter(Item::is_array)
 }
 
 fn is_wanted(here: &[&str], own: Option<&[&str]>, behind: &[u8]) -> bool {

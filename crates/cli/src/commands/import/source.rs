@@ -79,7 +79,7 @@ impl Source {
     pub(in crate::commands) fn each(
         self,
         summary: &mut Summary,
-        mut take: impl FnMut(Place, Vec<u8>, &mut Summary) -> Outcome,
+        mut take: impl FnMut(Place, &[u8], &mut Summary) -> Outcome,
     ) -> Outcome {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         for Input { name, reader, written, mapping, told } in self.inputs {

@@ -18,7 +18,7 @@ pub(crate) fn import(server: &ServerClient, arguments: &Import, json: bool) -> O
     let mut lines = Lines::default();
     let mut post = Post::new(server, PATH);
     let sent = source.each(&mut summary, |place, event, summary| {
-        lines.push(place, event);
+        lines.push(place, event.to_vec());
         if lines.are_enough() { send(&mut post, &mut lines, summary) } else { Ok(()) }
     });
     let sent = sent.and_then(|()| send(&mut post, &mut lines, &mut summary));

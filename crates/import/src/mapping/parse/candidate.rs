@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use regex_lite::Regex;
 use toml::de::DeValue;
 
 use super::{Item, Parser, Result, kind};
 use crate::mapping::fields::{Field, unit_millis};
+use crate::mapping::expression::Expression;
 use crate::mapping::path::Path;
 use crate::mapping::{Candidate, Candidates, PairValue, Pairs, Piece, Reference};
 
@@ -75,7 +75,7 @@ impl<'t> Parser<'t> {
                     return Err(self.wrong(item.span(), "the path is missing"));
                 };
                 let text = self.str(expression)?;
-                let expression = Regex::new(text).map_err(|error| {
+                let expression = Expression::parse(text).map_err(|error| {
                     self.wrong(expression.span(), format!("`{text}` is not a regular expression: {error}"))
                 })?;
                 Ok(Candidate::Part(reference(from)?, expression))
@@ -133,3 +133,4 @@ impl<'t> Parser<'t> {
         Ok(Reference::Named(name.to_owned()))
     }
 }
+        self.named.borrow_mut().push(name.to_owned());

@@ -1,6 +1,9 @@
 //! Examines a block of text with the vectors of x86-64.
 //!
 //! A value of [`Avx512`] or [`Avx2`] proves that the processor has the instructions; only `detect` creates one.
+//!
+//! Vectors are never handed to a function that is not of this module, such as `map` of an array: that is compiled
+//! without the instructions, so nothing is inlined into it, and each vector goes through memory.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
@@ -90,8 +93,10 @@ static IDENTITY: [u8; BLOCK] = {
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,bmi1,popcnt")]
 fn scan_avx512(text: &[u8], tables: &Tables, visit: impl FnMut(Hit) -> bool) -> bool {
     let wide = |bytes: &[u8; 16]| _mm512_broadcast_i32x4(table(bytes));
-    let [one, other] =
-        tables.sets.each_ref().map(|Set { low, high }| (low.each_ref().map(wide), high.each_ref().map(wide)));
+    let each = |[a, b, c]: &[[u8; 16]; 3]| [wide(a), wide(b), wide(c)];
+    let both = |Set { low, high }: &Set| (each(low), each(high));
+    let [one, other] = &tables.sets;
+    let (one, other) = (both(one), both(other));
     // SAFETY: `bytes` looked that there are so many.
     let load = |at: usize| unsafe { _mm512_loadu_si512(bytes(text, at, BLOCK).cast()) };
     let digits = |block: __m512i| {
@@ -101,8 +106,10 @@ fn scan_avx512(text: &[u8], tables: &Tables, visit: impl FnMut(Hit) -> bool) -> 
     let look = |at: usize| {
         let blocks = [load(at), load(at + 1), load(at + 2)];
         let half = _mm512_set1_epi8(0x0F);
-        let lows = blocks.map(|block| _mm512_and_si512(block, half));
-        let highs = blocks.map(|block| _mm512_and_si512(_mm512_srli_epi16::<4>(block), half));
+        let low = |block: __m512i| _mm512_and_si512(block, half);
+        let high = |block: __m512i| _mm512_and_si512(_mm512_srli_epi16::<4>(block), half);
+        let lows = [low(blocks[0]), low(blocks[1]), low(blocks[2])];
+        let highs = [high(blocks[0]), high(blocks[1]), high(blocks[2])];
         let found = |(low, high): ([__m512i; 3], [__m512i; 3])| {
             let buckets = |place: usize| {
                 let low = _mm512_shuffle_epi8(low[place], lows[place]);
@@ -144,8 +151,10 @@ fn places(mut mask: u64, start: u8, free: &mut [u8; BLOCK]) {
 #[target_feature(enable = "avx2,bmi1,popcnt")]
 fn scan_avx2(text: &[u8], tables: &Tables, visit: impl FnMut(Hit) -> bool) -> bool {
     let wide = |bytes: &[u8; 16]| _mm256_broadcastsi128_si256(table(bytes));
-    let sets =
-        tables.sets.each_ref().map(|Set { low, high }| (low.each_ref().map(wide), high.each_ref().map(wide)));
+    let each = |[a, b, c]: &[[u8; 16]; 3]| [wide(a), wide(b), wide(c)];
+    let both = |Set { low, high }: &Set| (each(low), each(high));
+    let [one, other] = &tables.sets;
+    let (one, other) = (both(one), both(other));
     // SAFETY: `bytes` looked that there are so many.
     let load = |at: usize| unsafe { _mm256_loadu_si256(bytes(text, at, HALF).cast()) };
     let mask = |vector: __m256i| u64::from(_mm256_movemask_epi8(vector).cast_unsigned());
@@ -155,16 +164,18 @@ fn scan_avx2(text: &[u8], tables: &Tables, visit: impl FnMut(Hit) -> bool) -> bo
     };
     let candidates = |blocks: [__m256i; 3]| {
         let half = _mm256_set1_epi8(0x0F);
-        let lows = blocks.map(|block| _mm256_and_si256(block, half));
-        let highs = blocks.map(|block| _mm256_and_si256(_mm256_srli_epi16::<4>(block), half));
-        let [one, other] = sets.map(|(low, high)| {
+        let low = |block: __m256i| _mm256_and_si256(block, half);
+        let high = |block: __m256i| _mm256_and_si256(_mm256_srli_epi16::<4>(block), half);
+        let lows = [low(blocks[0]), low(blocks[1]), low(blocks[2])];
+        let highs = [high(blocks[0]), high(blocks[1]), high(blocks[2])];
+        let found = |(low, high): ([__m256i; 3], [__m256i; 3])| {
             let buckets = |place: usize| {
                 let low = _mm256_shuffle_epi8(low[place], lows[place]);
                 _mm256_and_si256(low, _mm256_shuffle_epi8(high[place], highs[place]))
             };
             _mm256_and_si256(_mm256_and_si256(buckets(0), buckets(1)), buckets(2))
-        });
-        let none = _mm256_cmpeq_epi8(_mm256_or_si256(one, other), _mm256_setzero_si256());
+        };
+        let none = _mm256_cmpeq_epi8(_mm256_or_si256(found(one), found(other)), _mm256_setzero_si256());
         mask(none) ^ u64::from(u32::MAX)
     };
     let look_at_half = |at: usize| {

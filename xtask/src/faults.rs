@@ -251,6 +251,11 @@ const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "delivery"],
     },
     Fault {
+        name: "gathering_not_ended",
+        what: "whoever waits for the store waits until enough events have gathered for it",
+        tests: &["-p", "trailseal-core", "--test", "delivery"],
+    },
+    Fault {
         name: "store_not_waited_for",
         what: "the level store is answered when the event is on disk",
         tests: &["-p", "trailseal-core", "--test", "delivery"],

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use trailseal_core::deliver::{Batch, DeliveryState, Follower, Lines, Position, Sink, SinkError};
+use trailseal_core::deliver::{Batch, DeliveryState, Follower, Gathering, Lines, Position, Sink, SinkError};
 use trailseal_core::segment::Offsets;
 use trailseal_core::{Ack, Folder, Notice, Options, Roll, Status, Trail};
 use trailseal_event::policy::OnFailure;
@@ -35,6 +35,7 @@ struct Contents {
     faults: Vec<(usize, Fault)>,
     deliveries: usize,
     is_down: bool,
+    gathering: Gathering,
 }
 
 impl Store {
@@ -85,6 +86,10 @@ impl Sink for Store {
         7
     }
 
+    fn gathers(&self) -> Gathering {
+        self.0.lock().unwrap().gathering
+    }
+
     fn idle(&mut self) -> Result<(), SinkError> {
         if self.0.lock().unwrap().is_down { Err(broken()) } else { Ok(()) }
     }
@@ -122,6 +127,28 @@ fn check_equal(dir: &std::path::Path, options: &Options, store: &Store) {
         .unwrap();
     assert!(lines.len() > 1);
     assert_eq!(store.rows(), lines);
+}
+
+#[test]
+fn what_gathers_for_a_sink_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::default();
+    store.0.lock().unwrap().gathering = Gathering { events: 1_000, time: Duration::from_secs(3600) };
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    trail.deliver_to_store(Box::new(store.clone())).unwrap();
+    for number in 0..3 {
+        let receipt = trail.with(Ack::Store).record(&event(number)).unwrap();
+        assert_eq!(receipt.status, Status::Stored);
+    }
+    wait_until("gathering", || {
+        trail.with(Ack::Durable).record(&event(3)).unwrap();
+        trail.stats().deliveries[0].lag_events > 0
+    });
+    trail.flush_deliveries(SOON);
+    assert_eq!(trail.stats().deliveries[0].lag_events, 0);
+    trail.record(&event(4)).unwrap();
+    trail.close(SOON).unwrap();
+    check_equal(dir.path(), &options(), &store);
 }
 
 #[test]

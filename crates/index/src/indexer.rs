@@ -10,8 +10,9 @@ mod options;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use trailseal_core::deliver::{Batch, BatchLine, Dropped, Position, Sink, SinkError};
+use trailseal_core::deliver::{Batch, BatchLine, Dropped, Gathering, Position, Sink, SinkError};
 use trailseal_core::{Folder, RetiredSegment, is_retiring, retired_in};
 use trailseal_event::Index;
 
@@ -25,6 +26,8 @@ use crate::store::{
 use open::Open;
 pub use options::{BATCH_EVENTS_MAX, IndexOptions};
 
+/// A commit takes as long as parsing hundreds of lines. Searches scan what is not indexed yet.
+const GATHERING: Gathering = Gathering { events: 256, time: Duration::from_millis(100) };
 /// Lines that are stored together are no further apart, retired ones between them included.
 const EXTENT_MAX: u64 = 8_192;
 
@@ -207,6 +210,10 @@ impl Sink for Indexer {
 
     fn batch_events_max(&self) -> usize {
         self.options.batch_events_max.clamp(1, BATCH_EVENTS_MAX)
+    }
+
+    fn gathers(&self) -> Gathering {
+        GATHERING
     }
 
     fn uses_trail_disk(&self) -> bool {

@@ -13,5 +13,6 @@ pub use lines::{Follower, Lines};
 pub(crate) use runner::Delivery;
 pub use runner::{DeliveryState, DeliveryStats};
 pub use sink::{
-    Batch, BatchLine, Dropped, KeptCheckpoints, MustEnd, Position, SealedCheckpoint, Sink, SinkError,
+    Batch, BatchLine, Dropped, Gathering, KeptCheckpoints, MustEnd, Position, SealedCheckpoint, Sink,
+    SinkError,
 };

@@ -171,6 +171,14 @@ impl Delivery {
             || (*needs_all && is_down())
     }
 
+    /// Whether the sink has everything below `durable`, or is not one that soon will.
+    pub(crate) fn has_caught_up(&self, durable: u64) -> bool {
+        let Status { cursor, state, .. } = &*self.status;
+        cursor.load(Ordering::Acquire) >= durable
+            || *state.lock().unwrap_or_else(PoisonError::into_inner) != DeliveryState::Running
+            || self.is_finished()
+    }
+
     pub(crate) fn stats(&self, log: &Log) -> DeliveryStats {
         let status = &self.status;
         let durable = log.progress.durable();
@@ -282,6 +290,10 @@ impl Runner {
     fn deliver_from(&mut self, begun: Begun, backoff: &mut Duration) -> Result<(), Halt> {
         let Begun { mut follower, mut listed, mut checkpoints } = begun;
         let (mut idle, mut dropping) = (POLL_BUSY, Dropping::default());
+        let gathering = self.sink.gathers();
+        let mut gathering_since = None;
+        // Somebody woke this thread, who may wait for what there is.
+        let mut is_wanted = true;
         while !self.status.must_end.is_set() {
             let drops_more = self.drop_retired(&mut follower, &mut dropping, false)?;
             // Before the watermark, so that what was durable when the writer ended is seen as durable.
@@ -293,11 +305,17 @@ impl Runner {
                 listed = begun;
             }
             let is_held_back = self.sink.uses_trail_disk() && self.log.is_disk_low();
-            if follower.next().get() < durable && !is_held_back {
-                self.deliver_batch(&mut follower, durable)?;
-                checkpoints.keep(&self.log, &mut *self.sink, follower.next().get(), false)?;
-                (*backoff, idle) = (BACKOFF_MIN, POLL_BUSY);
-                continue;
+            let waiting = durable.saturating_sub(follower.next().get());
+            if waiting > 0 && !is_held_back {
+                idle = POLL_BUSY;
+                let since = *gathering_since.get_or_insert_with(Instant::now);
+                let are_due = waiting >= gathering.events || since.elapsed() >= gathering.time;
+                if are_due || is_wanted || may_end {
+                    self.deliver_batch(&mut follower, durable)?;
+                    checkpoints.keep(&self.log, &mut *self.sink, follower.next().get(), false)?;
+                    (*backoff, gathering_since) = (BACKOFF_MIN, None);
+                    continue;
+                }
             }
             // It may be a checkpoint that the sink waits for before it drops anything.
             let is_due = may_end || dropping.not_before.is_some();
@@ -318,7 +336,9 @@ impl Runner {
                 self.works();
                 *backoff = BACKOFF_MIN;
             }
+            let parked_at = Instant::now();
             std::thread::park_timeout(idle);
+            is_wanted = parked_at.elapsed() < idle && !cfg!(trailseal_fault = "gathering_not_ended");
             idle = (idle * 2).min(POLL_IDLE);
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use trailseal_event::Index;
 use trailseal_tlog::Hash;
@@ -79,6 +80,16 @@ pub enum Dropped {
     Waits,
 }
 
+/// When events that nobody waits for are delivered: as soon as there are so many, or the first of them has waited so long. By
+/// default, as soon as they are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gathering {
+    /// So many.
+    pub events: u64,
+    /// So long.
+    pub time: Duration,
+}
+
 /// Says whether a delivery, or other work with a store, must end, because nobody waits for it any more. Clones say the same.
 #[derive(Clone, Debug, Default)]
 pub struct MustEnd(Arc<AtomicBool>);
@@ -149,6 +160,12 @@ pub trait Sink: Send {
     /// How many events a batch holds at most.
     fn batch_events_max(&self) -> usize {
         1_000
+    }
+
+    /// How many events gather, and for how long, before they are delivered together: what a batch costs beside its events is
+    /// then paid less often. Whoever waits for the store does not wait for that.
+    fn gathers(&self) -> Gathering {
+        Gathering::default()
     }
 
     /// Whether it writes to the trail's own disk: then it is paused when that gets full.

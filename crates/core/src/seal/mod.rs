@@ -42,6 +42,9 @@ const LOOK_AT_TREE_EVERY: Duration = Duration::from_millis(100);
 const COUNTS_EVERY: Duration = Duration::from_secs(60);
 const POLL_BUSY: Duration = Duration::from_millis(10);
 const POLL_IDLE: Duration = Duration::from_millis(100);
+/// After a round of fewer lines it looks again later: to wake up and read costs more than their hashes. Whoever waits for a
+/// seal wakes it.
+const LINES_FOR_BUSY: u64 = 1_024;
 /// How often something that failed is retried.
 const TRY_AGAIN_EVERY: Duration = Duration::from_millis(500);
 /// After a shortage of files, only one is held open at a time for this long.
@@ -114,7 +117,7 @@ impl Sealer {
 
     /// Runs until it may end and everything durable is sealed. Returns what holds the anchors' work.
     pub(crate) fn run(mut self) -> Anchors {
-        let mut backoff = POLL_BUSY;
+        let mut pause = POLL_BUSY;
         let mut counts_told = Instant::now();
         let mut ending_since = None;
         loop {
@@ -125,16 +128,17 @@ impl Sealer {
             // Read before the watermark: then what was durable when the writer ended is seen as durable.
             let may_end = self.log.sealer_may_end.load(Ordering::Acquire);
             match self.sparing_round(may_end) {
-                Ok(had_work) => {
+                Ok(hashed) => {
                     if let Some(notice) = self.sealing.went_well(self.published) {
                         self.log.notice(&notice);
                     }
-                    match had_work {
-                        true => backoff = POLL_BUSY,
-                        false if may_end => break,
-                        false => {
-                            std::thread::park_timeout(backoff);
-                            backoff = (backoff * 2).min(POLL_IDLE);
+                    match hashed {
+                        0 if may_end => break,
+                        _ if may_end => {}
+                        LINES_FOR_BUSY.. => pause = POLL_BUSY,
+                        _ => {
+                            std::thread::park_timeout(self.until_due(pause));
+                            pause = (pause * 2).min(POLL_IDLE);
                         }
                     }
                 }
@@ -160,8 +164,19 @@ impl Sealer {
         self.anchors
     }
 
+    /// At most so long, and no longer than until a checkpoint is due.
+    fn until_due(&self, pause: Duration) -> Duration {
+        match self.edge.size() > self.published {
+            true => {
+                let left = self.log.seal_every.saturating_sub(self.published_at.elapsed());
+                pause.min(left.max(POLL_BUSY))
+            }
+            false => pause,
+        }
+    }
+
     /// One round; if it fails for lack of files, it is retried at once with one open at a time.
-    fn sparing_round(&mut self, at_end: bool) -> Result<bool, RoundError> {
+    fn sparing_round(&mut self, at_end: bool) -> Result<u64, RoundError> {
         if self.sparing_until.is_some_and(|until| Instant::now() >= until) {
             self.spare_files(None);
         }
@@ -180,17 +195,17 @@ impl Sealer {
         self.tree.spare_files(until.is_some());
     }
 
-    /// Hashes what has become durable, and publishes when it is time. Returns whether there was work.
-    fn round(&mut self, at_end: bool) -> Result<bool, RoundError> {
+    /// Hashes what has become durable, and publishes when it is time. Returns how many lines it hashed.
+    fn round(&mut self, at_end: bool) -> Result<u64, RoundError> {
         // No checkpoint can be put in a folder that is elsewhere; the next opening seals what is there.
         if self.log.gate.is_shut_by(Shut::FolderMoved) {
-            return Ok(false);
+            return Ok(0);
         }
         if self.looked_at_tree.elapsed() >= LOOK_AT_TREE_EVERY {
             self.keep_tree_whole()?;
         }
         let durable = self.log.progress.durable();
-        let had_work = self.edge.size() < durable;
+        let before = self.edge.size();
         while self.edge.size() < durable && self.edge.size() - self.published < ROUND_LEAVES_MAX {
             self.hash_lines(durable)?;
         }
@@ -203,7 +218,7 @@ impl Sealer {
         if is_due {
             self.publish()?;
         }
-        Ok(had_work || is_due)
+        Ok(size - before)
     }
 
     fn hash_lines(&mut self, durable: u64) -> io::Result<()> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use trailseal_event::{Index, fork};
 
 use super::open_trail::{Inner, Trail};
+use crate::deadline;
 use crate::deliver::{Delivery, DeliveryStats, Sink};
 
 impl Trail {
@@ -25,6 +26,15 @@ impl Trail {
     /// As [`deliver_to`](Trail::deliver_to).
     pub fn deliver_to_store(&self, store: Box<dyn Sink>) -> std::io::Result<()> {
         self.inner.deliver_to(store, true)
+    }
+
+    /// Has the sinks take what they let gather, so that [`stats`](Trail::stats) counts what they are behind with and
+    /// nothing else. Waits at most for `timeout`, and not for a sink that fails.
+    pub fn flush_deliveries(&self, timeout: Duration) {
+        if !self.inner.is_forked() {
+            let durable = self.inner.log.progress.durable();
+            self.inner.wait_for_sinks(deadline::after(timeout), |delivery| delivery.has_caught_up(durable));
+        }
     }
 }
 
@@ -66,14 +76,17 @@ impl Inner {
     /// asks them next is told nothing of it.
     pub(super) fn wait_dropped(&self, deadline: Instant) {
         let retirements = self.log.retirements.load(Ordering::Acquire);
-        let has_dropped = || {
+        self.wait_for_sinks(deadline, |delivery| delivery.has_dropped(retirements));
+    }
+
+    /// Waits until all are done, or until the deadline, and wakes those that are not.
+    fn wait_for_sinks(&self, deadline: Instant, is_done: impl Fn(&Delivery) -> bool) {
+        let are_done = || {
             let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
-            deliveries.iter().filter(|delivery| !delivery.has_dropped(retirements)).for_each(|delivery| {
-                delivery.thread().unpark();
-            });
-            deliveries.iter().all(|delivery| delivery.has_dropped(retirements))
+            let left = deliveries.iter().filter(|delivery| !is_done(delivery));
+            left.map(|delivery| delivery.thread().unpark()).count() == 0
         };
-        while !has_dropped() && Instant::now() < deadline {
+        while !are_done() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

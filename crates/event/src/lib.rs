@@ -25,6 +25,7 @@ mod found_event;
 mod index;
 pub mod line;
 pub mod mask;
+mod nearest;
 pub mod personal;
 pub mod policy;
 mod rewrite;
@@ -39,5 +40,6 @@ pub use event::{
 pub use event_text::EventText;
 pub use found_event::{By, First, Hit, Order};
 pub use index::Index;
+pub use nearest::nearest;
 pub use rewrite::{Ends, Rewritten, rewrite, rewrite_text};
 pub use timestamp::{TIMESTAMP_BYTES, Timestamp};

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Acknowledge, Mode, OnFailure, Policy, REVIEW_BYTES_MAX, RULES_MAX, Rule, Treatment, When};
 use crate::event::{Category, Outcome, Severity};
+use crate::nearest::nearest;
 use crate::personal::{PERSONAL_FIELDS_MAX, PersonalRule, USUAL, USUAL_SUBJECT, check_field, check_subject};
 
 /// The policy's settings besides its rules.
@@ -369,7 +370,13 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown(&self, at: Range<usize>, name: &str, keys: &[&str]) -> PolicyError {
-        self.error(at, format!("there is no setting `{name}`: use one of {}", keys.join(", ")))
+        let (table, key) = name.rsplit_once('.').map_or(("", name), |(table, key)| (table, key));
+        let dot = if table.is_empty() { "" } else { "." };
+        let what = match nearest(key, keys) {
+            Some(nearest) => format!("did you mean `{table}{dot}{nearest}`?"),
+            None => format!("use one of {}", keys.join(", ")),
+        };
+        self.error(at, format!("there is no setting `{name}`: {what}"))
     }
 
     fn error(&self, at: Range<usize>, what: String) -> PolicyError {

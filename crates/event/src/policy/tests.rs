@@ -105,7 +105,8 @@ fn treatments_are_read_whole() {
 fn errors_name_the_place_and_what_to_write() {
     for (text, wanted) in [
         ("mode = \"fast\"", "1:8: `mode` cannot be \"fast\": use sync, async, sampled or off"),
-        ("moode = \"sync\"", "1:1: there is no setting `moode`: use one of mode, rate, timeout_ms"),
+        ("moode = \"sync\"", "1:1: there is no setting `moode`: did you mean `mode`?"),
+        ("speed = 1", "1:1: there is no setting `speed`: use one of mode, rate, timeout_ms"),
         ("mode = \"sampled\"", "1:8: mode sampled needs a `rate`"),
         ("rate = 0.5", "1:8: a `rate` needs mode = \"sampled\""),
         ("mode = \"sampled\"\nrate = 1.5", "2:8: `rate` cannot be 1.5: use a number from 0 to 1"),
@@ -114,7 +115,19 @@ fn errors_name_the_place_and_what_to_write() {
         ("acknowledge = \"store\"", "1:15: acknowledge = \"store\" needs mode = \"sync\""),
         ("rule = 3", "1:8: rules are tables: write [[rule]]"),
         ("[[rule]]\nmode = \"off\"", "1:1: the rule has no `when`"),
-        ("[[rule]]\nwhen = { acton = \"x\" }", "2:10: there is no setting `when.acton`: use one of category"),
+        (
+            "[[rule]]\nwhen = { acton = \"x\" }",
+            "2:10: there is no setting `when.acton`: did you mean `when.action`?",
+        ),
+        (
+            "[[rule]]\nwhen = { colour = \"x\" }",
+            "2:10: there is no setting `when.colour`: use one of category",
+        ),
+        ("[[rule]]\nreviev = \"x\"", "2:1: there is no setting `rule.reviev`: did you mean `rule.review`?"),
+        (
+            "[[personal]]\nfeild = \"x\"",
+            "2:1: there is no setting `personal.feild`: did you mean `personal.field`?",
+        ),
         ("[[rule]]\nwhen = { action = [] }", "2:19: the list is empty"),
         ("[[rule]]\nwhen = { action = \"\" }", "2:19: it cannot be \"\": use an action such as"),
         ("[[rule]]\nwhen = { outcome = [\"success\", \"bad\"] }", "2:32: it cannot be \"bad\": use success"),

@@ -78,9 +78,8 @@ impl Field {
     }
 
     /// All names, for messages.
-    pub(super) fn names() -> String {
-        let names = OTHERS.iter().map(|(name, _)| *name).chain(TEXTS.iter().map(|(name, _)| *name));
-        names.collect::<Vec<_>>().join(", ")
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        OTHERS.iter().map(|(name, _)| *name).chain(TEXTS.iter().map(|(name, _)| *name))
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use regex_lite::Regex;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use trailseal_event::{Category, Outcome, Severity};
+use trailseal_event::{Category, Outcome, Severity, nearest};
 
 use super::fields::{Field, Word};
 use super::path::Path;
@@ -20,6 +20,30 @@ use crate::time::{self, Times};
 
 /// The longest mapping file, in bytes; expressions and tables are read into memory.
 const MAPPING_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a mapping file can have.
+const KEYS: [&str; 20] = [
+    "format",
+    "description",
+    "records",
+    "columns",
+    "line",
+    "each",
+    "time_formats",
+    "time_zone",
+    "source_id",
+    "event_id",
+    "detect",
+    "let",
+    "event",
+    "details",
+    "values",
+    "resource",
+    "related",
+    "outcome",
+    "category",
+    "severity",
+];
 
 type Result<T> = std::result::Result<T, MappingError>;
 type Item<'v, 't> = &'v Spanned<DeValue<'t>>;
@@ -47,6 +71,8 @@ struct Parser<'t> {
     text: &'t str,
     /// What `$NAME` can refer to so far.
     names: Vec<String>,
+    /// What `$NAME` does refer to.
+    named: RefCell<Vec<String>>,
     /// Whether rules are being parsed, which can name the event's own fields.
     rules: bool,
 }
@@ -71,8 +97,7 @@ impl<'t> Parser<'t> {
             severities: Vec::new(),
             details: Vec::new(),
             values: Vec::new(),
-    /// What `$NAME` does refer to.
-    named: RefCell<Vec<String>>,
+            named: Vec::new(),
         };
         // `[let]` is parsed first wherever it is, since everything else can refer to it.
         if let Some(lets) = file.get("let") {
@@ -90,6 +115,7 @@ impl<'t> Parser<'t> {
                 self.wrong(0..0, "the format has no name: begin with a line such as format = \"myapp\"")
             );
         }
+        mapping.named = self.named.take();
         Ok(mapping)
     }
 
@@ -97,7 +123,6 @@ impl<'t> Parser<'t> {
         &mut self,
         mapping: &mut Mapping,
         key: &str,
-            named: Vec::new(),
         span: Range<usize>,
         value: Item<'_, 't>,
     ) -> Result<()> {
@@ -115,7 +140,6 @@ impl<'t> Parser<'t> {
             "detect" => mapping.detect = self.each(value, Self::detect)?,
             "time_formats" => mapping.times.formats = self.time_formats(value)?,
             "time_zone" => mapping.times.zone = Some(self.time_zone(value)?),
-        mapping.named = self.named.take();
             "each" => {
                 let path =
                     Path::parse(self.str(value)?).map_err(|message| self.wrong(value.span(), message))?;
@@ -127,8 +151,9 @@ impl<'t> Parser<'t> {
             "event" => {
                 for (name, span, value) in self.table(value)? {
                     let field = Field::named(name).ok_or_else(|| {
-                        let known = Field::names();
-                        self.wrong(span, format!("`{name}` is not an event field: use one of {known}"))
+                        let known: Vec<&str> = Field::names().collect();
+                        let what = meant(name, &known, "use one of ");
+                        self.wrong(span, format!("`{name}` is not an event field: {what}"))
                     })?;
                     mapping.fields.push((field, self.candidates(value)?));
                 }
@@ -152,12 +177,7 @@ impl<'t> Parser<'t> {
             "category" => mapping.categories = self.rules(value)?,
             "severity" => mapping.severities = self.rules(value)?,
             _ => {
-                let message = format!(
-                    "`{key}` is not known: use format, description, records, columns, line, each, time_formats, time_zone, source_id, event_id, \
-                     [[detect]], [let], [event], \
-                     [details], [values.NAME], [[resource]], [[related]], [[outcome]], [[category]] or [[severity]]"
-                );
-                return Err(self.wrong(span, message));
+                return Err(self.wrong(span, format!("`{key}` is not known: {}", meant(key, &KEYS, "use "))));
             }
         }
         Ok(())
@@ -389,11 +409,19 @@ impl<'t> Parser<'t> {
     }
 
     fn unknown(&self, span: Range<usize>, key: &str, known: &[&str]) -> MappingError {
-        self.wrong(span, format!("`{key}` is not known here: use {}", known.join(", ")))
+        self.wrong(span, format!("`{key}` is not known here: {}", meant(key, known, "use ")))
     }
 
     fn wrong(&self, span: Range<usize>, message: impl Into<String>) -> MappingError {
         MappingError { line: line_of(self.text, span), message: message.into() }
+    }
+}
+
+/// What to write instead of a name that is not known: the nearest one, or one of all.
+fn meant(name: &str, known: &[&str], all: &str) -> String {
+    match nearest(name, known) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("{all}{}", known.join(", ")),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use toml::de::DeValue;
+use trailseal_event::nearest;
 
 use super::{Item, Parser, Result, kind};
-use crate::mapping::fields::{Field, unit_millis};
 use crate::mapping::expression::Expression;
+use crate::mapping::fields::{Field, unit_millis};
 use crate::mapping::path::Path;
 use crate::mapping::{Candidate, Candidates, PairValue, Pairs, Piece, Reference};
 
@@ -124,13 +125,20 @@ impl<'t> Parser<'t> {
         let known =
             self.names.iter().any(|known| known == name) || self.rules && Field::named(name).is_some();
         if !known {
-            let message = format!(
-                "${name} is not defined here: define it under [let] first{}",
-                if self.rules { ", or use a field of the event such as $action" } else { "" }
-            );
-            return Err(self.wrong(span, message));
+            let mut known: Vec<&str> = self.names.iter().map(String::as_str).collect();
+            for field in Field::names().filter(|_| self.rules) {
+                known.push(field);
+            }
+            let what = match nearest(name, &known) {
+                Some(nearest) => format!("did you mean `${nearest}`?"),
+                None if self.rules => {
+                    "define it under [let] first, or use a field of the event such as $action".to_owned()
+                }
+                None => "define it under [let] first".to_owned(),
+            };
+            return Err(self.wrong(span, format!("${name} is not defined here: {what}")));
         }
+        self.named.borrow_mut().push(name.to_owned());
         Ok(Reference::Named(name.to_owned()))
     }
 }
-        self.named.borrow_mut().push(name.to_owned());

@@ -74,6 +74,15 @@ impl Found {
     }
 }
 
+/// How a window is asked once.
+struct Statement {
+    plan: Plan,
+    /// How many rows at most.
+    rows: usize,
+    /// After how many looked at it says how far it came.
+    step: Option<i64>,
+}
+
 /// Whether a statement said all there is in its window.
 enum Told {
     All,
@@ -119,7 +128,7 @@ impl Walk<'_> {
                 kept::forget(client, kept::ANY_VALUES).await?;
             }
             loop {
-                match self.look(client, &narrowing, &window, plan, rows, step, &mut found).await? {
+                match self.look(client, &narrowing, &window, Statement { plan, rows, step }, &mut found).await? {
                     Told::Enough => return Ok(found),
                     Told::All => break,
                     Told::Some => {}
@@ -161,9 +170,7 @@ impl Walk<'_> {
         client: &Client,
         narrowing: &Narrowing,
         window: &Window,
-        plan: Plan,
-        rows: usize,
-        step: Option<i64>,
+        Statement { plan, rows, step }: Statement,
         found: &mut Found,
     ) -> Result<Told, Error> {
         // Each way of looking rows up may end with one that only says how far it came.

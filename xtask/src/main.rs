@@ -65,6 +65,9 @@ fn main() -> ExitCode {
 const FEATURES: &str =
     "trailseal/axum,trailseal/tracing,trailseal/derive,trailseal/archive,trailseal/postgres,trailseal/serve";
 
+/// Runs one of the long tests from the root of the repository.
+type Step = fn(&str) -> Result<(), String>;
+
 /// Every test of the project.
 fn test() -> Result<(), String> {
     setup::install_missing()?;
@@ -119,7 +122,7 @@ const DOWN_EVENTS: &str = "1000000";
 
 /// The tests of which every other run takes a seeded part, or those whose names are given. What they found is checked in.
 fn long(names: &[String]) -> Result<(), String> {
-    let steps: [(&str, fn(&str) -> Result<(), String>); 6] = [
+    let steps: [(&str, Step); 6] = [
         ("mutation", long_mutation),
         ("archives", |_| long_archives()),
         ("indexes", |_| long_indexes()),

@@ -235,9 +235,9 @@ pub(super) fn plain_len(bytes: &[u8]) -> usize {
     for (place, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
         let is_control = word.wrapping_sub(ONES * 0x20) & !word;
-        let special =
-            (is_control | has_zero(word ^ ONES * u64::from(b'"')) | has_zero(word ^ ONES * u64::from(b'\\')))
-                & HIGHS;
+        let is_quote = has_zero(word ^ (ONES * u64::from(b'"')));
+        let is_backslash = has_zero(word ^ (ONES * u64::from(b'\\')));
+        let special = (is_control | is_quote | is_backslash) & HIGHS;
         if special != 0 {
             return place * 8 + special.trailing_zeros() as usize / 8;
         }

@@ -128,7 +128,10 @@ impl Walk<'_> {
                 kept::forget(client, kept::ANY_VALUES).await?;
             }
             loop {
-                match self.look(client, &narrowing, &window, Statement { plan, rows, step }, &mut found).await? {
+                match self
+                    .look(client, &narrowing, &window, Statement { plan, rows, step }, &mut found)
+                    .await?
+                {
                     Told::Enough => return Ok(found),
                     Told::All => break,
                     Told::Some => {}

@@ -21,8 +21,8 @@ use crate::shared::{Looked, SharedStore};
 pub(crate) struct Tokens(Place);
 
 enum Place {
-    Own(OwnTokens),
-    Shared(SharedTokens),
+    Own(Box<OwnTokens>),
+    Shared(Box<SharedTokens>),
 }
 
 impl Tokens {
@@ -30,8 +30,8 @@ impl Tokens {
     pub(crate) fn load(folder: &Path, shared: Option<&Arc<SharedStore>>) -> Result<Tokens, TokenError> {
         let own = OwnTokens::load(folder)?;
         Ok(Tokens(match shared {
-            None => Place::Own(own),
-            Some(shared) => Place::Shared(SharedTokens::new(own, shared.clone())),
+            None => Place::Own(Box::new(own)),
+            Some(shared) => Place::Shared(Box::new(SharedTokens::new(own, shared.clone()))),
         }))
     }
 

@@ -87,7 +87,9 @@ struct Rest {
 impl Rest {
     /// The event of the beginning, and what is left for the end.
     fn of(trail: &Trail, event: Event) -> (Event, Rest) {
-        let mut event = fill(Cow::Owned(event)).into_owned();
+        let mut event = Cow::Owned(event);
+        fill(&mut event);
+        let mut event = event.into_owned();
         let id = event.id.get_or_insert_with(|| EventId::new(SystemClock.now()).to_string());
         // So that sampling keeps both or none, and readers find one by the other.
         event.context.correlation_id.get_or_insert_with(|| id.clone());

@@ -68,6 +68,12 @@ impl RequestContext {
         RequestContext::default()
     }
 
+    /// A context of which this is known.
+    #[cfg(feature = "tower")]
+    pub(crate) fn of(facts: RequestFacts) -> Self {
+        RequestContext { facts: Arc::new(Mutex::new(facts)) }
+    }
+
     /// The context of the request that is being handled here, if any.
     pub fn current() -> Option<RequestContext> {
         CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
@@ -101,30 +107,26 @@ impl RequestContext {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fill<'a>(&self, event: Cow<'a, Event>) -> Cow<'a, Event> {
+    fn fill(&self, event: &mut Event) {
         let mut facts = self.facts();
-        let mut event = event;
         for field in TEXTS {
             let known = field(&mut facts.context);
-            if known.is_some() {
-                let field = field(&mut event.to_mut().context);
-                if field.is_none() {
-                    field.clone_from(known);
-                }
+            let field = field(&mut event.context);
+            if field.is_none() && known.is_some() {
+                field.clone_from(known);
             }
         }
-        if event.actor.is_none() && facts.actor.is_some() {
-            event.to_mut().actor.clone_from(&facts.actor);
+        if event.actor.is_none() {
+            event.actor.clone_from(&facts.actor);
         }
-        if event.tenant.is_none() && facts.tenant.is_some() {
-            event.to_mut().tenant.clone_from(&facts.tenant);
+        if event.tenant.is_none() {
+            event.tenant.clone_from(&facts.tenant);
         }
         for (key, value) in facts.context.extra.iter() {
             if !event.context.extra.contains_key(key) {
-                event.to_mut().context.extra.insert(key, value.clone());
+                event.context.extra.insert(key, value.clone());
             }
         }
-        event
     }
 }
 
@@ -218,12 +220,13 @@ impl Drop for Entered {
     }
 }
 
-/// The event with what the request's context knows and the event does not say.
-pub(crate) fn fill(event: Cow<'_, Event>) -> Cow<'_, Event> {
-    match RequestContext::current() {
-        Some(context) => context.fill(event),
-        None => event,
-    }
+/// Adds to the event what the request's context knows and the event does not say. In its place: an event is large.
+pub(crate) fn fill(event: &mut Cow<'_, Event>) {
+    let _ = CURRENT.try_with(|current| {
+        if let Some(context) = &*current.borrow() {
+            context.fill(event.to_mut());
+        }
+    });
 }
 
 /// The work in the context of the request that is being handled here, on whatever thread it is done.

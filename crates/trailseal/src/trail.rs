@@ -196,7 +196,8 @@ impl Trail {
     /// its level in time ([`RecordError::Unconfirmed`]). If the policy says `allow`, both are receipts instead. With
     /// [`RecordOptions::once`] also if another event has its id, or if the trail cannot be read to look the id up.
     pub fn record<'a>(&self, event: impl IntoEvent<'a>) -> Result<Receipt, RecordError> {
-        let event = context::fill(event.into_event());
+        let mut event = event.into_event();
+        context::fill(&mut event);
         self.core.with(self.options).record(&*event)
     }
 
@@ -236,7 +237,8 @@ impl Trail {
     /// # }
     /// ```
     pub fn record_async<'a>(&self, event: impl IntoEvent<'a>) -> ReceiptFuture {
-        let event = context::fill(event.into_event());
+        let mut event = event.into_event();
+        context::fill(&mut event);
         ReceiptFuture::of(self.core.with(self.options).record_async(&*event))
     }
 
@@ -328,8 +330,9 @@ impl Trail {
         if !told.is_empty() {
             event = event.detail("query", told);
         }
-        let event = context::fill(std::borrow::Cow::Owned(event)).into_owned();
-        self.core.record_own("read", event).ok()
+        let mut event = std::borrow::Cow::Owned(event);
+        context::fill(&mut event);
+        self.core.record_own("read", event.into_owned()).ok()
     }
 
     /// Verifies the whole trail against its newest signed checkpoint. Waits until a checkpoint covers everything recorded before.
@@ -466,7 +469,8 @@ impl Trail {
         &self,
         event: impl IntoEvent<'a>,
     ) -> Result<crate::outbox::OutboxEvent, RecordError> {
-        let event = context::fill(event.into_event());
+        let mut event = event.into_event();
+        context::fill(&mut event);
         crate::outbox::OutboxEvent::of(&self.core, &event)
     }
 
@@ -573,5 +577,10 @@ impl Trail {
 }
 
 fn filled<'a, E: IntoEvent<'a>>(events: impl IntoIterator<Item = E>) -> Vec<Event> {
-    events.into_iter().map(|event| context::fill(event.into_event()).into_owned()).collect()
+    let filled = |event: E| {
+        let mut event = event.into_event();
+        context::fill(&mut event);
+        event.into_owned()
+    };
+    events.into_iter().map(filled).collect()
 }

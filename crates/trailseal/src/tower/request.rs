@@ -9,7 +9,7 @@ use trailseal_event::complete::EventId;
 use trailseal_event::trace_parent::trace_and_span;
 
 use super::settings::Settings;
-use crate::RequestContext;
+use crate::{Context, RequestContext, RequestFacts};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -20,25 +20,26 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub struct PeerAddress(pub SocketAddr);
 
 pub(super) fn context(parts: &Parts, settings: &Settings) -> RequestContext {
-    let request = settings.context();
-    request.change(|facts| {
-        let headers = &parts.headers;
-        let context = &mut facts.context;
-        let address = peer(parts).map(|peer| settings.client_address(peer, headers));
-        context.ip = address.map(|address| address.to_string());
-        context.user_agent = text(headers, &header::USER_AGENT);
-        let id = text(headers, &REQUEST_ID);
-        let id = id.unwrap_or_else(|| EventId::new(SystemClock.now()).as_str().to_owned());
+    let headers = &parts.headers;
+    let address = peer(parts).map(|peer| settings.client_address(peer, headers));
+    let id = text(headers, &REQUEST_ID);
+    let id = id.unwrap_or_else(|| EventId::new(SystemClock.now()).as_str().to_owned());
+    let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(trace_and_span);
+    let (trace_id, span_id) = parent.map(|(trace, span)| (trace.to_owned(), span.to_owned())).unzip();
+    let context = Context {
+        ip: address.map(|address| address.to_string()),
+        user_agent: text(headers, &header::USER_AGENT),
         // Sampling goes by it: what a request does is kept or left out as a whole.
-        context.correlation_id = text(headers, &CORRELATION_ID).or_else(|| Some(id.clone()));
-        context.request_id = Some(id);
-        let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(trace_and_span);
-        (context.trace_id, context.span_id) =
-            parent.map(|(trace, span)| (trace.to_owned(), span.to_owned())).unzip();
-        facts.actor = settings.principal.as_ref().and_then(|principal| principal(parts));
-        facts.tenant = settings.tenant.as_ref().and_then(|tenant| tenant(parts));
-    });
-    request
+        correlation_id: text(headers, &CORRELATION_ID).or_else(|| Some(id.clone())),
+        request_id: Some(id),
+        trace_id,
+        span_id,
+        service: settings.service.clone(),
+        ..Context::default()
+    };
+    let actor = settings.principal.as_ref().and_then(|principal| principal(parts));
+    let tenant = settings.tenant.as_ref().and_then(|tenant| tenant(parts));
+    RequestContext::of(RequestFacts { context, actor, tenant })
 }
 
 fn peer(parts: &Parts) -> Option<IpAddr> {

@@ -8,7 +8,7 @@ use http::request::Parts;
 use ipnet::IpNet;
 use trailseal_event::client_address::ProxyHeader;
 
-use crate::{Actor, RequestContext, Trail};
+use crate::{Actor, Trail};
 
 /// What finds something in a request, if it is there.
 pub(super) type Extractor<T> = dyn Fn(&Parts) -> Option<T> + Send + Sync;
@@ -33,11 +33,5 @@ impl Settings {
             values.map(|value| value.to_str().unwrap_or_default()),
             |address| self.trusted_proxies.iter().any(|net| net.contains(address)),
         )
-    }
-
-    pub(super) fn context(&self) -> RequestContext {
-        let request = RequestContext::new();
-        request.change(|facts| facts.context.service.clone_from(&self.service));
-        request
     }
 }

@@ -49,7 +49,8 @@ fn whoever_can_only_connect_holds_no_migration_up_and_whoever_can_is_named() {
     let sql = "BEGIN; LOCK TABLE trailseal.migrations IN SHARE UPDATE EXCLUSIVE MODE";
     execute(&mut changer, sql);
     let refused: Vec<String> = std::thread::scope(|scope| {
-        let tries: [fn(&mut Connection) -> Result<(), StoreError>; 2] = [outbox::migrate, migrate];
+        type Try = fn(&mut Connection) -> Result<(), StoreError>;
+        let tries: [Try; 2] = [outbox::migrate, migrate];
         let tries = tries.map(|migrate| {
             let server = &server;
             scope.spawn(move || migrate(&mut server.connect()).unwrap_err())

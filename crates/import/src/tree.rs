@@ -116,7 +116,7 @@ impl Tree {
         self.nodes.clear();
         self.open.clear();
         u32::try_from(text.len()).ok()?;
-        read::read(text, levels, self)?;
+        self.fill(text, levels)?;
         Some(Item { nodes: &self.nodes, text, place: 0 })
     }
 

@@ -9,9 +9,11 @@ const DIGITS_MAX: usize = 18;
 /// Longer fractions become texts.
 const NUMBER_BYTES_MAX: usize = 128;
 
-/// Adds the values of one JSON text to an empty tree. `None` if it is out of the ordinary, or no JSON.
-pub(super) fn read(text: &str, levels: usize, tree: &mut Tree) -> Option<()> {
-    Reader { bytes: text.as_bytes(), at: 0, levels, tree }.text()
+impl Tree {
+    /// Adds the values of one JSON text to an empty tree. `None` if it is out of the ordinary, or no JSON.
+    pub(super) fn fill(&mut self, text: &str, levels: usize) -> Option<()> {
+        Reader { bytes: text.as_bytes(), at: 0, levels, tree: self }.text()
+    }
 }
 
 struct Reader<'r> {

@@ -253,6 +253,6 @@ export function save(text, index) {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-function asSentence(text) {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+function asSentence(text = "") {
+  return text && `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }

@@ -101,12 +101,20 @@ fn a_writer_gets_only_flags_into_the_queue_and_none_without_its_event() {
         json!({"review": "019a01f2-7c00-7abc-8def-0123456789a3", "origin": "example.com/one", "event": "o1", "ahead": 1}),
         json!({"review": "019a01f2-7c00-7abc-8def-0123456789a4", "origin": "example.com/library", "event": "o1", "index": 1}),
     ];
-    for (index, details) in (next..).zip(&forged) {
-        let line = json!({"v": 1, "index": index, "recorded": "2026-11-30T00:00:00.000000Z", "system": true, "id": format!("f{index}"),
-            "category": "system", "action": "trail.review_requested", "severity": "info", "details": details});
-        insert(&common.store, index, &line.to_string());
+    let system = |details: &Value| {
+        format!(
+            r#""system":true,"id":"f","category":"system","action":"trail.review_requested","severity":"info","details":{details}"#
+        )
+    };
+    let mut lines: Vec<String> = forged.iter().map(system).collect();
+    // And one that is like a rule's, with its event, so that it is seen that the others are well-formed.
+    lines.push(system(&json!({"review": "019a01f2-7c00-7abc-8def-0123456789a5", "origin": "example.com/library", "event": "x5",
+        "ahead": 1, "reason": "looks odd"})));
+    lines.push(r#""id":"x5","category":"custom:other","action":"odd.five","severity":"info""#.to_owned());
+    for (index, line) in (next..).zip(&lines) {
+        insert(&common.store, index, line);
     }
-    let end = next + forged.len() as u64;
+    let end = next + lines.len() as u64;
     common
         .store
         .execute(&format!("UPDATE trailseal.cursors SET next = {end} WHERE origin = 'example.com/library'"));
@@ -117,15 +125,18 @@ fn a_writer_gets_only_flags_into_the_queue_and_none_without_its_event() {
         common.store.value(seen) == end.to_string()
     });
     let found = pending(&server.admin());
-    assert_eq!((found.len(), &found[0]["event"]), (1, &json!("o1")), "{found:?}");
+    let events: Vec<&str> = found.iter().map(|review| review["event"].as_str().unwrap()).collect();
+    assert_eq!((events.len(), events.contains(&"o1"), events.contains(&"x5")), (2, true, true), "{found:?}");
 }
 
-fn insert(store: &postgres::Server, index: u64, line: &str) {
+fn insert(store: &postgres::Server, index: u64, rest: &str) {
+    let line = format!(r#"{{"v":1,"index":{index},"recorded":"2026-11-30T00:00:00.000000Z",{rest}}}"#);
+    let system = rest.starts_with(r#""system":true"#);
+    let action = if system { "trail.review_requested" } else { "odd.five" };
     store.execute(&format!(
         "SELECT trailseal.make_partition('2026-11-30T00:00:00Z'); \
          INSERT INTO trailseal.events (origin, idx, recorded, time, action, system, leaf, line) \
-         VALUES ('example.com/library', {index}, '2026-11-30T00:00:00Z', '2026-11-30T00:00:00Z', 'trail.review_requested', true, \
-         sha256('x'), convert_to('{}', 'UTF8'))",
-        line.replace('\'', "''")
+         VALUES ('example.com/library', {index}, '2026-11-30T00:00:00Z', '2026-11-30T00:00:00Z', '{action}', {system}, \
+         sha256('x'), convert_to('{line}', 'UTF8'))"
     ));
 }

@@ -6,15 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use trailseal_event::filter::Filter;
 use trailseal_event::{Hit, Index, Recorded, Value};
-use trailseal_postgres::shared::PublishedFlag;
+use trailseal_postgres::shared::{PublishedFlag, Shared};
 use trailseal_postgres::{Pool, Reader, StoreError, StorePosition, StoreUrl};
 
-use super::{SharedStore, told};
 use crate::reviews::ReviewId;
 
 const REQUESTED: &str = "trail.review_requested";
@@ -29,7 +27,6 @@ const FLAGS_MAX: usize = 500;
 /// Follows the rows of all trails.
 pub(super) struct Flags {
     reader: Reader,
-    has_failed: AtomicBool,
 }
 
 /// What became of a flag.
@@ -43,34 +40,14 @@ enum Found {
 
 impl Flags {
     pub(super) fn new(url: StoreUrl) -> Flags {
-        Flags {
-            reader: Reader::new(Arc::new(Pool::new(url, 1))).within(WITHIN),
-            has_failed: AtomicBool::new(false),
-        }
-    }
-}
-
-impl SharedStore {
-    /// Makes reviews of flags that have arrived since the last look. What fails comes with a later one. Blocks.
-    pub(crate) fn take_in_flags(&self) {
-        let taken = self.try_to_take_in_flags();
-        let had_failed = self.flags.has_failed.swap(taken.is_err(), Ordering::Relaxed);
-        if let Err(error) = taken
-            && !had_failed
-            && !self.is_down()
-        {
-            tracing::warn!(
-                error = %told(&error),
-                "what rules flag in trails without a server does not come into the review queue: if a right is missing, run \
-                 what `trailseal store roles` prints"
-            );
-        }
+        Flags { reader: Reader::new(Arc::new(Pool::new(url, 1))).within(WITHIN) }
     }
 
-    fn try_to_take_in_flags(&self) -> Result<(), StoreError> {
-        let reader = &self.flags.reader;
+    /// Makes reviews of flags that have arrived since the last look, but for those of `own`, the server's trail. Blocks.
+    pub(super) fn take_in(&self, store: &Shared, own: &str) -> Result<(), StoreError> {
+        let reader = &self.reader;
         let mut position = StorePosition::default();
-        for (origin, next) in self.store.flag_cursors()? {
+        for (origin, next) in store.flag_cursors()? {
             position.move_to(&origin, next);
         }
         // Before the rows: what arrives in between is looked at the next time.
@@ -81,7 +58,7 @@ impl SharedStore {
         for hit in &arrived.hits {
             let end =
                 trails.iter().find(|trail| *trail.origin == *hit.origin).map_or(0, |trail| trail.next.get());
-            match self.flag_of(hit, end)? {
+            match self.flag_of(own, hit, end)? {
                 Found::Flag(flag) if !early.contains_key(&flag.origin) => flags.push(flag),
                 Found::TooEarly => _ = early.entry(hit.origin.to_string()).or_insert(hit.index.get()),
                 Found::Flag(_) | Found::None => {}
@@ -97,21 +74,21 @@ impl SharedStore {
         if moved.is_empty() {
             return Ok(());
         }
-        self.store.publish_flags(&flags, &moved)
+        store.publish_flags(&flags, &moved)
     }
 
     /// The flag in a row of a trail of which everything below `end` has arrived.
-    fn flag_of(&self, hit: &Hit, end: u64) -> Result<Found, StoreError> {
+    fn flag_of(&self, own: &str, hit: &Hit, end: u64) -> Result<Found, StoreError> {
         let Ok(recorded) = hit.read(None) else { return Ok(Found::None) };
         let Some((id, event, index)) = flagged(&recorded, &hit.origin) else { return Ok(Found::None) };
         // Its own server does that, and may know how it was decided.
-        if *hit.origin == *self.ledger.origin() {
+        if *hit.origin == *own {
             return Ok(Found::None);
         }
         if index >= end {
             return Ok(Found::TooEarly);
         }
-        let of = self.flags.reader.at(&hit.origin, Index::new(index))?;
+        let of = self.reader.at(&hit.origin, Index::new(index))?;
         let is_there =
             of.and_then(|of| of.read(None).ok()).is_some_and(|of| of.event.id.as_deref() == Some(event));
         if !is_there && !cfg!(trailseal_fault = "flag_without_event") {

@@ -45,6 +45,7 @@ pub(crate) struct SharedStore {
     ledger: Ledger,
     is_down: AtomicBool,
     flags: Flags,
+    flags_have_failed: AtomicBool,
     /// When to let the others know this server's viewer key.
     viewer_key_due: Mutex<Option<Instant>>,
     keys_have_failed: AtomicBool,
@@ -55,6 +56,7 @@ pub(crate) fn of(config: &Config, trail: &Trail) -> Option<Arc<SharedStore>> {
     let url = config.store.clone()?;
     Some(Arc::new(SharedStore {
         flags: Flags::new(url.clone()),
+        flags_have_failed: AtomicBool::new(false),
         store: Shared::new(url),
         ledger: Ledger::new(trail.clone()),
         is_down: AtomicBool::new(false),
@@ -108,6 +110,22 @@ impl SharedStore {
         }
         self.ledger.forget_noted();
         Ok(Looked { at, tokens: looked.tokens, holds: looked.holds, policy: looked.policy })
+    }
+
+    /// Makes reviews of what rules have flagged in trails without a server. What fails comes with a later look. Blocks.
+    pub(crate) fn take_in_flags(&self) {
+        let taken = self.flags.take_in(&self.store, self.ledger.origin());
+        let had_failed = self.flags_have_failed.swap(taken.is_err(), Ordering::Relaxed);
+        if let Err(error) = taken
+            && !had_failed
+            && !self.is_down()
+        {
+            tracing::warn!(
+                error = %told(&error),
+                "what rules flag in trails without a server does not come into the review queue: if a right is missing, run \
+                 what `trailseal store roles` prints"
+            );
+        }
     }
 
     /// Whether it could not be reached when it was last asked.

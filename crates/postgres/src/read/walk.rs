@@ -74,6 +74,14 @@ impl Found {
     }
 }
 
+/// Of what a statement is about.
+struct Part<'a> {
+    window: &'a Window,
+    plan: Plan,
+    rows: usize,
+    step: Option<i64>,
+}
+
 /// Whether a statement said all there is in its window.
 enum Told {
     All,
@@ -119,7 +127,8 @@ impl Walk<'_> {
                 kept::forget(client, kept::ANY_VALUES).await?;
             }
             loop {
-                match self.look(client, &narrowing, &window, plan, rows, step, &mut found).await? {
+                let part = Part { window: &window, plan, rows, step };
+                match self.look(client, &narrowing, &part, &mut found).await? {
                     Told::Enough => return Ok(found),
                     Told::All => break,
                     Told::Some => {}
@@ -160,12 +169,10 @@ impl Walk<'_> {
         &self,
         client: &Client,
         narrowing: &Narrowing,
-        window: &Window,
-        plan: Plan,
-        rows: usize,
-        step: Option<i64>,
+        part: &Part<'_>,
         found: &mut Found,
     ) -> Result<Told, Error> {
+        let Part { window, plan, rows, step } = *part;
         // Each way of looking rows up may end with one that only says how far it came.
         let rows = rows + narrowing.any.len();
         let (rows, step) = match plan {

@@ -74,12 +74,11 @@ impl Found {
     }
 }
 
-/// How a window is asked once.
-struct Statement {
+/// Of what a statement is about.
+struct Part<'a> {
+    window: &'a Window,
     plan: Plan,
-    /// How many rows at most.
     rows: usize,
-    /// After how many looked at it says how far it came.
     step: Option<i64>,
 }
 
@@ -128,10 +127,8 @@ impl Walk<'_> {
                 kept::forget(client, kept::ANY_VALUES).await?;
             }
             loop {
-                match self
-                    .look(client, &narrowing, &window, Statement { plan, rows, step }, &mut found)
-                    .await?
-                {
+                let part = Part { window: &window, plan, rows, step };
+                match self.look(client, &narrowing, &part, &mut found).await? {
                     Told::Enough => return Ok(found),
                     Told::All => break,
                     Told::Some => {}
@@ -172,10 +169,10 @@ impl Walk<'_> {
         &self,
         client: &Client,
         narrowing: &Narrowing,
-        window: &Window,
-        Statement { plan, rows, step }: Statement,
+        part: &Part<'_>,
         found: &mut Found,
     ) -> Result<Told, Error> {
+        let Part { window, plan, rows, step } = *part;
         // Each way of looking rows up may end with one that only says how far it came.
         let rows = rows + narrowing.any.len();
         let (rows, step) = match plan {

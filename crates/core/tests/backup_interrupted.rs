@@ -90,14 +90,16 @@ fn now(files: &FaultFiles) -> FaultFiles {
     files.after_power_loss(files.steps().len(), Survival::Everything)
 }
 
-/// The steps between the first staged segment's rename and that of the checkpoint, which cannot be one.
+/// The steps between the first staged segment's rename and that of the checkpoint, which cannot be one. Whatever else gets a
+/// name among the segments before is copied by itself.
 fn window(steps: &[Step]) -> std::ops::Range<usize> {
+    let segments = copy_dir().join("segments");
     let to = |step: &Step, name: &dyn Fn(&Path) -> bool| matches!(step, Step::Rename { to, .. } if name(to));
-    let is_segment = |path: &Path| {
-        path.starts_with(copy_dir().join("segments")) && !path.to_string_lossy().contains("retired")
-    };
-    let first = steps.iter().position(|step| to(step, &is_segment)).unwrap();
     let last = steps.iter().position(|step| to(step, &|path| path == copy_dir().join("checkpoint"))).unwrap();
+    let is_copied = |step: &Step| matches!(step, Step::Create { path, .. } if path.starts_with(&segments));
+    let copied = steps[..last].iter().rposition(is_copied).unwrap();
+    let is_placed = |step: &Step| to(step, &|path| path.starts_with(&segments));
+    let first = copied + steps[copied..last].iter().position(is_placed).unwrap();
     first + 1..last + 2
 }
 

@@ -78,7 +78,7 @@ pub struct Submitter {
     pub recorded_by: Option<Arc<str>>,
     /// The only tenant it may write for. An event without a tenant gets this one.
     pub tenant: Option<Arc<str>>,
-    /// Whether its events are read strictly, even if the trail's [`Options`](super::Options) do not say so.
+    /// Whether its events are read strictly, even if the trail's [`Options`](crate::Options) do not say so.
     pub strict: bool,
 }
 

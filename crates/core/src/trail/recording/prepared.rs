@@ -1,7 +1,7 @@
 //! Events that wait elsewhere until they are recorded, as in an outbox.
 //!
 //! *masked first* holds there, too: what waits has its id and no secret. Whoever hands it in later says when it was written and
-//! what was masked ([`Submitted`](super::Submitted)), since masking again finds nothing.
+//! what was masked ([`Submitted`](crate::Submitted)), since masking again finds nothing.
 
 use trailseal_event::complete::complete;
 use trailseal_event::mask::Masker;

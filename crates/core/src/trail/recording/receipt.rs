@@ -21,7 +21,7 @@ pub enum Status {
     /// It has an index and is kept, but did not reach the requested level in time.
     Unconfirmed,
     /// An event with its id and content was already there, and nothing was added: the receipt has its index. Only when
-    /// [recorded once](super::RecordOptions::once).
+    /// [recorded once](crate::RecordOptions::once).
     Repeated {
         /// Whether that event was retired: then only its id was compared, since its content is gone.
         retired: bool,

@@ -117,7 +117,7 @@ impl TrailWith<'_> {
     }
 
     /// Records an event if there is room for it now. Waits for nothing, and looks no id up: for callers who hold what
-    /// others need, and let go of it before they [wait](super::Held::record).
+    /// others need, and let go of it before they [wait](crate::Held::record).
     ///
     /// # Errors
     /// When it was refused for another reason than lack of room.

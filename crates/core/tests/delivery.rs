@@ -152,6 +152,25 @@ fn what_gathers_for_a_sink_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_store_that_is_behind_and_lets_nothing_gather_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::default();
+    let trail = Trail::open(dir.path(), options()).unwrap();
+    trail.deliver_to_store(Box::new(store.clone())).unwrap();
+    trail.with(Ack::Store).record(&event(0)).unwrap();
+    {
+        let _hangs = store.0.lock().unwrap();
+        trail.with(Ack::Durable).record(&event(1)).unwrap();
+        let begun = Instant::now();
+        trail.flush_deliveries(SOON);
+        assert!(begun.elapsed() < SOON / 2);
+        assert!(trail.stats().deliveries[0].lag_events > 0);
+    }
+    trail.close(SOON).unwrap();
+    check_equal(dir.path(), &options(), &store);
+}
+
+#[test]
 fn level_store_waits_for_the_store_that_was_attached_last() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (Store::default(), Store::default());

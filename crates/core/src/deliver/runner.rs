@@ -82,6 +82,8 @@ pub(crate) struct Status {
     name: String,
     needs_all: bool,
     answers_queries: bool,
+    /// Whether it lets events gather before it delivers them.
+    gathers: bool,
     /// Whether its cursor is the trail's `stored` mark.
     is_store: AtomicBool,
     cursor: AtomicU64,
@@ -109,6 +111,7 @@ impl Delivery {
             name: sink.name().to_owned(),
             needs_all: sink.needs_all(),
             answers_queries: sink.answers_queries(),
+            gathers: sink.gathers().events > 0,
             is_store: is_store.into(),
             cursor: 0.into(),
             recorded: log.clock.now().as_micros().into(),
@@ -171,10 +174,12 @@ impl Delivery {
             || (*needs_all && is_down())
     }
 
-    /// Whether the sink has everything below `durable`, or is not one that soon will.
-    pub(crate) fn has_caught_up(&self, durable: u64) -> bool {
-        let Status { cursor, state, .. } = &*self.status;
-        cursor.load(Ordering::Acquire) >= durable
+    /// Whether nothing below `durable` gathers for the sink: it has all of that, or lets nothing gather, or is not one that
+    /// soon will have it.
+    pub(crate) fn has_gathered(&self, durable: u64) -> bool {
+        let Status { cursor, state, gathers, .. } = &*self.status;
+        !gathers
+            || cursor.load(Ordering::Acquire) >= durable
             || *state.lock().unwrap_or_else(PoisonError::into_inner) != DeliveryState::Running
             || self.is_finished()
     }

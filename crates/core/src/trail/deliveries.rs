@@ -29,11 +29,11 @@ impl Trail {
     }
 
     /// Has the sinks take what they let gather, so that [`stats`](Trail::stats) counts what they are behind with and
-    /// nothing else. Waits at most for `timeout`, and not for a sink that fails.
+    /// nothing else. Waits at most for `timeout`, and neither for a sink that fails nor for one that lets nothing gather.
     pub fn flush_deliveries(&self, timeout: Duration) {
         if !self.inner.is_forked() {
             let durable = self.inner.log.progress.durable();
-            self.inner.wait_for_sinks(deadline::after(timeout), |delivery| delivery.has_caught_up(durable));
+            self.inner.wait_for_sinks(deadline::after(timeout), |delivery| delivery.has_gathered(durable));
         }
     }
 }

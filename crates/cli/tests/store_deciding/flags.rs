@@ -133,6 +133,10 @@ fn flags_whose_events_never_come_hold_up_no_other_trail_and_are_given_up() {
         insert(&common.store, "example.com/noise", index, &line.to_string());
     }
     common.store.execute("INSERT INTO trailseal.cursors VALUES ('example.com/noise', 600)");
+    // And trails that lag further than any, and have no rows.
+    common.store.execute(
+        "INSERT INTO trailseal.cursors SELECT 'example.com/far' || n, 1::bigint << 62 FROM generate_series(1, 20) AS n",
+    );
     let server = Server::with(&common.places[0], &[]);
     library.feed("record --ack store", "{\"action\":\"odd.one\",\"id\":\"o1\"}\n").ok();
     wait_until("the flag is in the queue", || pending(&server.admin()).len() == 1);

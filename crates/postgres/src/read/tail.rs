@@ -43,6 +43,9 @@ pub struct Arrived {
 }
 
 impl Reader {
+    /// A look takes rows of at most this many trails at a time, first of those that lag the furthest.
+    pub const TRAILS_AT_ONCE: usize = TRAILS;
+
     /// The position of a follower that has seen everything so far.
     ///
     /// # Errors

@@ -52,6 +52,8 @@ struct Progress {
     known: BTreeMap<String, u64>,
     /// Trails with a flag whose event has not arrived. They are left out until it has.
     waiting: BTreeMap<String, Waiting>,
+    /// Where the trails' names that were looked at last end, if they were not all.
+    turn: String,
     /// When the store last learned of the position.
     kept: Option<Instant>,
 }
@@ -150,7 +152,17 @@ impl Flags {
         let waiting = progress.waiting.keys().map(String::as_str).filter(|_| !is_unfair);
         let of_each = if is_unfair { FLAGS_MAX } else { FLAGS_OF_TRAIL_MAX };
         let left_out: BTreeSet<&str> = waiting.chain([own]).collect();
-        left_out.iter().for_each(|origin| position.move_to(origin, u64::MAX));
+        let is_behind = |trail: &&StoredOrigin| {
+            let origin = trail.origin.as_str();
+            !left_out.contains(origin) && progress.next_of(origin) < trail.next.get()
+        };
+        let behind: Vec<&StoredOrigin> = trails.iter().filter(is_behind).collect();
+        let (looked_at, is_each) = in_turn(behind, &progress.turn);
+        let chosen: BTreeSet<&str> = looked_at.iter().map(|trail| trail.origin.as_str()).collect();
+        let others = trails.iter().filter(|trail| !chosen.contains(trail.origin.as_str()));
+        others.for_each(|trail| position.move_to(&trail.origin, u64::MAX));
+        // One step, so that the others have their turn soon.
+        let budget = if is_each { budget } else { Duration::ZERO };
         let filter = Filter { action: vec![REQUESTED.to_owned()], system: true, ..Filter::default() };
         let arrived = self.reader.after_fairly(&filter, &position, FLAGS_MAX, of_each, Some(budget))?;
         let (mut candidates, mut early) = (Vec::new(), BTreeMap::new());
@@ -177,12 +189,12 @@ impl Flags {
             candidates.push(Candidate { flag, event: event.to_owned(), event_index: Index::new(index) });
         }
         let flags = self.with_events(candidates)?;
-        let looked_at = trails.iter().filter(|trail| !left_out.contains(trail.origin.as_str()));
         let next_of = |origin: &String| {
             early.get(origin).map_or_else(|| arrived.next.next_of(origin), |waiting: &Waiting| waiting.flag)
         };
+        let turn = looked_at.last().map(|trail| trail.origin.clone()).unwrap_or_default();
         let looked: Vec<(String, u64)> =
-            looked_at.map(|trail| (trail.origin.clone(), next_of(&trail.origin))).collect();
+            looked_at.iter().map(|trail| (trail.origin.clone(), next_of(&trail.origin))).collect();
         if !flags.is_empty() {
             let flagged: BTreeSet<&String> = flags.iter().map(|flag| &flag.origin).collect();
             let moved: Vec<(String, u64)> =
@@ -193,7 +205,8 @@ impl Flags {
         }
         looked.iter().for_each(|(origin, next)| progress.move_to(origin, *next));
         progress.waiting.extend(early);
-        Ok(arrived.is_all)
+        progress.turn = turn;
+        Ok(arrived.is_all && is_each)
     }
 
     /// Those whose event is there. That of others was taken by a power loss, or never was.
@@ -261,6 +274,18 @@ impl Progress {
         }
         self.waiting.remove(&trail.origin);
     }
+}
+
+/// As many of these trails, by name, as one look takes, after those that had their turn; and whether that is each of them. By how far
+/// they lag, trails with cursors that a writer made up would always be the first.
+fn in_turn<'a>(mut trails: Vec<&'a StoredOrigin>, turn: &str) -> (Vec<&'a StoredOrigin>, bool) {
+    let is_each = trails.len() <= Reader::TRAILS_AT_ONCE;
+    if !is_each {
+        let next = trails.partition_point(|trail| trail.origin.as_str() <= turn);
+        trails.rotate_left(next);
+        trails.truncate(Reader::TRAILS_AT_ONCE);
+    }
+    (trails, is_each)
 }
 
 /// The review that a flag requests, and the id and the index of its event; `None` for any other request.

@@ -21,7 +21,7 @@ use crate::shared::{Looked, SharedStore};
 pub(crate) struct Tokens(Place);
 
 enum Place {
-    Own(OwnTokens),
+    Own(Box<OwnTokens>),
     Shared(SharedTokens),
 }
 
@@ -30,7 +30,7 @@ impl Tokens {
     pub(crate) fn load(folder: &Path, shared: Option<&Arc<SharedStore>>) -> Result<Tokens, TokenError> {
         let own = OwnTokens::load(folder)?;
         Ok(Tokens(match shared {
-            None => Place::Own(own),
+            None => Place::Own(Box::new(own)),
             Some(shared) => Place::Shared(SharedTokens::new(own, shared.clone())),
         }))
     }

@@ -12,8 +12,6 @@ use sha2::{Digest as _, Sha256};
 use trailseal_event::Timestamp;
 use trailseal_tlog::{SigningKey, VerifyingKey};
 
-use crate::admin::VIEWER_SECONDS_MAX;
-
 const PREFIX: &str = "tsl_v-";
 const MAC_BYTES: usize = 32;
 const SIGNATURE_BYTES: usize = 64;
@@ -21,6 +19,8 @@ const SIGNATURE_BYTES: usize = 64;
 const CONTEXT: &[u8] = b"trailseal viewer token\n";
 const KEY_CONTEXT: &[u8] = b"trailseal viewer key\n";
 const KEY_NAME: &str = "viewer";
+/// How long a viewer token lasts at most, in seconds.
+pub(crate) const VIEWER_SECONDS_MAX: u64 = 86_400;
 /// What another server made lasts no longer than this, and was made no later than this after now.
 const LASTS_MICROS_MAX: i64 = VIEWER_SECONDS_MAX.cast_signed() * 1_000_000;
 const CLOCKS_APART_MICROS: i64 = 300_000_000;

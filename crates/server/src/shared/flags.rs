@@ -15,7 +15,6 @@ use trailseal_event::{Index, Recorded, Value};
 use trailseal_postgres::shared::{PublishedFlag, Shared};
 use trailseal_postgres::{Pool, Reader, StoreError, StorePosition, StoreUrl, StoredOrigin};
 
-use super::{SharedStore, told};
 use crate::reviews::ReviewId;
 
 const REQUESTED: &str = "trail.review_requested";
@@ -87,30 +86,17 @@ impl Flags {
     }
 }
 
-impl SharedStore {
-    /// Makes reviews of flags that have arrived since the last look. What fails comes with a later one. Blocks.
-    pub(crate) fn take_in_flags(&self) {
-        if self.is_down() {
-            return;
-        }
-        let mut progress = self.flags.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = self.flags.take_in(self.ledger.origin(), &mut progress);
-        let had_failed = self.flags.has_failed.swap(taken.is_err(), Ordering::Relaxed);
-        if let Err(error) = taken
-            && !had_failed
-            && !self.is_down()
-        {
-            tracing::warn!(
-                error = %told(&error),
-                "what rules flag in trails without a server does not come into the review queue: if a right is missing, run \
-                 what `trailseal store roles` prints"
-            );
-        }
-    }
-}
-
 impl Flags {
-    fn take_in(&self, own: &str, progress: &mut Progress) -> Result<(), StoreError> {
+    /// Makes reviews of flags that have arrived since the last look, and none of those of the trail `own`. Returns an error if the look
+    /// before had none. Blocks.
+    pub(super) fn take_in(&self, own: &str) -> Result<(), StoreError> {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = self.try_to_take_in(own, &mut progress);
+        let had_failed = self.has_failed.swap(taken.is_err(), Ordering::Relaxed);
+        if had_failed { Ok(()) } else { taken }
+    }
+
+    fn try_to_take_in(&self, own: &str, progress: &mut Progress) -> Result<(), StoreError> {
         let deadline = Instant::now() + BUDGET;
         progress.follow(self.store.flag_cursors()?.into_iter().collect());
         // Before the rows: what arrives in between is looked at the next time.

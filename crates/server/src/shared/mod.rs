@@ -110,6 +110,22 @@ impl SharedStore {
         Ok(Looked { at, tokens: looked.tokens, holds: looked.holds, policy: looked.policy })
     }
 
+    /// Makes reviews of flags that have arrived since the last look. What fails comes with a later one. Blocks.
+    pub(crate) fn take_in_flags(&self) {
+        if self.is_down() {
+            return;
+        }
+        if let Err(error) = self.flags.take_in(self.ledger.origin())
+            && !self.is_down()
+        {
+            tracing::warn!(
+                error = %told(&error),
+                "what rules flag in trails without a server does not come into the review queue: if a right is missing, run \
+                 what `trailseal store roles` prints"
+            );
+        }
+    }
+
     /// Whether it could not be reached when it was last asked.
     pub(crate) fn is_down(&self) -> bool {
         self.is_down.load(Ordering::Relaxed)

@@ -11,7 +11,8 @@ use server::Server;
 use trailseal_event::Timestamp;
 use trailseal_postgres::StoreUrl;
 use trailseal_postgres::shared::{
-    Change, Decided, Decision, NewPolicy, PublishedReview, ReviewsWanted, Shared, SharedToken, TokenUse,
+    Change, Decided, Decision, NewPolicy, PublishedFlag, PublishedReview, ReviewsWanted, Shared, SharedToken,
+    TokenUse,
 };
 
 const ORIGIN: &str = "example.com/one";
@@ -70,7 +71,7 @@ fn of_changes_that_exclude_each_other_the_first_is_made() {
     assert_eq!(shared.policy().unwrap().unwrap().number, 2);
 
     shared.publish(ORIGIN, &[review("r1", 3), review("r2", 5)], 6).unwrap();
-    shared.publish(ORIGIN, &[review("r1", 3)], 4).unwrap();
+    assert!(shared.publish(ORIGIN, &[review("r1", 3)], 4).unwrap().is_empty());
     assert_eq!(shared.published(ORIGIN).unwrap(), 6);
     let approve = |id, policy| Change::DecideReview { id, state: "approved", decided: "{}", policy };
     assert_eq!(decide(&approve("r1", Some(policy(1)))), Decided::Outdated);
@@ -96,6 +97,45 @@ fn of_changes_that_exclude_each_other_the_first_is_made() {
     assert!(shared.look(ORIGIN).unwrap().to_record.is_empty());
     assert_eq!(server.value("SELECT string_agg(DISTINCT idx::text, ',') FROM trailseal.decisions"), "7");
     assert!(shared.look("example.com/two").unwrap().to_record.is_empty());
+}
+
+#[test]
+fn a_request_whose_id_another_trail_has_taken_is_told() {
+    let server = Server::start();
+    let shared = Shared::new(server.url());
+    let flag = |id: &str, origin: &str| PublishedFlag {
+        id: id.into(),
+        origin: origin.into(),
+        index: 1,
+        tenant: None,
+        line: b"{}".to_vec(),
+    };
+    let next = [("example.com/thief".to_owned(), 2)];
+    assert!(shared.publish_flags(&[flag("r1", "example.com/thief")], &next).unwrap().is_empty());
+    assert_eq!(shared.publish(ORIGIN, &[review("r1", 3), review("r2", 5)], 6).unwrap(), ["r1"]);
+    assert_eq!(shared.review("r1").unwrap().unwrap().origin, "example.com/thief");
+    assert_eq!((shared.published(ORIGIN).unwrap(), shared.pending_reviews().unwrap()), (6, 2));
+    let flags = [flag("r2", "example.com/thief"), flag("r3", "example.com/thief")];
+    assert_eq!(shared.publish_flags(&flags, &[]).unwrap(), ["r2"]);
+    assert_eq!(shared.flag_cursors().unwrap(), next);
+}
+
+#[test]
+fn a_viewer_key_that_was_rejected_stays_rejected_however_often_it_is_renewed() {
+    let server = Server::start_own(&[]);
+    let shared = Shared::new(server.url());
+    for key in ["one", "two"] {
+        assert!(shared.keep_viewer_key(ORIGIN, key).unwrap());
+    }
+    assert_eq!(shared.viewer_keys().unwrap().len(), 2);
+    server.execute("UPDATE trailseal.viewer_keys SET rejected = now(), kept = now() - interval '3 days' WHERE key = 'one'");
+    assert!(!shared.keep_viewer_key(ORIGIN, "one").unwrap(), "it is told so");
+    assert_eq!(shared.viewer_keys().unwrap(), ["two"]);
+    server.execute("UPDATE trailseal.viewer_keys SET kept = now() - interval '3 days'");
+    // Its own row may be one of the old ones.
+    assert!(shared.keep_viewer_key(ORIGIN, "two").unwrap());
+    assert!(!shared.keep_viewer_key(ORIGIN, "one").unwrap(), "nor is it forgotten");
+    assert_eq!(shared.viewer_keys().unwrap(), ["two"]);
 }
 
 #[test]

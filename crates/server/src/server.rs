@@ -181,6 +181,7 @@ impl Server {
         let chores = tokio::spawn(chores(app.clone()));
         let daily = tokio::spawn(daily(app.retention.clone()));
         let following = tokio::spawn(follow_others(app.clone()));
+        let flags = tokio::spawn(follow_flags(app.clone()));
         let serving = tokio::spawn(serving.run(listener, tls, socket));
         stop.await;
         let _ = stopper.send(true);
@@ -188,6 +189,7 @@ impl Server {
         chores.abort();
         daily.abort();
         following.abort();
+        flags.abort();
         let tokens = app.tokens.clone();
         let _ = tokio::task::spawn_blocking(move || keep_uses(&tokens)).await;
         Stopped { cut }
@@ -237,7 +239,18 @@ fn follow(app: &App, shared: &SharedStore) {
     let _ = app.policies.follow(&looked);
     let _ = app.holds.follow(&looked);
     let _ = app.reviews.refresh();
-    shared.take_in_flags();
+}
+
+/// Makes reviews of what rules flag in trails without a server. Nothing that others decided waits for it.
+async fn follow_flags(app: App) {
+    let Some(shared) = app.shared.clone() else { return };
+    let mut ticks = tokio::time::interval(LOOK_INTO_STORE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let shared = shared.clone();
+        let _ = tokio::task::spawn_blocking(move || shared.take_in_flags()).await;
+    }
 }
 
 /// Periodic work.

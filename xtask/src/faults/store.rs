@@ -124,6 +124,21 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "store_deciding", "a_writer_gets_only_flags"],
     },
     Fault {
+        name: "early_flags_hold_up_others",
+        what: "flags whose events never come keep those of other trails out of the queue",
+        tests: &["-p", "trailseal-cli", "--test", "store_deciding", "flags_whose_events_never_come"],
+    },
+    Fault {
+        name: "viewer_keys_known_for_ever",
+        what: "the viewer keys of other servers count for ever if they cannot be read any more",
+        tests: &["-p", "trailseal-cli", "--test", "store_deciding", "keys_that_could_not_be_read"],
+    },
+    Fault {
+        name: "viewer_token_without_end",
+        what: "a viewer token that a stolen key signs lasts as long as it says",
+        tests: &["-p", "trailseal-server", "--lib", "access::tokens_tests"],
+    },
+    Fault {
         name: "viewer_token_of_open_server",
         what: "a viewer token that anybody could make at an open server works at the others",
         tests: &["-p", "trailseal-server", "--lib", "access::tokens_tests"],

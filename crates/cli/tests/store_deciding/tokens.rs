@@ -109,7 +109,7 @@ fn while_the_store_is_down_known_tokens_work_and_nothing_is_decided() {
 }
 
 /// A time as many minutes earlier.
-fn earlier(time: &str, minutes: i64) -> String {
+pub(crate) fn earlier(time: &str, minutes: i64) -> String {
     let time = trailseal_event::Timestamp::parse(time).unwrap();
     trailseal_event::Timestamp::from_micros(time.as_micros() - minutes * 60_000_000).to_string()
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::server::{Client, Server};
 use crate::support::wait_until;
+use crate::tokens::earlier;
 use crate::{Common, servers};
 
 fn status(server: &Server<'_>, token: &str) -> u16 {
@@ -58,17 +59,70 @@ fn the_store_has_nothing_that_a_viewer_token_can_be_made_of() {
         assert!(row[1].starts_with("viewer+"), "a public key: {row:?}");
         assert!(secrets.iter().all(|secret| !row.concat().contains(secret.as_str())), "{row:?}");
     }
-    // A key that is taken out of the store counts nowhere but at its server, and neither does one that has not been renewed for a day.
-    common.store.execute("DELETE FROM trailseal.viewer_keys WHERE origin = 'example.com/one'");
+    // A key that has not been renewed for a day counts nowhere but at its server.
+    let kept = |ago: &str| {
+        let set = format!("UPDATE trailseal.viewer_keys SET kept = now() - interval '{ago}'");
+        common.store.execute(&format!("{set} WHERE origin = 'example.com/one'"));
+    };
+    kept("25 hours");
     wait_until("the other server no longer knows it", || status(&servers[1], &token) == 401);
     assert_eq!(status(&servers[0], &token), 200);
-    common.store.execute(&format!(
-        "INSERT INTO trailseal.viewer_keys (key, origin, kept) VALUES ('{}', 'example.com/one', now() - interval '25 hours')",
-        rows[0][1]
-    ));
-    assert_eq!(status(&servers[1], &token), 401);
-    common.store.execute("UPDATE trailseal.viewer_keys SET kept = now()");
+    kept("0 hours");
+    wait_until("the other server knows it", || status(&servers[1], &token) == 200);
+}
+
+#[test]
+fn a_key_that_was_rejected_counts_at_no_other_server_until_there_is_a_new_one() {
+    let common = Common::new();
+    let mut servers = servers(&common.places);
+    let token = make(&servers[0].admin());
     assert_eq!(status(&servers[1], &token), 200);
+    common
+        .store
+        .execute("UPDATE trailseal.viewer_keys SET rejected = now() WHERE origin = 'example.com/one'");
+    wait_until("the other server rejects it", || status(&servers[1], &token) == 401);
+    assert_eq!(status(&servers[0], &token), 200);
+    // At its start a server renews its key at once.
+    servers[0].stop();
+    servers[0].launch();
+    wait_until("it is told so", || servers[0].log().contains("was rejected in the store"));
+    let later = make(&servers[0].admin());
+    assert_eq!((status(&servers[0], &later), status(&servers[1], &later)), (200, 401));
+    servers[0].stop();
+    let mut kept: serde_json::Value =
+        serde_json::from_str(&common.places[0].read("trail/tokens.json")).unwrap();
+    kept.as_object_mut().unwrap().remove("viewer_secret").unwrap();
+    common.places[0].write("trail/tokens.json", kept.to_string());
+    servers[0].launch();
+    let new = make(&servers[0].admin());
+    assert_eq!((status(&servers[0], &new), status(&servers[1], &new)), (200, 200));
+    assert_eq!((status(&servers[0], &later), status(&servers[1], &token)), (401, 401));
+}
+
+#[test]
+fn keys_that_could_not_be_read_for_ten_minutes_count_no_more() {
+    let common = Common::new();
+    let mut servers = servers(&common.places);
+    let token = make(&servers[0].admin());
+    assert_eq!(status(&servers[1], &token), 200);
+    let place = &common.places[1];
+    wait_until("the other server remembers the key", || {
+        place.read("trail/tokens.json").matches("viewer+").count() == 2
+    });
+    servers[1].stop();
+    // As where the rights on this one table are missing: everything else can be read.
+    common.store.execute("ALTER TABLE trailseal.viewer_keys RENAME TO away");
+    servers[1].launch();
+    assert_eq!(status(&servers[1], &token), 200, "it knew the key lately");
+    servers[1].stop();
+    let mut kept: serde_json::Value = serde_json::from_str(&place.read("trail/tokens.json")).unwrap();
+    let as_of = kept["shared"]["viewer_keys_as_of"].as_str().unwrap();
+    kept["shared"]["viewer_keys_as_of"] = earlier(as_of, 11).into();
+    place.write("trail/tokens.json", kept.to_string());
+    servers[1].launch();
+    assert_eq!(status(&servers[1], &token), 401);
+    common.store.execute("ALTER TABLE trailseal.away RENAME TO viewer_keys");
+    wait_until("it knows the key again", || status(&servers[1], &token) == 200);
 }
 
 #[test]

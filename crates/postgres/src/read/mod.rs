@@ -19,6 +19,7 @@ mod sql;
 mod statement;
 mod tail;
 mod tally;
+mod there;
 mod walk;
 mod walk_position;
 mod windows;
@@ -198,6 +199,14 @@ impl Reader {
         }
         let line = self.run(self.within, async |client| walk::at(client, origin, number).await)?;
         Ok(line.and_then(|line| Hit::new(Arc::from(origin), index, line)))
+    }
+
+    /// Which of these events are there: the trail, the index and the id of each.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn are_there(&self, events: &[(String, Index, String)]) -> Result<Vec<bool>, StoreError> {
+        self.run(self.within, async |client| there::are_there(client, events).await)
     }
 
     /// The trails that have been delivered, by name.

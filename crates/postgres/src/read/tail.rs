@@ -4,6 +4,7 @@
 //! position and the cursors is exactly what has arrived since, however late a trail delivers what it recorded. A look takes
 //! some indexes of each trail that has more, in one snapshot, and works on a bounded number of rows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,9 @@ pub struct Arrived {
 }
 
 impl Reader {
+    /// A look takes rows of at most this many trails at a time, first of those that lag the furthest.
+    pub const TRAILS_AT_ONCE: usize = TRAILS;
+
     /// The position of a follower that has seen everything so far.
     ///
     /// # Errors
@@ -79,9 +83,25 @@ impl Reader {
         limit: usize,
         budget: Option<Duration>,
     ) -> Result<Arrived, StoreError> {
+        self.after_fairly(filter, position, limit, usize::MAX, budget)
+    }
+
+    /// The same, with up to `of_each` events of each trail, so that no trail keeps the others out of a look.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn after_fairly(
+        &self,
+        filter: &Filter,
+        position: &StorePosition,
+        limit: usize,
+        of_each: usize,
+        budget: Option<Duration>,
+    ) -> Result<Arrived, StoreError> {
         let filter = &filter.as_stored(&self.keys);
         let deadline = budget.map(|budget| Instant::now() + budget);
-        let look = Look { filter, narrowing: &Narrowing::of(filter), limit: limit.max(1), deadline };
+        let narrowing = &Narrowing::of(filter);
+        let look = Look { filter, narrowing, limit: limit.max(1), of_each: of_each.max(1), deadline };
         self.run(self.within, async |client| look.run(client, position).await)
     }
 
@@ -106,6 +126,7 @@ struct Look<'a> {
     filter: &'a Filter,
     narrowing: &'a Narrowing,
     limit: usize,
+    of_each: usize,
     deadline: Option<Instant>,
 }
 
@@ -113,11 +134,12 @@ impl Look<'_> {
     async fn run(&self, client: &Client, position: &StorePosition) -> Result<Arrived, Error> {
         let trails = origins(client).await?;
         let mut arrived = Arrived { hits: Vec::new(), next: position.clone(), is_all: false };
-        let mut bytes = 0;
+        let (mut bytes, mut of_trail) = (0, BTreeMap::<String, usize>::new());
         loop {
-            let some = self.new_indexes(&trails, &mut arrived.next);
+            let is_full = |origin: &String| of_trail.get(origin).is_some_and(|count| *count >= self.of_each);
+            let some = self.new_indexes(&trails, &mut arrived.next, is_full);
             if some.is_empty() {
-                arrived.is_all = true;
+                arrived.is_all = !trails.iter().any(|trail| is_full(&trail.origin));
                 return Ok(arrived);
             }
             let is_late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -133,25 +155,41 @@ impl Look<'_> {
                     return Ok(arrived);
                 }
                 let (origin, index, line) = in_row(&row)?;
+                let count = of_trail.entry(origin.clone()).or_default();
+                if *count >= self.of_each {
+                    continue;
+                }
                 arrived.next.pass(&origin, index);
                 if accepts(self.filter, &origin, &line) {
+                    *count += 1;
                     bytes += line.len();
                     arrived.hits.extend(Hit::new(Arc::from(origin), index, line));
                 }
             }
             if !is_cut || cfg!(trailseal_fault = "store_tail_passes_unread") {
-                some.iter().for_each(|part| arrived.next.move_to(&part.origin, part.high.unsigned_abs()));
+                let is_full =
+                    |origin: &String| of_trail.get(origin).is_some_and(|count| *count >= self.of_each);
+                let read = some.iter().filter(|part| !is_full(&part.origin));
+                read.for_each(|part| arrived.next.move_to(&part.origin, part.high.unsigned_abs()));
             }
         }
     }
 
-    /// Indexes that were not seen yet. What can be told at once not to match is passed.
-    fn new_indexes(&self, trails: &[StoredOrigin], next: &mut StorePosition) -> Vec<Indexes> {
+    /// Indexes that were not seen yet, of trails that are not full. What can be told at once not to match is passed.
+    fn new_indexes(
+        &self,
+        trails: &[StoredOrigin],
+        next: &mut StorePosition,
+        is_full: impl Fn(&String) -> bool,
+    ) -> Vec<Indexes> {
         let mut lagging: Vec<Indexes> = Vec::new();
         for StoredOrigin { origin, next: end } in trails {
             let is_wanted = self.filter.origin.is_empty() || self.filter.origin.contains(origin);
             if !is_wanted || self.narrowing.is_never() {
                 next.move_to(origin, end.get());
+                continue;
+            }
+            if is_full(origin) {
                 continue;
             }
             let (low, high) = (next.next_of(origin), end.get());

@@ -36,11 +36,19 @@ impl Shared {
         })
     }
 
-    /// Makes reviews of flags, unless there are such, and moves the cursors of these trails on.
+    /// Makes reviews of flags, unless there are such, and moves the cursors of these trails on. Returns the ids that reviews of other
+    /// trails have.
     ///
     /// # Errors
     /// When the store refuses or does not answer.
-    pub fn publish_flags(&self, flags: &[PublishedFlag], next: &[(String, u64)]) -> Result<(), StoreError> {
+    pub fn publish_flags(
+        &self,
+        flags: &[PublishedFlag],
+        next: &[(String, u64)],
+    ) -> Result<Vec<String>, StoreError> {
+        if flags.is_empty() && next.is_empty() {
+            return Ok(Vec::new());
+        }
         let ids: Vec<&str> = flags.iter().map(|flag| flag.id.as_str()).collect();
         let of: Vec<&str> = flags.iter().map(|flag| flag.origin.as_str()).collect();
         let indexes: Vec<i64> = flags.iter().map(|flag| flag.index.cast_signed()).collect();
@@ -55,7 +63,7 @@ impl Shared {
         self.ask("put flags in", async |client| {
             let insert = "WITH moved AS (INSERT INTO trailseal.flag_cursors AS known (origin, next) \
                 SELECT origin, next FROM unnest($1, $2) AS given (origin, next) \
-                ON CONFLICT (origin) DO UPDATE SET next = greatest(known.next, excluded.next)) \
+                ON CONFLICT (origin) DO UPDATE SET next = excluded.next WHERE known.next < excluded.next) \
                 INSERT INTO trailseal.reviews (id, origin, idx, tenant, line, state) \
                 SELECT id, origin, idx, tenant, line, 'pending' \
                 FROM unnest($3, $4, $5, $6, $7) AS given (id, origin, idx, tenant, line) \
@@ -69,7 +77,12 @@ impl Shared {
                 (&tenants, Type::TEXT_ARRAY),
                 (&lines, Type::BYTEA_ARRAY),
             ];
-            client.query_typed(insert, &values).await.map(drop)
+            client.query_typed(insert, &values).await?;
+            let taken = "SELECT reviews.id FROM unnest($1, $2) AS given (id, origin) \
+                JOIN trailseal.reviews USING (id) WHERE reviews.origin <> given.origin";
+            let rows =
+                client.query_typed(taken, &[(&ids, Type::TEXT_ARRAY), (&of, Type::TEXT_ARRAY)]).await?;
+            rows.iter().map(|row| row.try_get(0)).collect()
         })
     }
 }

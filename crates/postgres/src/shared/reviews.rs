@@ -66,11 +66,17 @@ impl Shared {
     }
 
     /// Puts requests of a trail in the store; everything below `next` is there then. Those that are there stay as they are, but for one
-    /// that waits although it was decided before it came: a flag that another server found first.
+    /// that waits although it was decided before it came: a flag that another server found first. Returns the ids that reviews of other
+    /// trails have: these requests are not there.
     ///
     /// # Errors
     /// When the store refuses or does not answer.
-    pub fn publish(&self, origin: &str, reviews: &[PublishedReview], next: u64) -> Result<(), StoreError> {
+    pub fn publish(
+        &self,
+        origin: &str,
+        reviews: &[PublishedReview],
+        next: u64,
+    ) -> Result<Vec<String>, StoreError> {
         let (origin, next) = (origin.to_owned(), next.cast_signed());
         let ids: Vec<&str> = reviews.iter().map(|review| review.id.as_str()).collect();
         let indexes: Vec<i64> = reviews.iter().map(|review| review.index.cast_signed()).collect();
@@ -80,16 +86,13 @@ impl Shared {
         let states: Vec<&str> = reviews.iter().map(|review| review.state.as_str()).collect();
         let decided: Vec<Option<&str>> = reviews.iter().map(|review| review.decided.as_deref()).collect();
         self.ask("put reviews in", async |client| {
-            let insert = "WITH moved AS (INSERT INTO trailseal.review_cursors AS known (origin, next) VALUES ($1, $2) \
-                ON CONFLICT (origin) DO UPDATE SET next = greatest(known.next, excluded.next)) \
-                INSERT INTO trailseal.reviews (id, origin, idx, tenant, line, state, decided) \
+            let insert = "INSERT INTO trailseal.reviews (id, origin, idx, tenant, line, state, decided) \
                 SELECT id, $1, idx, tenant, line, state, decided \
-                FROM unnest($3, $4, $5, $6, $7, $8) AS given (id, idx, tenant, line, state, decided) \
+                FROM unnest($2, $3, $4, $5, $6, $7) AS given (id, idx, tenant, line, state, decided) \
                 ON CONFLICT (id) DO UPDATE SET state = excluded.state, decided = excluded.decided \
                 WHERE reviews.state = 'pending' AND excluded.state <> 'pending' AND reviews.origin = excluded.origin";
-            let values: [(&(dyn ToSql + Sync), Type); 8] = [
+            let values: [(&(dyn ToSql + Sync), Type); 7] = [
                 (&origin, Type::TEXT),
-                (&next, Type::INT8),
                 (&ids, Type::TEXT_ARRAY),
                 (&indexes, Type::INT8_ARRAY),
                 (&tenants, Type::TEXT_ARRAY),
@@ -97,7 +100,15 @@ impl Shared {
                 (&states, Type::TEXT_ARRAY),
                 (&decided, Type::TEXT_ARRAY),
             ];
-            client.query_typed(insert, &values).await.map(drop)
+            client.query_typed(insert, &values).await?;
+            let taken = "SELECT id FROM trailseal.reviews WHERE id = ANY($1) AND origin <> $2 ORDER BY id";
+            let taken =
+                client.query_typed(taken, &[(&ids, Type::TEXT_ARRAY), (&origin, Type::TEXT)]).await?;
+            // Last, so that whoever is killed before asks again.
+            let moved = "INSERT INTO trailseal.review_cursors AS known (origin, next) VALUES ($1, $2) \
+                ON CONFLICT (origin) DO UPDATE SET next = greatest(known.next, excluded.next)";
+            client.query_typed(moved, &[(&origin, Type::TEXT), (&next, Type::INT8)]).await?;
+            taken.iter().map(|row| row.try_get(0)).collect()
         })
     }
 

@@ -9,30 +9,33 @@ use crate::error::StoreError;
 const KEYS_MAX: i64 = 10_000;
 
 impl Shared {
-    /// The keys of the servers that were there within the last day.
+    /// The keys of the servers that were there within the last day, without those that were rejected.
     ///
     /// # Errors
     /// When the store refuses or does not answer.
     pub fn viewer_keys(&self) -> Result<Vec<String>, StoreError> {
         self.ask("read the viewer keys in", async |client| {
-            let select = "SELECT key FROM trailseal.viewer_keys WHERE kept > now() - interval '1 day' \
+            let select = "SELECT key FROM trailseal.viewer_keys WHERE kept > now() - interval '1 day' AND rejected IS NULL \
                 ORDER BY kept DESC, key LIMIT $1";
             let rows = client.query_typed(select, &[(&KEYS_MAX, Type::INT8)]).await?;
             rows.iter().map(|row| row.try_get(0)).collect()
         })
     }
 
-    /// Puts the key of a server in the store, or says that it is still in use. Those of servers that are gone are removed.
+    /// Puts the key of a server in the store, or says that it is still in use. Those of servers that are gone are removed, unless they
+    /// were rejected: that stays. Returns whether this one counts.
     ///
     /// # Errors
     /// When the store refuses or does not answer.
-    pub fn keep_viewer_key(&self, origin: &str, key: &str) -> Result<(), StoreError> {
+    pub fn keep_viewer_key(&self, origin: &str, key: &str) -> Result<bool, StoreError> {
         let (origin, key) = (origin.to_owned(), key.to_owned());
         self.ask("put a viewer key in", async |client| {
-            let keep = "WITH gone AS (DELETE FROM trailseal.viewer_keys WHERE kept < now() - interval '2 days') \
+            let keep = "WITH gone AS (DELETE FROM trailseal.viewer_keys \
+                    WHERE kept < now() - interval '2 days' AND rejected IS NULL AND key <> $1) \
                 INSERT INTO trailseal.viewer_keys (key, origin) VALUES ($1, $2) \
-                ON CONFLICT (key) DO UPDATE SET origin = excluded.origin, kept = now()";
-            client.query_typed(keep, &[(&key, Type::TEXT), (&origin, Type::TEXT)]).await.map(drop)
+                ON CONFLICT (key) DO UPDATE SET origin = excluded.origin, kept = now() RETURNING rejected IS NULL";
+            let rows = client.query_typed(keep, &[(&key, Type::TEXT), (&origin, Type::TEXT)]).await?;
+            rows.first().map_or(Ok(false), |row| row.try_get(0))
         })
     }
 }

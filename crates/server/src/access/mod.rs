@@ -22,4 +22,4 @@ pub use scope::Scope;
 pub(crate) use token::TokenHash;
 pub use token::{NewToken, TokenError, TokenInfo};
 pub(crate) use tokens::Tokens;
-pub(crate) use viewer_token::Grant;
+pub(crate) use viewer_token::{Grant, VIEWER_SECONDS_MAX};

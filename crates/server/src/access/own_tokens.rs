@@ -27,7 +27,8 @@ struct Kept {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct File {
     tokens: Vec<Kept>,
-    /// Signs viewer tokens; hexadecimal.
+    /// Signs viewer tokens; hexadecimal. Whoever wants a new one removes it.
+    #[serde(default)]
     viewer_secret: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shared: Option<Shared>,
@@ -39,9 +40,23 @@ struct Shared {
     /// When the store was asked.
     as_of: String,
     tokens: Vec<Kept>,
-    /// By which other servers sign viewer tokens.
+    /// By which other servers sign viewer tokens, and when the store was asked for that.
     #[serde(default)]
     viewer_keys: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    viewer_keys_as_of: Option<String>,
+}
+
+/// What is known of a shared store.
+#[derive(Clone, Default)]
+pub(super) struct Remembered {
+    pub(super) known: Known,
+    /// When the store was asked.
+    pub(super) as_of: Timestamp,
+    /// By which other servers sign viewer tokens.
+    pub(super) viewer_keys: Vec<VerifyingKey>,
+    /// When the store was asked for them; it may answer one and not the other.
+    pub(super) viewer_keys_as_of: Option<Timestamp>,
 }
 
 /// All tokens of a trail's folder.
@@ -55,6 +70,8 @@ pub(super) struct OwnTokens {
 struct State {
     known: Known,
     viewer_secret: String,
+    /// Whether it is in the file.
+    is_secret_kept: bool,
     shared: Option<Shared>,
     /// Uses that are not in the file yet.
     is_changed: bool,
@@ -74,13 +91,15 @@ impl OwnTokens {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => File::default(),
             Err(source) => return Err(TokenError::Io { action: "read", path, source }),
         };
-        if file.viewer_secret.is_empty() {
+        let is_secret_kept = !file.viewer_secret.is_empty();
+        if !is_secret_kept {
             file.viewer_secret = hex(&random()?);
         }
         let signer = Signer::new(file.viewer_secret.as_bytes());
         let state = State {
             known: known(file.tokens),
             viewer_secret: file.viewer_secret,
+            is_secret_kept,
             shared: file.shared,
             is_changed: false,
         };
@@ -178,7 +197,7 @@ impl OwnTokens {
     fn keep_secret(&self) -> Result<(), TokenError> {
         // The secret must be durable before anything is signed with it.
         let mut state = self.lock();
-        if self.path.exists() { Ok(()) } else { self.write(&mut state) }
+        if state.is_secret_kept && self.path.exists() { Ok(()) } else { self.write(&mut state) }
     }
 
     /// Writes when tokens were last used.
@@ -187,23 +206,26 @@ impl OwnTokens {
         if state.is_changed { self.write(&mut state) } else { Ok(()) }
     }
 
-    /// What was last known of the tokens and the viewer keys in a shared store, and when the store was asked.
-    pub(super) fn remembered(&self) -> Option<(Timestamp, Known, Vec<VerifyingKey>)> {
+    /// What was last known of a shared store.
+    pub(super) fn remembered(&self) -> Option<Remembered> {
         let shared = self.lock().shared.clone()?;
-        let keys = shared.viewer_keys.iter().filter_map(|key| VerifyingKey::parse(key).ok()).collect();
-        Some((Timestamp::parse(&shared.as_of)?, known(shared.tokens), keys))
+        Some(Remembered {
+            as_of: Timestamp::parse(&shared.as_of)?,
+            known: known(shared.tokens),
+            viewer_keys: shared.viewer_keys.iter().filter_map(|key| VerifyingKey::parse(key).ok()).collect(),
+            viewer_keys_as_of: shared.viewer_keys_as_of.as_deref().and_then(Timestamp::parse),
+        })
     }
 
-    /// Remembers what is known of the tokens and the viewer keys in a shared store.
-    pub(super) fn remember(
-        &self,
-        as_of: Timestamp,
-        known: &Known,
-        viewer_keys: &[VerifyingKey],
-    ) -> Result<(), TokenError> {
+    /// Remembers what is known of a shared store.
+    pub(super) fn remember(&self, remembered: &Remembered) -> Result<(), TokenError> {
         let mut state = self.lock();
-        let viewer_keys = viewer_keys.iter().map(VerifyingKey::to_string).collect();
-        state.shared = Some(Shared { as_of: as_of.to_string(), tokens: kept(known), viewer_keys });
+        state.shared = Some(Shared {
+            as_of: remembered.as_of.to_string(),
+            tokens: kept(&remembered.known),
+            viewer_keys: remembered.viewer_keys.iter().map(VerifyingKey::to_string).collect(),
+            viewer_keys_as_of: remembered.viewer_keys_as_of.map(|at| at.to_string()),
+        });
         self.write(&mut state)
     }
 
@@ -218,7 +240,7 @@ impl OwnTokens {
             .map_err(|source| TokenError::Damaged { path: path.clone(), source })?;
         let failed = |source| TokenError::Io { action: "write", path: path.clone(), source };
         StdFiles.replace(path, &text, true).map_err(failed)?;
-        state.is_changed = false;
+        (state.is_changed, state.is_secret_kept) = (false, true);
         Ok(())
     }
 }

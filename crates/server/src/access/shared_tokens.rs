@@ -15,7 +15,7 @@ use trailseal_tlog::VerifyingKey;
 
 use super::caller::Caller;
 use super::known::Known;
-use super::own_tokens::OwnTokens;
+use super::own_tokens::{OwnTokens, Remembered};
 use super::token::{Made, TokenError, TokenHash, TokenInfo, hash_of};
 use super::viewer_token::{self, Grant};
 use crate::own_events::{event_of, note};
@@ -44,8 +44,9 @@ struct Inner {
 #[derive(Default)]
 struct State {
     known: Known,
-    /// By which other servers sign viewer tokens.
+    /// By which other servers sign viewer tokens, and when this was so. A user may read the tokens in the store and not the keys.
     viewer_keys: Vec<VerifyingKey>,
+    viewer_keys_as_of: Option<Instant>,
     /// How often tokens had changed when they were read.
     version: Option<u64>,
     /// When this was so.
@@ -60,17 +61,23 @@ impl State {
         self.as_of.is_some_and(|at| at.elapsed() < KNOWN_FOR)
             || cfg!(trailseal_fault = "tokens_known_for_ever")
     }
+
+    /// The keys of the other servers; none if it is too long ago that they could be read.
+    fn fresh_viewer_keys(&self) -> &[VerifyingKey] {
+        let is_fresh = self.viewer_keys_as_of.is_some_and(|at| at.elapsed() < KNOWN_FOR)
+            || cfg!(trailseal_fault = "viewer_keys_known_for_ever");
+        if is_fresh { &self.viewer_keys } else { &[] }
+    }
 }
 
 impl SharedTokens {
     pub(super) fn new(own: OwnTokens, store: Arc<SharedStore>) -> SharedTokens {
         let mut state = State::default();
-        if let Some((as_of, known, viewer_keys)) = own.remembered() {
-            state.viewer_keys = viewer_keys;
-            // One from the future would count for longer than it may.
-            let age = SystemClock.now().as_micros() - as_of.as_micros();
-            let age = u64::try_from(age).ok().map(Duration::from_micros);
-            (state.known, state.as_of) = (known, age.and_then(|age| Instant::now().checked_sub(age)));
+        if let Some(remembered) = own.remembered() {
+            state.known = remembered.known;
+            state.as_of = instant_of(remembered.as_of);
+            state.viewer_keys = remembered.viewer_keys;
+            state.viewer_keys_as_of = remembered.viewer_keys_as_of.and_then(instant_of);
         }
         SharedTokens(Arc::new(Inner { own, store, state: Mutex::new(state), asked: Default::default() }))
     }
@@ -96,8 +103,8 @@ impl SharedTokens {
     fn may_become_known(&self, token: &str, now: Timestamp) -> bool {
         let state = self.0.lock();
         self.0.own.grant_in(token, now).is_some()
-            || viewer_token::read_by(token, &state.viewer_keys, now).is_some()
-            || viewer_token::is_by_another(token, &state.viewer_keys)
+            || viewer_token::read_by(token, state.fresh_viewer_keys(), now).is_some()
+            || viewer_token::is_by_another(token, state.fresh_viewer_keys())
     }
 
     /// As [`find`](SharedTokens::find), by what is known.
@@ -112,11 +119,12 @@ impl SharedTokens {
         }
         if viewer_token::is_one(token) {
             let state = self.0.lock();
-            let grant = viewer_token::read_by(token, &state.viewer_keys, now).filter(|_| state.is_fresh());
+            let keys = state.fresh_viewer_keys();
+            let grant = viewer_token::read_by(token, keys, now).filter(|_| state.is_fresh());
             if let Some(grant) = grant {
                 // A token in the other server's folder may have the name of one here.
                 let had = |name: &str, made| state.known.had(name, made, now);
-                return grant.is_in_force_elsewhere(had).then(|| Caller::of_grant(grant));
+                return grant.is_in_force_elsewhere(now, had).then(|| Caller::of_grant(grant));
             }
         }
         if let Some(caller) = own.find(token, now) {
@@ -231,11 +239,10 @@ impl SharedTokens {
         Ok(infos)
     }
 
-    /// A viewer token that every server knows.
+    /// A viewer token that every server knows. The store is not asked, and so never waited for: [`follow`](SharedTokens::follow) puts the
+    /// key there.
     pub(super) fn grant(&self, grant: &Grant) -> Result<String, TokenError> {
-        let token = self.0.own.grant_for_all(grant)?;
-        self.0.store.keep_viewer_key(&self.0.own.viewer_key().to_string());
-        Ok(token)
+        self.0.own.grant_for_all(grant)
     }
 
     /// Keeps when tokens were last used, and remembers them for a restart.
@@ -261,7 +268,7 @@ impl Inner {
             self.read(looked)?;
         }
         is_changed |= self.read_viewer_keys();
-        let (known, viewer_keys) = {
+        let remembered = {
             let mut state = self.lock();
             if state.version == Some(looked.tokens) {
                 state.as_of = state.as_of.max(Some(looked.at));
@@ -271,11 +278,14 @@ impl Inner {
                 return Ok(());
             }
             state.remembered = Some(Instant::now());
-            (state.known.clone(), state.viewer_keys.clone())
+            Remembered {
+                known: state.known.clone(),
+                as_of: time_of(looked.at),
+                viewer_keys: state.viewer_keys.clone(),
+                viewer_keys_as_of: state.viewer_keys_as_of.map(time_of),
+            }
         };
-        let micros = i64::try_from(looked.at.elapsed().as_micros()).unwrap_or(i64::MAX);
-        let as_of = Timestamp::from_micros(SystemClock.now().as_micros().saturating_sub(micros));
-        if let Err(error) = self.own.remember(as_of, &known, &viewer_keys) {
+        if let Err(error) = self.own.remember(&remembered) {
             // They are known until a restart.
             tracing::warn!(error = %error, "what is known of the shared tokens could not be kept");
         }
@@ -284,13 +294,14 @@ impl Inner {
 
     /// Reads by which keys others sign viewer tokens. Returns whether that has changed.
     fn read_viewer_keys(&self) -> bool {
+        let at = Instant::now();
         let Some(keys) = self.store.viewer_keys() else { return false };
         let mut keys: Vec<VerifyingKey> =
             keys.iter().filter_map(|key| VerifyingKey::parse(key).ok()).collect();
         keys.sort_unstable();
         let mut state = self.lock();
         let is_changed = state.viewer_keys != keys;
-        state.viewer_keys = keys;
+        (state.viewer_keys, state.viewer_keys_as_of) = (keys, Some(at));
         is_changed
     }
 
@@ -309,6 +320,17 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// `None` for a time to come, which would count for longer than it may, and for one before the machine was started.
+fn instant_of(time: Timestamp) -> Option<Instant> {
+    let age = SystemClock.now().as_micros().saturating_sub(time.as_micros());
+    Instant::now().checked_sub(Duration::from_micros(u64::try_from(age).ok()?))
+}
+
+fn time_of(at: Instant) -> Timestamp {
+    let micros = i64::try_from(at.elapsed().as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(SystemClock.now().as_micros().saturating_sub(micros))
 }
 
 fn store_error(problem: Problem) -> TokenError {

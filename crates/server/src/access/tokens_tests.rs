@@ -126,7 +126,40 @@ fn what_needs_no_token_at_one_server_needs_one_at_the_others() {
         expires: at(60),
     };
     assert!(grant("open").is_in_force(|_, _| false) && grant("owner").is_in_force(|_, _| false));
-    assert!(!grant("open").is_in_force_elsewhere(|_, _| false));
-    assert!(grant("owner").is_in_force_elsewhere(|_, _| false));
-    assert!(grant("app").is_in_force_elsewhere(|name, made| name == "app" && made == at(0)));
+    assert!(!grant("open").is_in_force_elsewhere(at(1), |_, _| false));
+    assert!(!grant("owner").is_in_force_elsewhere(at(1), |_, _| false));
+    assert!(grant("app").is_in_force_elsewhere(at(1), |name, made| name == "app" && made == at(0)));
+}
+
+#[test]
+fn what_a_stolen_key_signs_lasts_no_longer_than_what_a_server_makes() {
+    let is_in_force = |made, expires| {
+        let (made, expires) = (at(made), at(expires));
+        let grant = Grant { by: "app".into(), made, tenant: None, actor: None, resource: None, expires };
+        grant.is_in_force_elsewhere(at(0), |_, _| true)
+    };
+    assert!(is_in_force(0, 86_400) && is_in_force(-80_000, 6_400) && is_in_force(200, 900));
+    assert!(!is_in_force(0, 86_401), "it lasts too long");
+    assert!(!is_in_force(400, 900), "it comes from the future");
+    let (made, expires) = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX));
+    let grant = Grant { by: "app".into(), made, tenant: None, actor: None, resource: None, expires };
+    assert!(!grant.is_in_force_elsewhere(at(0), |_, _| true));
+}
+
+#[test]
+fn a_viewer_secret_that_was_removed_is_made_anew_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = OwnTokens::load(folder.path()).unwrap();
+    tokens.create(new("maker", None), at(0), |_| Ok(())).unwrap();
+    let grant =
+        Grant { by: "maker".into(), made: at(0), tenant: None, actor: None, resource: None, expires: at(60) };
+    let before = tokens.grant(&grant).unwrap();
+    let path = folder.path().join("tokens.json");
+    let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    file.as_object_mut().unwrap().remove("viewer_secret");
+    std::fs::write(&path, file.to_string()).unwrap();
+    let after = OwnTokens::load(folder.path()).unwrap().grant(&grant).unwrap();
+    let tokens = OwnTokens::load(folder.path()).unwrap();
+    assert!(find_in(&tokens, &after, at(1)).is_some(), "the new secret is kept");
+    assert!(find_in(&tokens, &before, at(1)).is_none(), "what the old one signed is over");
 }

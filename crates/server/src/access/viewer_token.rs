@@ -19,6 +19,11 @@ const SIGNATURE_BYTES: usize = 64;
 const CONTEXT: &[u8] = b"trailseal viewer token\n";
 const KEY_CONTEXT: &[u8] = b"trailseal viewer key\n";
 const KEY_NAME: &str = "viewer";
+/// How long a viewer token lasts at most, in seconds.
+pub(crate) const VIEWER_SECONDS_MAX: u64 = 86_400;
+/// What another server made lasts no longer than this, and was made no later than this after now.
+const LASTS_MICROS_MAX: i64 = VIEWER_SECONDS_MAX.cast_signed() * 1_000_000;
+const CLOCKS_APART_MICROS: i64 = 300_000_000;
 
 /// What a viewer token shows, and until when.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,10 +45,20 @@ impl Grant {
         matches!(&*self.by, "open" | "owner") || had(&self.by, self.made)
     }
 
-    /// The same where another server made it. What needs no token there, on its own machine, needs one here.
-    pub(super) fn is_in_force_elsewhere(&self, had: impl FnOnce(&str, Timestamp) -> bool) -> bool {
-        let is_open = cfg!(trailseal_fault = "viewer_token_of_open_server") && self.by == "open";
-        self.by == "owner" || is_open || had(&self.by, self.made)
+    /// The same where another server made it. Whoever needs no token there, on its own machine, needs one here: a token that can be
+    /// revoked. And however it was signed, it lasts no longer than a server would have let it.
+    pub(super) fn is_in_force_elsewhere(
+        &self,
+        now: Timestamp,
+        had: impl FnOnce(&str, Timestamp) -> bool,
+    ) -> bool {
+        let is_unnamed =
+            cfg!(trailseal_fault = "viewer_token_of_open_server") && matches!(&*self.by, "open" | "owner");
+        let (made, expires) = (self.made.as_micros(), self.expires.as_micros());
+        let is_possible = made <= now.as_micros().saturating_add(CLOCKS_APART_MICROS)
+            && expires.saturating_sub(made) <= LASTS_MICROS_MAX
+            || cfg!(trailseal_fault = "viewer_token_without_end");
+        is_possible && (is_unnamed || had(&self.by, self.made))
     }
 }
 

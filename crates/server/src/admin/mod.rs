@@ -6,6 +6,4 @@ mod tokens;
 
 pub(crate) use keys::rotate_key;
 pub(crate) use policy::{policy, set_policy};
-pub(crate) use tokens::{
-    TOKEN_SECONDS_MAX, VIEWER_SECONDS_MAX, create_token, create_viewer_token, revoke_token, tokens,
-};
+pub(crate) use tokens::{TOKEN_SECONDS_MAX, create_token, create_viewer_token, revoke_token, tokens};

@@ -13,15 +13,14 @@ use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::Timestamp;
 use trailseal_event::filter::{Filter, ResourceFilter};
 
-use crate::access::{Caller, Grant, NewToken, Scope, TokenError, Tokens};
+use crate::access::{Caller, Grant, NewToken, Scope, TokenError, Tokens, VIEWER_SECONDS_MAX};
 use crate::body::{Bodies, parse, whole};
 use crate::fairness::blocking;
 use crate::own_events::{details, note, note_read};
 use crate::problem::Problem;
 
-/// How long a viewer token lasts, by default and at most, in seconds.
+/// How long a viewer token lasts by default, in seconds.
 const VIEWER_SECONDS: u64 = 900;
-pub(crate) const VIEWER_SECONDS_MAX: u64 = 86_400;
 /// The maximum lifetime of a token with an expiry: a hundred years, so that its end is a time with a four-digit year.
 pub(crate) const TOKEN_SECONDS_MAX: u64 = 100 * 365 * 86_400;
 

@@ -7,8 +7,9 @@ use trailseal_event::{Category, OWN_KEYS, WARNINGS_MAX};
 use trailseal_index::FacetField;
 
 use super::route::Route;
+use crate::access::VIEWER_SECONDS_MAX;
 use crate::access::{Needs, Scope};
-use crate::admin::{TOKEN_SECONDS_MAX, VIEWER_SECONDS_MAX};
+use crate::admin::TOKEN_SECONDS_MAX;
 use crate::query::LIMIT_MAX;
 
 /// The format of opaque values from an earlier response that are used to continue; clients do not look inside.

@@ -45,7 +45,6 @@ pub(crate) struct SharedStore {
     ledger: Ledger,
     is_down: AtomicBool,
     flags: Flags,
-    flags_have_failed: AtomicBool,
     /// When to let the others know this server's viewer key.
     viewer_key_due: Mutex<Option<Instant>>,
     keys_have_failed: AtomicBool,
@@ -56,7 +55,6 @@ pub(crate) fn of(config: &Config, trail: &Trail) -> Option<Arc<SharedStore>> {
     let url = config.store.clone()?;
     Some(Arc::new(SharedStore {
         flags: Flags::new(url.clone()),
-        flags_have_failed: AtomicBool::new(false),
         store: Shared::new(url),
         ledger: Ledger::new(trail.clone()),
         is_down: AtomicBool::new(false),
@@ -112,12 +110,12 @@ impl SharedStore {
         Ok(Looked { at, tokens: looked.tokens, holds: looked.holds, policy: looked.policy })
     }
 
-    /// Makes reviews of what rules have flagged in trails without a server. What fails comes with a later look. Blocks.
+    /// Makes reviews of flags that have arrived since the last look. What fails comes with a later one. Blocks.
     pub(crate) fn take_in_flags(&self) {
-        let taken = self.flags.take_in(&self.store, self.ledger.origin());
-        let had_failed = self.flags_have_failed.swap(taken.is_err(), Ordering::Relaxed);
-        if let Err(error) = taken
-            && !had_failed
+        if self.is_down() {
+            return;
+        }
+        if let Err(error) = self.flags.take_in(self.ledger.origin())
             && !self.is_down()
         {
             tracing::warn!(

@@ -26,7 +26,15 @@ impl SharedStore {
                 decided: review.decided.as_ref().map(as_text),
             })
             .collect();
-        self.store.publish(origin, &published, next).map_err(|error| self.unreachable(&error))
+        let taken = self.store.publish(origin, &published, next).map_err(|error| self.unreachable(&error))?;
+        for id in taken {
+            tracing::error!(
+                id,
+                "a request for a review is not in the queue: another trail's review has its id, as somebody who may write into the \
+                 store and read it can bring about. Find out who, and request it again"
+            );
+        }
+        Ok(())
     }
 
     /// Blocks.

@@ -17,7 +17,9 @@ impl SharedStore {
     /// The keys of all servers; `None` if they cannot be read. Viewer tokens of others are unknown then, and nothing else suffers:
     /// a user that may not read them decides all the same. Blocks.
     pub(crate) fn viewer_keys(&self) -> Option<Vec<String>> {
-        self.store.viewer_keys().map_err(|error| self.keys_fail(&error)).ok()
+        let keys = self.store.viewer_keys().map_err(|error| self.keys_fail(&error)).ok()?;
+        self.keys_have_failed.store(false, Ordering::Relaxed);
+        Some(keys)
     }
 
     /// Lets the other servers know this server's key, where it is time to. Blocks.
@@ -28,7 +30,14 @@ impl SharedStore {
         }
         let kept = self.store.keep_viewer_key(self.ledger.origin(), key);
         *due = Some(Instant::now() + if kept.is_ok() { KEPT_EVERY } else { TRIED_EVERY });
-        let _ = kept.map_err(|error| self.keys_fail(&error));
+        match kept {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(
+                "the viewer key of this server was rejected in the store: its viewer tokens work at no other server. For a new \
+                 key, stop the server and remove viewer_secret from tokens.json in the trail's folder"
+            ),
+            Err(error) => self.keys_fail(&error),
+        }
     }
 
     fn keys_fail(&self, error: &StoreError) {

@@ -424,7 +424,7 @@ fn whoever_tampers_with_what_is_kept_is_found() {
         (
             "ids removed",
             "DELETE FROM trailseal.retired_ids WHERE segment = 0".to_owned(),
-            ("store_differs", Some(0), "are not kept"),
+            ("store_differs", Some(0), "are missing"),
         ),
         (
             "some of the ids removed",

@@ -19,13 +19,13 @@ use crate::url::StoreUrl;
 /// How often a wait looks whether it must end.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// All of connecting takes at most so long, with however many hosts.
+/// How long all of connecting takes at most, with however many hosts.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 
-/// So often is looked at once whether a connection has ended: to see that something came, to read it, and to end.
+/// How many times in a row to look whether a connection has ended: to see that something came, to read it, and to end.
 const LOOKS: usize = 4;
 
-/// A server that is told to give up has so long to hear it.
+/// How long a server that is told to give up has to hear it.
 const CANCEL_WITHIN: Duration = Duration::from_secs(1);
 
 /// The oldest PostgreSQL that has what the schema needs.
@@ -270,7 +270,7 @@ async fn until<T>(within: Duration, must_end: &MustEnd, work: impl Future<Output
     }
 }
 
-/// A connection that a pool need not keep is closed when it was not used for so long.
+/// A connection that a pool need not keep is closed when it was not used for this long.
 const IDLE_WITHIN: Duration = Duration::from_secs(300);
 
 /// What is waited for if all connections are in use.
@@ -279,7 +279,7 @@ const GET: &str = "get a free connection to";
 /// A few connections for many threads that read.
 pub struct Pool {
     url: StoreUrl,
-    /// So many stay open, however long nobody uses them.
+    /// How many stay open, however long nobody uses them.
     kept: usize,
     max: usize,
     state: Mutex<PoolState>,

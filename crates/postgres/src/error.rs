@@ -54,14 +54,14 @@ pub enum StoreError {
         #[source]
         source: Refusal,
     },
-    /// Somebody else holds what is needed, for longer than is waited.
-    #[error("could not {doing} {store}: others hold what it needs: {by}")]
+    /// A lock was held by others for longer than is waited.
+    #[error("could not {doing} {store}: timed out waiting for a lock; {by}")]
     Held {
         /// What was tried.
         doing: &'static str,
         /// The store.
         store: String,
-        /// Who, as far as the database shows it, and what to do.
+        /// Who may hold it, as far as the database shows it, and what to do.
         by: String,
     },
     /// No answer came in time.

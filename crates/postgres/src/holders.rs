@@ -1,4 +1,6 @@
-//! Who holds what a migration waits for, as far as the database shows it to this role.
+//! Who may hold what a migration has waited for, as far as the database shows it to this role.
+//!
+//! When this is asked, the wait is over, so nobody can say who blocked it: others may hold locks of the same kind.
 
 use std::time::Duration;
 
@@ -10,20 +12,21 @@ use crate::error::StoreError;
 
 const ASK_WITHIN: Duration = Duration::from_secs(20);
 
-/// So many are named.
+/// At most this many are named.
 const NAMED_MAX: i64 = 5;
 
-/// Sessions in the way of whoever makes or changes the tables of the schema $1: they hold its table `migrations`, or have made
-/// something in the database and not committed it.
+/// Sessions that may be in the way of whoever makes or changes the tables of the schema $1: they hold its table `migrations`, or
+/// have changed something in the database and not committed it, such as made a schema of that name.
 const IN_THE_WAY: &str = "
-    SELECT DISTINCT l.pid, a.usename::text, a.application_name
+    SELECT l.pid, a.usename::text, a.application_name
     FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-    WHERE l.granted AND l.locktype = 'relation' AND l.pid <> pg_backend_pid()
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
-      AND l.relation IN (to_regclass(quote_ident($1) || '.migrations'), 'pg_catalog.pg_namespace'::regclass,
-                         'pg_catalog.pg_class'::regclass)
-    ORDER BY l.pid LIMIT $2";
+    WHERE l.granted AND l.pid <> pg_backend_pid()
+      AND (l.locktype = 'transactionid' AND a.datname = current_database()
+           OR l.locktype = 'relation' AND l.relation = to_regclass(quote_ident($1) || '.migrations')
+              AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+              AND l.mode NOT IN ('AccessShareLock', 'RowShareLock'))
+    GROUP BY l.pid, a.usename, a.application_name
+    ORDER BY bool_or(l.locktype = 'relation') DESC, l.pid LIMIT $2";
 
 /// Sessions that use any table of the schema: a step that changes one waits for them.
 const THAT_USE_IT: &str = "
@@ -42,7 +45,7 @@ pub(crate) fn is_there_already(error: &tokio_postgres::Error) -> bool {
     )
 }
 
-/// If a migration of this schema failed since others hold what it needs, the error says who does.
+/// If a migration of this schema has waited too long for a lock, the error says who may hold it.
 pub(crate) fn told(connection: &mut Connection, schema: &'static str, error: StoreError) -> StoreError {
     match error {
         StoreError::Postgres { doing, store, source }
@@ -76,9 +79,9 @@ fn named(connection: &mut Connection, schema: &'static str) -> Result<Vec<Sessio
 }
 
 fn said(sessions: &[Session]) -> String {
-    let Some((first, ..)) = sessions.first() else {
-        return "nobody is to be seen who still does: try again".to_owned();
-    };
+    if sessions.is_empty() {
+        return "whoever held it is gone, or not visible to this user: try again".to_owned();
+    }
     let one = |(process, user, program): &Session| {
         let user = user.as_deref().unwrap_or("a user who is not shown");
         match program.as_deref().filter(|program| !program.is_empty()) {
@@ -88,7 +91,7 @@ fn said(sessions: &[Session]) -> String {
     };
     let all: Vec<String> = sessions.iter().map(one).collect();
     format!(
-        "{}. Let that end, or end it with SELECT pg_terminate_backend({first}), and try again",
+        "these sessions may hold it: {}. Try again when they have ended; while it waits, pg_blocking_pids says which one blocks",
         all.join(", ")
     )
 }

@@ -226,7 +226,7 @@ impl Parts {
     }
 }
 
-/// So long connecting to one host may take.
+/// How long connecting to one host may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// After so long without a sign, the other side counts as gone.

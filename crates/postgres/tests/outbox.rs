@@ -352,3 +352,28 @@ fn the_tables_are_made_once_however_many_begin_and_by_their_sql_too() {
     let trouble = migrate(&mut server.connect()).unwrap_err().to_string();
     assert!(trouble.contains("use a newer trailseal"), "{trouble}");
 }
+
+#[test]
+fn the_age_is_known_and_the_last_count_kept_while_the_outbox_cannot_be_counted() {
+    let (server, dir) = (with_outbox(), tempfile::tempdir().unwrap());
+    server.execute(
+        "INSERT INTO trailseal_outbox.events (event, origin, written) \
+         VALUES ('{\"action\":\"claimed\"}', 'example.com/gone', now() - interval '700 seconds')",
+    );
+    let (trail, relay) = relaying(dir.path(), "example.com/outbox", &server.url());
+    wait_until("it is counted", || relay.stats().seen.is_some_and(|seen| seen.claimed == 1));
+    let mut other = server.connect();
+    let lock = "BEGIN; LOCK TABLE trailseal_outbox.refused";
+    other.run("lock a table of", SOON, async |client| client.batch_execute(lock).await).unwrap();
+    wait_until("a count fails", || relay.stats().look_failed.is_some());
+    let stats = relay.stats();
+    assert_eq!(stats.seen.map(|seen| seen.claimed), Some(1), "{stats:?}");
+    assert!(stats.look_failed.as_ref().is_some_and(|why| why.contains("statement timeout")), "{stats:?}");
+    assert!(stats.oldest.is_some_and(|age| age.as_secs() >= 700), "{stats:?}");
+    // Meanwhile it goes on, on the same connection.
+    server.execute("INSERT INTO trailseal_outbox.events (event) VALUES ('{\"action\":\"go\"}')");
+    wait_until("it goes on", || relay.stats().taken_over == 1);
+    assert_eq!(relay.stats().failures, 0);
+    relay.stop();
+    trail.close(SOON).unwrap();
+}

@@ -277,7 +277,7 @@ function outboxRow(outbox) {
     { class: "trail-row", "data-testid": "outbox" },
     h("b", {}, "Outbox"),
     h("span", {}, `${number(outbox.taken_over ?? 0)} taken over`),
-    h("span", {}, outbox.seen ? left : "what is left is not known"),
+    h("span", {}, outbox.seen?.waiting === undefined ? "what is left is not known" : left),
     aside > 0 && h("span", {}, `${number(aside)} put aside`),
     h("span", { class: `chip health-${outbox.health}` }, value(outbox.state ?? "")),
     outbox.reason && h("p", { class: "reason" }, value(outbox.reason)),

@@ -1,7 +1,8 @@
-//! The keys of the people who were written of last, ready for use.
+//! The keys of people who were written of lately, ready for use.
 //!
 //! A person has one set, which is one line of the processor's cache, and a set has room for three: most keys of many
-//! people are far from the processor, and each line on the way to them is waited for.
+//! people are far from the processor, and each pointer followed is a cache miss. A full set gives up the key that came into
+//! it first.
 
 use std::hash::Hasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use trailseal_event::personal::SubjectKey;
 
 use super::prefetch::{prefetch, prefetch_shared};
 
-/// 24,576 people in 16 MiB or so. Who is not among them costs a read from the file's cache.
+/// 24,576 people in 16 MiB or so. Anybody else's key is read from the file (the page cache).
 const SETS: usize = 8_192;
 const WAYS: usize = 3;
 

@@ -8,7 +8,7 @@ use std::io;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use sha2::{Digest as _, Sha256};
-use trailseal_event::personal::{Key, KeyName, SubjectKey};
+use trailseal_event::personal::{Key, KeyName, SubjectKey, Wiped};
 
 const MAGIC: &[u8; 8] = b"TSPERS01";
 /// The header takes a block, so that no slot lies across two.
@@ -120,7 +120,7 @@ impl KeyFileHeader {
         }
         let master = master.ok_or(NoWrappingKey::NeedsMaster)?;
         let key = cipher(master).and_then(|master| open(&master, self.nonce, &self.place(), self.wrapping));
-        key.ok_or(NoWrappingKey::OtherMaster)
+        key.map(|key| *key).ok_or(NoWrappingKey::OtherMaster)
     }
 
     fn place(&self) -> Vec<u8> {
@@ -251,7 +251,7 @@ impl Wrapping {
         Some(UsedSlot { subject, nonce, key })
     }
 
-    pub(crate) fn unwrap(&self, number: u64, slot: &UsedSlot) -> Option<[u8; KEY_BYTES]> {
+    pub(crate) fn unwrap(&self, number: u64, slot: &UsedSlot) -> Option<Wiped<[u8; KEY_BYTES]>> {
         open(&self.cipher, slot.nonce, &self.place(number, &slot.subject), slot.key)
     }
 
@@ -303,11 +303,12 @@ fn open(
     cipher: &LessSafeKey,
     nonce: [u8; NONCE_LEN],
     place: &[u8],
-    mut sealed: [u8; SEALED_BYTES],
-) -> Option<[u8; KEY_BYTES]> {
+    sealed: [u8; SEALED_BYTES],
+) -> Option<Wiped<[u8; KEY_BYTES]>> {
     let nonce = Nonce::assume_unique_for_key(nonce);
-    let key = cipher.open_in_place(nonce, Aad::from(place), &mut sealed).ok()?;
-    key.first_chunk().copied()
+    let mut sealed = Wiped::new(sealed);
+    let key = cipher.open_in_place(nonce, Aad::from(place), &mut sealed[..]).ok()?;
+    key.first_chunk().copied().map(Wiped::new)
 }
 
 fn mark_of(origin: &str) -> [u8; 8] {
@@ -366,9 +367,9 @@ mod tests {
         assert_ne!(subject, wrapping.subject("bob"));
         assert_ne!(subject, Wrapping::new(7, &[2; 32]).unwrap().subject("ann"));
         let used = wrapping.wrap(3, subject, [4; 12], &[5; 32]).unwrap();
-        assert_eq!(wrapping.unwrap(3, &used), Some([5; 32]));
-        assert_eq!(wrapping.unwrap(4, &used), None);
-        assert_eq!(Wrapping::new(8, &[1; 32]).unwrap().unwrap(3, &used), None);
+        assert_eq!(wrapping.unwrap(3, &used).map(|key| *key), Some([5; 32]));
+        assert!(wrapping.unwrap(4, &used).is_none());
+        assert!(Wrapping::new(8, &[1; 32]).unwrap().unwrap(3, &used).is_none());
         let slots =
             [KeySlot::Free, KeySlot::Used(used), KeySlot::Erased { subject, by: 9, at: -1 }, KeySlot::Lost];
         for slot in slots {

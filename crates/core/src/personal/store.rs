@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use trailseal_event::personal::{Key, KeyName, PersonalKeys, SubjectKey, SubjectKeys};
+use trailseal_event::personal::{Key, KeyName, PersonalKeys, SubjectKey, SubjectKeys, Wiped};
 
 use super::cache::{KeyCache, Place};
 use super::slot::{HEADER_USED, KeySlot, SLOT_BYTES, SubjectHash, Wrapping, slot_offset};
@@ -219,9 +219,9 @@ impl KeyStore {
     /// A new key of a person, in the next slot. If it cannot be written, the slot is given up.
     fn new_key(&self, table: &mut Table, subject: SubjectHash) -> io::Result<Arc<SubjectKey>> {
         let number = table.next;
-        let mut random = [0; 44];
-        getrandom::getrandom(&mut random).map_err(io::Error::other)?;
-        let key: [u8; 32] = std::array::from_fn(|place| random[place]);
+        let mut random = Wiped::new([0; 44]);
+        getrandom::getrandom(&mut random[..]).map_err(io::Error::other)?;
+        let key: Wiped<[u8; 32]> = Wiped::new(std::array::from_fn(|place| random[place]));
         let nonce: [u8; 12] = std::array::from_fn(|place| random[32 + place]);
         let failed = || io::Error::other("the cipher takes no key");
         let used = self.wrapping.wrap(number, subject, nonce, &key).ok_or_else(failed)?;
@@ -451,8 +451,8 @@ impl SubjectKeys for KeyStore {
     /// not come back within 2^96 values. Each opening begins at 64 random bits of its own, which no file keeps, so another
     /// process, a later opening and a key file that was put back begin elsewhere: of n openings, two come within the same
     /// 2^32 values with a probability of about n² / 2^64. One opening writes a trail at a time, and a forked child, which has
-    /// the same numbers, is refused before it seals anything. What this does not part is a machine's memory that was
-    /// saved and goes on twice.
+    /// the same numbers, is refused before it seals anything. It does not protect against a snapshot of a
+    /// running machine that is resumed twice.
     fn nonce(&self) -> [u8; 12] {
         let count = self.nonces.fetch_add(1, Ordering::Relaxed);
         let mut nonce = [0; 12];

@@ -78,7 +78,7 @@ impl Place<'_> {
 /// The key of one person, ready for use. It never shows itself.
 pub struct SubjectKey {
     name: KeyName,
-    /// The name as lines have it. It stands here, and not elsewhere, since a key of many is seldom in the cache.
+    /// The name as lines have it. Kept inline, because with many keys each further allocation is a cache miss.
     label: [u8; LABEL_BYTES_MAX],
     label_len: u8,
     key: Wiped<LessSafeKey>,
@@ -93,7 +93,7 @@ pub(super) const NONCE_BYTES: usize = NONCE_LEN;
 pub(super) const TAG_BYTES: usize = 16;
 
 impl SubjectKey {
-    /// The key with these bytes. Every 32 bytes are one; `None` is the cipher's to return, and it never does.
+    /// The key with these bytes. `None` only if the cipher refuses the key, which does not happen with 32 bytes.
     pub fn new(name: KeyName, bytes: &[u8; 32]) -> Option<SubjectKey> {
         let key = UnboundKey::new(&AES_256_GCM, bytes).ok()?;
         let mut label = [0; LABEL_BYTES_MAX];

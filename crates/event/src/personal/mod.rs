@@ -27,6 +27,7 @@ pub use rule::{PERSONAL_FIELDS_MAX, PersonalRule};
 pub(crate) use rule::{USUAL, USUAL_SUBJECT, check_field, check_subject};
 pub use seal::{Personal, PersonalValues, Sealed};
 pub use token::{ERASABLE, Token, has_token, searchable};
+pub use wiped::Wiped;
 
 #[cfg(test)]
 mod tests;

@@ -5,15 +5,15 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{Ordering, compiler_fence};
 
 /// Overwrites its value with zeros when it is dropped. What was copied before, such as to a stack, it does not reach.
-pub(super) struct Wiped<T>(MaybeUninit<T>);
+pub struct Wiped<T>(MaybeUninit<T>);
 
 impl<T> Wiped<T> {
     /// A value with a destructor does not compile: that would not run.
-    pub(super) fn new(value: T) -> Wiped<T> {
+    pub fn new(value: T) -> Wiped<T> {
         const { assert!(!std::mem::needs_drop::<T>()) };
         Wiped(MaybeUninit::new(value))
     }
@@ -35,6 +35,13 @@ impl<T> Deref for Wiped<T> {
     fn deref(&self) -> &T {
         // SAFETY: it was initialised when it was made, and is wiped only when it is dropped.
         unsafe { self.0.assume_init_ref() }
+    }
+}
+
+impl<T> DerefMut for Wiped<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as for `deref`.
+        unsafe { self.0.assume_init_mut() }
     }
 }
 
@@ -62,6 +69,8 @@ mod tests {
 
     #[test]
     fn it_is_its_value_until_then() {
-        assert_eq!(*Wiped::new([7u8; 3]), [7; 3]);
+        let mut value = Wiped::new([7u8; 3]);
+        value[1] = 8;
+        assert_eq!(*value, [7, 8, 7]);
     }
 }

@@ -20,9 +20,9 @@ use crate::url::StoreUrl;
 
 const POLL_BUSY: Duration = Duration::from_millis(20);
 const POLL_IDLE: Duration = Duration::from_millis(500);
-/// A claim takes a moment: if others seem to be claiming for so long, something is wrong.
+/// A claim takes a moment: if others seem to be claiming for this long, something is wrong.
 const BUSY_WITHIN: Duration = Duration::from_secs(10);
-/// An end waits so long for what is being done, then cuts it off, and then leaves it behind.
+/// How long an end waits for what is being done; then it cuts that off, and then leaves it behind.
 const FINISHED_WITHIN: Duration = Duration::from_secs(3);
 const CUT_WITHIN: Duration = Duration::from_secs(3);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -284,8 +284,8 @@ impl Runner {
         self.busy_since.set(Some(since));
         if since.elapsed() >= BUSY_WITHIN {
             self.fails(format!(
-                "for over {} s another transaction has kept the lock of the relays, on the row of version 1 in \
-                 trailseal_outbox.migrations: look in pg_locks for who holds it, and end that",
+                "for over {} s another transaction has held the relays' lock (the row with version 1 in \
+                 trailseal_outbox.migrations): look in pg_locks for who holds it, and end that",
                 BUSY_WITHIN.as_secs()
             ));
         }

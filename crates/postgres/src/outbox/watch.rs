@@ -1,13 +1,15 @@
 //! What a relay counts, and what lay in its outbox when it last looked.
 //!
-//! A look is bounded, and never decides anything: one that fails leaves only its own figures unknown.
+//! A look takes the relay's own connection, so it holds the relay up: by one row for the age every few seconds, and by a
+//! count at most a twentieth of the time. One that fails decides nothing. The figures before it stay, and the age grows.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 use trailseal_core::{Notice, Trail};
 
+use super::hand_over::with_causes;
 use crate::connect::Connection;
 use crate::error::StoreError;
 
@@ -17,7 +19,9 @@ const PAUSE_PER_LOOK: u32 = 20;
 /// Rows are counted up to here, so that a look is short however many there are.
 const COUNTED_MAX: i64 = 1_000_000;
 const WITHIN: Duration = Duration::from_secs(10);
-const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '3s'";
+/// Begins each question, which goes to the server in one message and so is a transaction of its own: it ends with its
+/// answer, also if nobody waits for that any more.
+const LIMITED: &str = "SET LOCAL statement_timeout = '3s'; ";
 
 /// What a relay has done since it began, and what it last saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,8 +37,15 @@ pub struct RelayStats {
     pub trouble: Option<String>,
     /// For how long.
     pub trouble_lasts: Duration,
-    /// What lay in the outbox when it last looked; `None` if it has not looked yet, or could not.
+    /// The age of the oldest event of the outbox, claimed or not. It grows until it is looked at again. `None` if it was never
+    /// seen.
+    pub oldest: Option<Duration>,
+    /// What lay in the outbox when that was last counted; `None` if it never was.
     pub seen: Option<OutboxSeen>,
+    /// Why the last look failed: then `oldest` or `seen` is what was known before.
+    pub look_failed: Option<String>,
+    /// For how long no look has succeeded.
+    pub look_fails_for: Duration,
     /// How often it has found the outbox empty.
     pub emptied: u64,
     /// It has ended, since the trail is closed.
@@ -49,8 +60,6 @@ pub struct OutboxSeen {
     pub waiting: u64,
     /// Events that trails, this one or others, had claimed and not yet taken away.
     pub claimed: u64,
-    /// The age of the oldest of them all. While the outbox cannot be asked it grows.
-    pub waits: Duration,
     /// Events that cannot be recorded as they are, and that somebody has to look at.
     pub put_aside: u64,
 }
@@ -61,10 +70,22 @@ pub struct RelayWatch(Arc<Mutex<Counted>>);
 
 #[derive(Debug, Default)]
 struct Counted {
-    /// Without the two ages, which go on growing.
+    /// Without the three ages, which go on growing.
     stats: RelayStats,
     fails_since: Option<Instant>,
-    seen_at: Option<Instant>,
+    oldest: Option<Oldest>,
+    look_fails_since: Option<Instant>,
+    /// When to count again, and why the last count failed.
+    next_count: Option<Instant>,
+    count_failed: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Oldest {
+    /// There was no event.
+    Nothing,
+    /// There was one of this age, at this time.
+    Of(Duration, Instant),
 }
 
 impl RelayWatch {
@@ -77,11 +98,11 @@ impl RelayWatch {
         let counted = self.lock();
         let mut stats = counted.stats.clone();
         stats.trouble_lasts = counted.fails_since.map(|since| since.elapsed()).unwrap_or_default();
-        if let (Some(seen), Some(at)) = (&mut stats.seen, counted.seen_at)
-            && seen.waiting + seen.claimed > 0
-        {
-            seen.waits += at.elapsed();
-        }
+        stats.oldest = counted.oldest.map(|oldest| match oldest {
+            Oldest::Nothing => Duration::ZERO,
+            Oldest::Of(age, at) => age + at.elapsed(),
+        });
+        stats.look_fails_for = counted.look_fails_since.map(|since| since.elapsed()).unwrap_or_default();
         stats
     }
 
@@ -115,38 +136,75 @@ impl RelayWatch {
 
     /// Looks what lies in the outbox. Returns how long not to look again.
     pub(super) fn look(&self, connection: &mut Connection) -> Duration {
-        let at = Instant::now();
-        let seen = look(connection).ok();
+        let begun = Instant::now();
+        // By itself, so that it is known whatever becomes of the count.
+        let oldest = ask(connection, oldest);
+        let pause = LOOK_EVERY.max(begun.elapsed() * PAUSE_PER_LOOK);
+        let is_due = self.lock().next_count.is_none_or(|at| begun >= at);
+        let begun = Instant::now();
+        let seen = (oldest.is_ok() && is_due).then(|| ask(connection, count));
         let mut counted = self.lock();
-        (counted.stats.seen, counted.seen_at) = (seen, Some(Instant::now()));
-        LOOK_EVERY.max(at.elapsed() * PAUSE_PER_LOOK)
+        if let Some(seen) = seen {
+            counted.next_count = Some(Instant::now() + LOOK_EVERY.max(begun.elapsed() * PAUSE_PER_LOOK));
+            counted.count_failed = match seen {
+                Ok(seen) => {
+                    counted.stats.seen = Some(seen);
+                    None
+                }
+                Err(error) => Some(with_causes(&error)),
+            };
+        }
+        let failed = match oldest {
+            Ok(oldest) => {
+                counted.oldest = Some(oldest);
+                counted.count_failed.clone()
+            }
+            Err(error) => Some(with_causes(&error)),
+        };
+        counted.look_fails_since = failed.as_ref().map(|_| counted.look_fails_since.unwrap_or(begun));
+        counted.stats.look_failed = failed;
+        pause
     }
 }
 
-fn look(connection: &mut Connection) -> Result<OutboxSeen, StoreError> {
-    connection.run("look into the outbox of", WITHIN, async |client| {
-        client.batch_execute(BEGIN).await?;
-        let seen = count(client).await;
-        // Also where it was refused, or nothing more could be asked on this connection.
-        client.batch_execute("ROLLBACK").await?;
-        seen
-    })
+fn ask<T>(
+    connection: &mut Connection,
+    question: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+) -> Result<T, StoreError> {
+    connection.run("look into the outbox of", WITHIN, async |client| question(client).await)
+}
+
+/// The answer of one question.
+async fn row(client: &Client, sql: &str) -> Result<Option<SimpleQueryRow>, tokio_postgres::Error> {
+    let answer = client.simple_query(&format!("{LIMITED}{sql}")).await?;
+    Ok(answer.into_iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    }))
+}
+
+/// What stands in a column; nothing else can.
+fn number<T: std::str::FromStr + Default>(
+    row: &SimpleQueryRow,
+    column: usize,
+) -> Result<T, tokio_postgres::Error> {
+    Ok(row.try_get(column)?.and_then(|text| text.parse().ok()).unwrap_or_default())
+}
+
+async fn oldest(client: &Client) -> Result<Oldest, tokio_postgres::Error> {
+    let sql = "SELECT greatest(0, extract(epoch FROM clock_timestamp() - written))::float8 \
+         FROM trailseal_outbox.events ORDER BY place LIMIT 1";
+    let Some(row) = row(client, sql).await? else { return Ok(Oldest::Nothing) };
+    let age = Duration::try_from_secs_f64(number(&row, 0)?).unwrap_or_default();
+    Ok(Oldest::Of(age, Instant::now()))
 }
 
 async fn count(client: &Client) -> Result<OutboxSeen, tokio_postgres::Error> {
-    // The first in order may lie beyond what is counted.
     let sql = format!(
         "SELECT count(*) FILTER (WHERE origin IS NULL), count(*) FILTER (WHERE origin IS NOT NULL), \
-         coalesce(greatest(0, extract(epoch FROM clock_timestamp() - least(min(written), \
-             (SELECT written FROM trailseal_outbox.events ORDER BY place LIMIT 1)))), 0)::float8, \
          (SELECT count(*) FROM (SELECT FROM trailseal_outbox.refused LIMIT {COUNTED_MAX}) AS aside) \
-         FROM (SELECT origin, written FROM trailseal_outbox.events LIMIT {COUNTED_MAX}) AS counted"
+         FROM (SELECT origin FROM trailseal_outbox.events LIMIT {COUNTED_MAX}) AS counted"
     );
-    let mut seen = OutboxSeen::default();
-    for row in client.query_typed(&sql, &[]).await? {
-        let number = |column: usize| row.try_get::<_, i64>(column).map(i64::unsigned_abs);
-        let waits = Duration::try_from_secs_f64(row.try_get(2)?).unwrap_or_default();
-        seen = OutboxSeen { waiting: number(0)?, claimed: number(1)?, waits, put_aside: number(3)? };
-    }
-    Ok(seen)
+    let Some(row) = row(client, &sql).await? else { return Ok(OutboxSeen::default()) };
+    Ok(OutboxSeen { waiting: number(&row, 0)?, claimed: number(&row, 1)?, put_aside: number(&row, 2)? })
 }

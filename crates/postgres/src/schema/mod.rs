@@ -29,7 +29,7 @@ const MIGRATE_WITHIN: Duration = Duration::from_secs(120);
 
 const ASK_WITHIN: Duration = Duration::from_secs(20);
 
-/// So many months after the present one have their partition ready.
+/// How many months after the present one have their partition ready.
 const MONTHS_AHEAD: i32 = 2;
 
 /// The newest version that this program knows.

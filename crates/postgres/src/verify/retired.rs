@@ -310,9 +310,9 @@ const fn may_lack_ids() -> bool {
 fn of_missing_ids(event: Index, list: &AnnouncedList) -> Finding {
     let first = list.first.get();
     let message = format!(
-        "the ids of the retired events of the segment that begins with event {first}, which event {event} announces, are not \
-         kept: they were removed here, or from the trail's folder before the store got them, so that a search for one of them \
-         finds that it never was"
+        "the ids of the retired events of the segment that begins with event {first}, which event {event} announces, are \
+         missing: they were removed here, or from the trail's folder before the store got them. A search for one of them will \
+         say that no such event ever existed"
     );
     Finding::at(first, Problem::StoreDiffers, message)
 }

@@ -17,15 +17,18 @@ pub(super) struct Outbox {
     /// Why it takes nothing over, and for how long.
     pub(super) trouble: Option<(String, Duration)>,
     pub(super) has_ended: bool,
-    /// What lay in the outbox; `None` if that is not known.
+    /// The age of its oldest event; `None` if that was never known.
+    pub(super) oldest: Option<Duration>,
+    /// What lay in the outbox; `None` if that was never known.
     pub(super) seen: Option<Seen>,
+    /// Why these two are of before, and for how long.
+    pub(super) look_failed: Option<(String, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) waiting: u64,
     pub(super) claimed: u64,
-    pub(super) waits: Duration,
     pub(super) put_aside: u64,
 }
 
@@ -38,10 +41,11 @@ pub(super) fn of(config: &Config) -> Option<Outbox> {
         failures: stats.failures,
         trouble: stats.trouble.map(|reason| (reason, stats.trouble_lasts)),
         has_ended: stats.has_ended,
+        oldest: stats.oldest,
+        look_failed: stats.look_failed.map(|reason| (reason, stats.look_fails_for)),
         seen: stats.seen.map(|seen| Seen {
             waiting: seen.waiting,
             claimed: seen.claimed,
-            waits: seen.waits,
             put_aside: seen.put_aside,
         }),
     })
@@ -52,6 +56,9 @@ pub(super) fn of(_config: &Config) -> Option<Outbox> {
     None
 }
 
+/// What lies in the outbox may be unknown for so long.
+const UNKNOWN_MAX: Duration = Duration::from_secs(60);
+
 impl Outbox {
     /// As healthy as its oldest event is young: what a relay does not take over does not get into the trail.
     pub(super) fn health(&self, limit: Duration) -> Health {
@@ -59,12 +66,16 @@ impl Outbox {
             return Health::Critical;
         }
         let failing = self.trouble.as_ref().map(|(_, lasts)| *lasts).unwrap_or_default();
-        let waits = self.seen.map(|seen| seen.waits).unwrap_or_default();
-        let of_age = Health::of_age(failing.max(waits), limit);
-        match self.seen.is_some_and(|seen| seen.put_aside > 0) {
+        let of_age = Health::of_age(failing.max(self.oldest.unwrap_or_default()), limit);
+        match self.seen.is_some_and(|seen| seen.put_aside > 0) || self.is_unknown() {
             true => of_age.max(Health::Warning),
             false => of_age,
         }
+    }
+
+    /// Whether nobody has known for long what lies in it.
+    fn is_unknown(&self) -> bool {
+        self.look_failed.as_ref().is_some_and(|(_, lasts)| *lasts > UNKNOWN_MAX)
     }
 
     /// What `/readyz` says, without what is for those with a token.
@@ -74,9 +85,12 @@ impl Outbox {
             problems.push("the relay of the outbox has ended".to_owned());
         } else if self.trouble.is_some() {
             problems.push(
-                "events of the outbox cannot be taken over, which is tried again: /v1/stats says why"
+                "the relay cannot take events from the outbox and keeps trying: /v1/stats says why"
                     .to_owned(),
             );
+        }
+        if self.is_unknown() && self.trouble.is_none() {
+            problems.push("the relay cannot see what waits in the outbox: /v1/stats says why".to_owned());
         }
         if let Some(Seen { put_aside: 1.., .. }) = self.seen {
             problems.push(
@@ -93,18 +107,24 @@ impl Outbox {
             (false, Some(_)) => "failing",
             (false, None) => "running",
         };
-        let seen = self.seen.map(|seen| {
-            json!({"waiting": seen.waiting, "claimed": seen.claimed, "oldest_seconds": seen.waits.as_secs_f64(),
-                "put_aside": seen.put_aside})
-        });
+        let mut seen = serde_json::Map::new();
+        if let Some(oldest) = self.oldest {
+            seen.insert("oldest_seconds".to_owned(), oldest.as_secs_f64().into());
+        }
+        if let Some(Seen { waiting, claimed, put_aside }) = self.seen {
+            let counted = [("waiting", waiting), ("claimed", claimed), ("put_aside", put_aside)];
+            seen.extend(counted.map(|(name, count)| (name.to_owned(), count.into())));
+        }
+        let seen = if seen.is_empty() { Value::Null } else { Value::Object(seen) };
         json!({
             "state": state, "reason": self.trouble.as_ref().map(|(reason, _)| reason), "failures": self.failures,
             "taken_over": self.taken_over, "refused": self.refused, "seen": seen, "health": health.name(),
+            "look_failed": self.look_failed.as_ref().map(|(reason, _)| reason),
         })
     }
 
     /// Its gauges, for Prometheus: a name, what it means, and how much it is, if that is known.
-    pub(super) fn gauges(outbox: Option<&Outbox>) -> [(&'static str, &'static str, Option<f64>); 5] {
+    pub(super) fn gauges(outbox: Option<&Outbox>) -> [(&'static str, &'static str, Option<f64>); 6] {
         let seen = outbox.and_then(|outbox| outbox.seen);
         let count = |of: fn(Seen) -> u64| seen.map(|seen| of(seen) as f64);
         [
@@ -121,7 +141,7 @@ impl Outbox {
             (
                 "trailseal_outbox_oldest_seconds",
                 "Age of the oldest event of the outbox that is not taken over",
-                seen.map(|seen| seen.waits.as_secs_f64()),
+                outbox.and_then(|outbox| outbox.oldest).map(|oldest| oldest.as_secs_f64()),
             ),
             (
                 "trailseal_outbox_put_aside_events",
@@ -132,6 +152,11 @@ impl Outbox {
                 "trailseal_outbox_failing",
                 "Whether nothing is taken over from the outbox",
                 outbox.map(|outbox| f64::from(u8::from(outbox.trouble.is_some() || outbox.has_ended))),
+            ),
+            (
+                "trailseal_outbox_look_failed",
+                "Whether the relay could not see what waits in the outbox when it last looked",
+                outbox.map(|outbox| f64::from(u8::from(outbox.look_failed.is_some()))),
             ),
         ]
     }
@@ -165,8 +190,24 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
 
     fn seen(waits: u64, put_aside: u64) -> Outbox {
-        let seen = Seen { waiting: 1, waits: Duration::from_secs(waits), put_aside, ..Seen::default() };
-        Outbox { seen: Some(seen), ..Outbox::default() }
+        let seen = Seen { waiting: 1, put_aside, ..Seen::default() };
+        Outbox { oldest: Some(Duration::from_secs(waits)), seen: Some(seen), ..Outbox::default() }
+    }
+
+    #[test]
+    fn what_nobody_has_seen_for_a_minute_is_a_warning() {
+        let unseen = |lasts: u64| Outbox {
+            look_failed: Some(("canceled".to_owned(), Duration::from_secs(lasts))),
+            ..Outbox::default()
+        };
+        assert_eq!(unseen(60).health(LIMIT), Health::Good);
+        assert_eq!(unseen(61).health(LIMIT), Health::Warning);
+        assert_eq!(unseen(61).problems().len(), 1);
+        assert_eq!(unseen(61).stats(Health::Warning)["look_failed"], "canceled");
+        // The age is known though the count failed.
+        let old = Outbox { oldest: Some(Duration::from_secs(601)), ..unseen(0) };
+        assert_eq!(old.health(LIMIT), Health::Critical);
+        assert_eq!(old.stats(Health::Critical)["seen"], json!({"oldest_seconds": 601.0}));
     }
 
     #[test]

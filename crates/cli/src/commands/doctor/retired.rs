@@ -13,8 +13,8 @@ pub(super) fn look(folder: &Folder) -> Option<String> {
     let lacking: Vec<_> = lists.filter(lacks).collect();
     let first = lacking.first()?;
     Some(format!(
-        "the ids of retired events are missing or changed for {} retirements of segments, the first of the one that begins with \
-         event {}: such an event, sent again, is recorded as a new one",
+        "the ids of retired events are missing or changed in {} retired segments, the first of which begins with event {}: \
+         such an event, sent again, is recorded as a new one",
         lacking.len(),
         first.first
     ))

@@ -32,7 +32,7 @@ const WIDE: &str = "
                AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
       AND NOT (name = 'the schema' AND may = 'USAGE')
       AND NOT (name = 'migrations' AND may = 'SELECT')
-      AND NOT (name = 'events' AND may = 'INSERT' AND part IN ('id', 'event', 'masked') AND grantee <> 0)
+      AND NOT (name = 'events' AND may = 'INSERT' AND coalesce(part, '') IN ('id', 'event', 'masked') AND grantee <> 0)
     ORDER BY 1, 3, 2";
 
 /// Somebody who may do more with an outbox than a writer needs, and is no relay of this user's role.

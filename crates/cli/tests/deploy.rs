@@ -19,9 +19,10 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(folder().join(name)).unwrap()
 }
 
-/// The words of a text that look like our metrics.
+/// The words of a text that look like our metrics; a table such as `trailseal_outbox.refused` is none.
 fn metrics_in(text: &str) -> BTreeSet<String> {
-    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '_' | '.'));
+    let words = words.map(|word| word.trim_end_matches('.')).filter(|word| !word.contains('.'));
     let is_metric = |word: &&str| word.starts_with("trailseal_") || word.starts_with("audit_");
     words.filter(is_metric).map(str::to_owned).collect()
 }

@@ -378,7 +378,7 @@ fn no_tenant_sees_what_is_anothers_and_no_server_opens_what_others_sealed() {
 fn running(database: &postgres::Server) -> String {
     database.value(
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND datname = current_database() \
-         AND query LIKE '%trailseal.events%' AND query NOT LIKE 'LOCK%'",
+         AND (query LIKE '%trailseal.events%' OR query LIKE 'EXECUTE trailseal%') AND query NOT LIKE 'LOCK%'",
     )
 }
 

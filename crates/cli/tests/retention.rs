@@ -191,7 +191,7 @@ fn doctor_misses_the_ids_of_retired_events() {
     std::fs::write(&ids[0], &whole[28..]).unwrap();
     assert!(found().contains(r#""code":"retired_ids""#), "{}", found());
     std::fs::remove_file(&ids[0]).unwrap();
-    assert!(found().contains("for 1 retirements"), "{}", found());
+    assert!(found().contains("missing or changed in 1 retired segments"), "{}", found());
     std::fs::write(&ids[0], whole).unwrap();
     assert!(!found().contains("retired_ids"), "{}", found());
 }

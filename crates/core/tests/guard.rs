@@ -97,7 +97,9 @@ fn a_killed_writers_forked_child_does_not_hold_the_trail() {
     let opening = Instant::now();
     let opened = loop {
         match Trail::open(folder.path(), options()) {
-            Err(OpenError::Locked { .. }) if opening.elapsed() < LONG => std::thread::sleep(Duration::from_millis(5)),
+            Err(OpenError::Locked { .. }) if opening.elapsed() < LONG => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
             opened => break opened,
         }
     };

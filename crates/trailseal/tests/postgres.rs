@@ -188,7 +188,11 @@ async fn queries_share_5_to_20_connections() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     // 20 that read, one that delivers, and the one with the lock.
-    assert!((21..=22).contains(&sessions()), "{}", sessions());
+    // PostgreSQL may take a moment to let go of one that was given up.
+    while !(21..=22).contains(&sessions()) {
+        assert!(Instant::now() < end, "{}", sessions());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     outside(|| blocking.run("unlock", SOON, async |client| client.batch_execute("COMMIT").await)).unwrap();
     drop(blocking);
     for one in many {

@@ -188,7 +188,7 @@ async fn queries_share_5_to_20_connections() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     // 20 that read, one that delivers, and the one with the lock.
-    // PostgreSQL may take a moment to let go of one that was given up.
+    // The session of the question before may not have ended yet.
     while !(21..=22).contains(&sessions()) {
         assert!(Instant::now() < end, "{}", sessions());
         tokio::time::sleep(Duration::from_millis(20)).await;

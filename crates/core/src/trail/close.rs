@@ -33,7 +33,8 @@ pub struct Closed {
 }
 
 impl Trail {
-    /// Stops accepting, makes everything accepted durable, seals it, and releases the folder.
+    /// Stops accepting, makes everything accepted durable, seals it, and releases the folder. A delivery or a compression that does
+    /// not end within `timeout` keeps the folder locked until it has ended.
     ///
     /// # Errors
     /// [`CloseError::Late`] when `timeout` came first; what was accepted stays in the folder and is recovered at the

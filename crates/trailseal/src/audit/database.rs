@@ -339,9 +339,9 @@ impl LastReads {
         self.end = index + 1;
     }
 
-    /// How many events there are before them, of so many.
+    /// How many events there are before them, of so many. More reads may have been added since those were counted.
     fn without(&self, accepted: u64) -> u64 {
-        if accepted == self.end { self.first } else { accepted }
+        if (self.first..=self.end).contains(&accepted) { self.first } else { accepted }
     }
 }
 
@@ -452,5 +452,28 @@ impl AuditStorage for DatabaseAuditStorage {
 
     fn trail(&self) -> Option<Trail> {
         Some(self.trail().clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LastReads;
+
+    #[test]
+    fn only_what_is_no_read_is_waited_for() {
+        let mut reads = LastReads::default();
+        assert_eq!(reads.without(0), 0);
+        assert_eq!(reads.without(3), 3);
+        reads.add(3);
+        reads.add(4);
+        reads.add(5);
+        assert_eq!(reads.without(6), 3);
+        // Counted before another thread had noted its own read.
+        assert_eq!(reads.without(5), 3);
+        assert_eq!(reads.without(2), 2);
+        assert_eq!(reads.without(7), 7, "something else was recorded after them");
+        reads.add(7);
+        assert_eq!(reads.without(8), 7);
+        assert_eq!(reads.without(5), 5);
     }
 }

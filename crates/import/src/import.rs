@@ -9,9 +9,9 @@ use trailseal_event::complete::imported_id;
 use trailseal_event::{Event, Object, Timestamp, Value};
 
 use crate::form::{Form, RECORD_LEVELS_MAX};
+use crate::json_tree::{Item, Owned, Tree};
 use crate::mapping::{Mapping, RECORD};
 use crate::records::{Failed, Record, Records, contain_records};
-use crate::tree::{Item, Owned, Tree};
 
 /// Real audit records for trying things out: format, file name and bytes.
 pub const SAMPLES: [(&str, &str, &[u8]); 3] = [

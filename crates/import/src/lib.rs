@@ -11,13 +11,13 @@ pub mod blocks;
 pub mod form;
 pub mod hashes;
 mod import;
+mod json_tree;
 pub mod mapping;
 mod parallel;
 pub mod records;
 mod sample;
 pub mod tables;
 mod time;
-mod tree;
 
 pub use form::Form;
 pub use import::{Imported, Reading, SAMPLES, Written, defaulted, read};

@@ -11,8 +11,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{Builder, scope};
 
 use crate::import::{Numbering, Reading, RecordAt, Texts, Written};
+use crate::json_tree::Tree;
 use crate::records::{Failed, Records};
-use crate::tree::Tree;
 
 /// About how many bytes of records make a batch.
 const BATCH_BYTES: usize = 128 * 1024;

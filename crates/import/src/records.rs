@@ -20,8 +20,8 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead};
 
 use crate::form::Form;
+use crate::json_tree::{Item, Owned};
 use crate::mapping::{Mapping, Path};
-use crate::tree::{Item, Owned};
 use head::{Arrangement, Hints};
 use source::{End, Source};
 

@@ -8,9 +8,9 @@ use std::io::BufRead;
 use trailseal_event::{Event, Timestamp};
 
 use crate::import::{Imported, Numbering, Reading, defaulted, mapped};
+use crate::json_tree::{Item, Owned};
 use crate::mapping::Mapping;
 use crate::records::{Failed, Record, Records};
-use crate::tree::{Item, Owned};
 
 /// How many records are looked at.
 pub const SAMPLE_RECORDS: usize = 20;

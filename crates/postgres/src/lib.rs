@@ -10,13 +10,13 @@
 //! changed or deleted; and no password is ever shown.
 
 mod abandoned;
+mod binary_time;
 pub mod columns;
 mod connect;
 mod deliver;
 mod error;
 pub mod foreign;
 mod holders;
-mod moment;
 pub mod outbox;
 mod read;
 mod retire;

@@ -52,7 +52,7 @@ pub mod outbox;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;
-mod recording;
+mod receipt_futures;
 mod retention;
 #[cfg(feature = "serve")]
 pub mod serve;
@@ -81,7 +81,7 @@ pub use begun_operation::{Beginning, Begun};
 pub use context::{InContext, RequestContext, RequestFacts, in_context};
 pub use into_event::{IntoEvent, ToEvent};
 pub use query::{Cursor, Order, Page, Query, QueryError, RecordedEvent};
-pub use recording::{ReceiptFuture, ReceiptsFuture};
+pub use receipt_futures::{ReceiptFuture, ReceiptsFuture};
 pub use to_value::{ToValueError, to_value};
 pub use trail::Trail;
 pub use view::TrailView;

@@ -9,7 +9,7 @@ use trailseal_core::{Reader, Stats, load_mask_key, verify};
 use crate::blocking_work::aside;
 use crate::into_event::IntoEvent;
 use crate::query::{Besides, Finder, Finders, Query};
-use crate::recording::{ReceiptFuture, ReceiptsFuture};
+use crate::receipt_futures::{ReceiptFuture, ReceiptsFuture};
 use crate::temporary::TemporaryFolder;
 use crate::{
     CloseError, Closed, Event, Filter, FlushError, HandoffPlace, Index, Object, OnNotice, OpenError, Options,

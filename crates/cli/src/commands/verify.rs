@@ -1,6 +1,6 @@
 //! `trailseal verify`: checks the whole trail, or a proof or bundle without it.
 
-mod one;
+mod one_trail;
 mod slots;
 #[cfg(feature = "postgres")]
 mod store;
@@ -12,7 +12,7 @@ use trailseal_core::slots_in;
 use trailseal_core::verify::{self, Unproved, Verdict};
 use trailseal_tlog::VerifyingKey;
 
-use one::verified;
+use one_trail::verified;
 use slots::Kept;
 
 use super::bundle;

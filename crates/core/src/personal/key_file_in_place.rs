@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use super::key_slot::{HEADER_USED, KeySlot, slot_offset};
+use super::key_store::{KeyStore, locked};
 use super::open::name_aside;
-use super::slot::{HEADER_USED, KeySlot, slot_offset};
-use super::store::{KeyStore, locked};
 use super::table::{ERASED_SUBJECT, NO_SUBJECT};
 use crate::file::Standing;
 

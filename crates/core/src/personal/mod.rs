@@ -9,22 +9,22 @@
 
 mod cache;
 mod key_file_in_place;
+mod key_slot;
+mod key_store;
 mod list;
 mod master_key;
 mod open;
 mod prefetch;
 mod reader;
-mod slot;
 mod spread;
-mod store;
 mod table;
 
 pub(crate) use key_file_in_place::Mended;
+pub use key_slot::{KeyFileHeader, KeySlot};
+pub use key_store::PersonalStats;
+pub(crate) use key_store::{KeyStore, ToErase};
 pub(crate) use list::{ErasedEvent, ErasedList, Erasing, details, may_be_erased, read_erased};
 pub use master_key::{MasterKey, PersonalKeysOptions};
 pub(crate) use open::{KeysFound, SaidKeys, open_or_make};
 pub use open::{PersonalKeysError, key_file};
 pub use reader::open_personal_keys;
-pub use slot::{KeyFileHeader, KeySlot};
-pub use store::PersonalStats;
-pub(crate) use store::{KeyStore, ToErase};

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use trailseal_event::{Object, Value};
 
+use super::key_slot::{HEADER_BYTES, KeyFileHeader, NoWrappingKey, SLOT_BYTES, Wrapping};
+use super::key_store::{KeyStore, ROOM_STEP};
 use super::master_key::PersonalKeysOptions;
-use super::slot::{HEADER_BYTES, KeyFileHeader, NoWrappingKey, SLOT_BYTES, Wrapping};
-use super::store::{KeyStore, ROOM_STEP};
 use crate::file::Files;
 use crate::folder::Folder;
 

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use trailseal_event::personal::{Key, KeyName, PersonalKeys};
 
+use super::key_slot::{KeySlot, SLOT_BYTES, Wrapping, slot_offset};
+use super::key_store::locked;
 use super::list::ErasedList;
 use super::master_key::PersonalKeysOptions;
 use super::open::{PersonalKeysError, failed, key_file, master_key, read_header, wrapping};
-use super::slot::{KeySlot, SLOT_BYTES, Wrapping, slot_offset};
-use super::store::locked;
 use crate::file::ReadFile;
 use crate::folder::Folder;
 use crate::manifest::Manifest;

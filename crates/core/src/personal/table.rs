@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::slot::{KeySlot, SLOT_BYTES, SubjectHash};
+use super::key_slot::{KeySlot, SLOT_BYTES, SubjectHash};
 use super::spread::Spread;
 
 /// In the place of whose slot it is, where no key is.

@@ -5,7 +5,7 @@ use trailseal_tlog::{Checkpoint, Hash, Rotation, SignedNote};
 use super::feed::Stop;
 use super::locate::{Located, locate};
 use super::notes::{self, Signed, Unsigned};
-use super::owed::{KeptMissing, kept_missing};
+use super::owed_checkpoints::{KeptMissing, kept_missing};
 use super::pass::{self, Found, Wanted};
 use super::read::{io_error, read};
 use super::retired::retired;

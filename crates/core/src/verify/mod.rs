@@ -18,7 +18,7 @@ mod hashing;
 mod judge;
 mod locate;
 mod notes;
-mod owed;
+mod owed_checkpoints;
 mod pass;
 mod proof;
 mod read;
@@ -38,7 +38,7 @@ use trailseal_tlog::VerifyingKey;
 
 pub use judge::verify;
 pub use notes::{Signed as SignedCheckpoint, Unsigned as NotSigned, open as open_checkpoint};
-pub use owed::{KeptMissing, kept_missing};
+pub use owed_checkpoints::{KeptMissing, kept_missing};
 pub use proof::{ProvedGrowth, ProvedLine, Unproved, verify_consistency, verify_proof};
 pub use verdict::{Problem, Unproven, Verdict};
 

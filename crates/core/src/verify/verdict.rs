@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use trailseal_tlog::Hash;
 
-use super::owed::KeptMissing;
+use super::owed_checkpoints::KeptMissing;
 
 /// What is wrong with a trail. The list only grows; `docs/verify.md` explains each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -4,8 +4,8 @@
 //! `Event::from_line` gives, for any bytes, with keyed hashes in place of personal values. Lines as the trail writes them
 //! are walked without building a tree of values; anything that the walk does not expect is left to `Event::from_line`.
 
-mod held;
 mod scan;
+mod searchable;
 mod walk;
 
 #[cfg(test)]
@@ -13,7 +13,7 @@ mod tests;
 
 use crate::event::Event;
 
-pub use held::{Fields, ResourceFields};
+pub use searchable::{Fields, ResourceFields};
 
 impl<'a> Fields<'a> {
     /// The fields of a line; `None` if it cannot be read.

@@ -9,8 +9,8 @@ use crate::event::{Category, Outcome, Severity, Value};
 use crate::line::parse_front;
 use crate::timestamp::Timestamp;
 
-use super::held::{Fields, ResourceFields};
 use super::scan::{Scan, Token};
+use super::searchable::{Fields, ResourceFields};
 
 /// The fields; `None` if the line must be parsed in full.
 pub(super) fn fields(line: &[u8]) -> Option<Fields<'_>> {

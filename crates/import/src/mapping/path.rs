@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use trailseal_event::DEPTH_MAX;
 
-use crate::tree::{Item, Owned, TextPlace, hash};
+use crate::json_tree::{Item, Owned, TextPlace, hash};
 
 /// The maximum depth of a path; a deeper one is probably a mistake.
 const SEGMENTS_MAX: usize = 32;
@@ -228,7 +228,7 @@ mod tests {
     use std::borrow::Cow;
 
     use super::*;
-    use crate::tree::Tree;
+    use crate::json_tree::Tree;
     use trailseal_event::Value;
 
     #[track_caller]

@@ -1,7 +1,7 @@
 //! Finds the array of records inside a JSON object, without parsing the rest.
 
+use crate::json_tree::Item;
 use crate::mapping::Path;
-use crate::tree::Item;
 
 /// The usual places of an array of records.
 const USUAL: [&[&str]; 15] = [

@@ -14,8 +14,8 @@ use trailseal_event::{Hit, Index};
 
 use super::error::SearchError;
 use super::gathered::{BLOCK_LINES, Gathered};
-use super::left::{Left, NONE_BELOW};
 use super::member::{LINES_AT_LEAST, Member};
+use super::remaining::{Left, NONE_BELOW};
 use super::wanted::Wanted;
 use crate::view::{Key, Turn as _};
 use crate::{Candidate, First};

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use trailseal_event::Index;
 
-use super::left::{Left, Looked};
+use super::remaining::{Left, Looked};
 use crate::view::Key;
 use crate::{By, First, Order};
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use trailseal_event::filter::Filter;
 
-use super::left::{Left, Looked, NONE_BELOW};
+use super::remaining::{Left, Looked, NONE_BELOW};
 use super::wanted::Wanted;
 use crate::First;
 use crate::view::Key;

@@ -16,7 +16,7 @@ use trailseal_event::{Hit, Index, Timestamp};
 
 use super::error::{SearchError, TellTrouble};
 use super::gathered::{Gathered, MATCHES_MAX};
-use super::left::Left;
+use super::remaining::Left;
 use super::wanted::Wanted;
 use crate::{By, Candidate, FOLDER, First, IndexError, IndexView, Order};
 

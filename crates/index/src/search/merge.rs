@@ -10,8 +10,8 @@ use trailseal_event::filter::Filter;
 use super::by_time::place_of;
 use super::cursor::Cursor;
 use super::error::SearchError;
-use super::left::{Left, NONE_BELOW};
 use super::member::Member;
+use super::remaining::{Left, NONE_BELOW};
 use crate::view::{Key, Turn as _, after};
 use crate::{By, First, Order};
 

@@ -9,9 +9,9 @@ mod by_time;
 mod cursor;
 mod error;
 mod gathered;
-mod left;
 mod member;
 mod merge;
+mod remaining;
 mod summed;
 mod wanted;
 
@@ -30,8 +30,8 @@ use trailseal_event::filter::Filter;
 pub use cursor::{Cursor, CursorError};
 pub use error::{SearchError, TellTrouble};
 use gathered::MATCHES_MAX;
-use left::Left;
 use member::Member;
+use remaining::Left;
 pub use trailseal_event::Hit;
 pub use trailseal_event::count::FacetValue;
 

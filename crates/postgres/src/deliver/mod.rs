@@ -24,9 +24,9 @@ use trailseal_core::deliver::{
 use trailseal_event::{Index, TIMESTAMP_BYTES, Timestamp};
 use trailseal_tlog::Hash;
 
+use crate::binary_time::Moment;
 use crate::connect::{BEGIN, Connection};
 use crate::error::StoreError;
-use crate::moment::Moment;
 use crate::retire::Retirement;
 use crate::schema;
 use crate::url::StoreUrl;

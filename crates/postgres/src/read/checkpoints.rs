@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 use trailseal_event::{Index, Timestamp};
 
-use crate::moment::Moment;
+use crate::binary_time::Moment;
 
 /// A trail in the store, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]

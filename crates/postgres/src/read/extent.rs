@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Error, Row};
 use trailseal_event::Timestamp;
 
 use super::windows::Bounds;
-use crate::moment::Moment;
+use crate::binary_time::Moment;
 
 /// Some indexes of one trail.
 #[derive(Clone, Debug, PartialEq, Eq)]

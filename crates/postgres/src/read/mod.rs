@@ -10,16 +10,16 @@ mod condition;
 mod extent;
 mod fetch;
 mod grouped;
-mod kept;
 mod narrow;
 mod partitions;
+mod planned_statements;
 mod position;
+mod positions;
 mod retired;
 mod sql;
 mod statement;
 mod tail;
 mod tally;
-mod there;
 mod walk;
 mod walk_position;
 mod windows;
@@ -206,7 +206,7 @@ impl Reader {
     /// # Errors
     /// When the store cannot be read.
     pub fn are_there(&self, events: &[(String, Index, String)]) -> Result<Vec<bool>, StoreError> {
-        self.run(self.within, async |client| there::are_there(client, events).await)
+        self.run(self.within, async |client| positions::are_there(client, events).await)
     }
 
     /// The trails that have been delivered, by name.

@@ -3,10 +3,10 @@
 use tokio_postgres::{Client, Error};
 use trailseal_event::Timestamp;
 
-use super::kept;
+use super::planned_statements;
 use super::sql::Sql;
 use super::windows::Partition;
-use crate::moment::Moment;
+use crate::binary_time::Moment;
 
 /// What a search has to know of the partitions.
 pub(super) struct Partitions {
@@ -30,7 +30,7 @@ pub(super) async fn partitions(client: &Client) -> Result<Partitions, Error> {
     let mut sql = Sql::default();
     sql.push(PARTITIONS);
     let mut found = Partitions { known: Vec::new(), beyond: None };
-    for row in kept::query(client, &sql, &[]).await? {
+    for row in planned_statements::query(client, &sql, &[]).await? {
         let time = |at: usize| -> Result<Option<Timestamp>, Error> {
             Ok(row.try_get::<_, Option<Moment>>(at)?.map(Moment::time))
         };

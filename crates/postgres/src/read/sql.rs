@@ -4,7 +4,7 @@
 use tokio_postgres::types::{ToSql, Type};
 use trailseal_event::Timestamp;
 
-use crate::moment::Moment;
+use crate::binary_time::Moment;
 
 /// A statement in the making.
 #[derive(Debug, Default)]

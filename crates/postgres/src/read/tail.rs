@@ -21,8 +21,8 @@ use super::walk::{StoredOrigin, Walk, accepts, origins};
 use super::walk_position::{Place, StoreCursor};
 use super::windows::Bounds;
 use super::{PAGE_BYTES_MAX, Reader};
+use crate::binary_time::Moment;
 use crate::error::StoreError;
-use crate::moment::Moment;
 
 /// One statement looks at this many rows, and returns so many. Fewer in debug builds, so that small tests take several.
 const STEP_ROWS: i64 = if cfg!(debug_assertions) { 32 } else { 16_384 };

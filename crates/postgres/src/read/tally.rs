@@ -21,8 +21,8 @@ use super::grouped::{Grouped, TOTAL, UNTOLD};
 use super::narrow::{Doubts, Narrowing};
 use super::statement;
 use super::walk::{accepts, origins};
+use crate::binary_time::Moment;
 use crate::error::StoreError;
-use crate::moment::Moment;
 
 /// The values that only lines tell may take so much memory. Less in debug builds, so that small tests reach it.
 const LINE_VALUES_BYTES_MAX: usize = if cfg!(debug_assertions) { 1 << 20 } else { 64 << 20 };

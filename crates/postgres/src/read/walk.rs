@@ -8,9 +8,9 @@ use trailseal_event::filter::Filter;
 use trailseal_event::{Hit, Index, Order};
 
 use super::extent::{Indexes, recorded_of};
-use super::kept;
 use super::narrow::Narrowing;
 use super::partitions::{Partitions, partitions};
+use super::planned_statements;
 use super::sql::Sql;
 use super::statement::{GATHERED_MAX, Plan, Rows, Wanted};
 use super::walk_position::Place;
@@ -124,7 +124,7 @@ impl Walk<'_> {
                 Some(Partitions { known, beyond }) => asked.window(known, *beyond, own),
             };
             if std::mem::replace(&mut before, plan) == Plan::Kept && plan == Plan::Own {
-                kept::forget(client, kept::ANY_VALUES).await?;
+                planned_statements::forget(client, planned_statements::ANY_VALUES).await?;
             }
             loop {
                 let part = Part { window: &window, plan, rows, step };
@@ -187,7 +187,7 @@ impl Walk<'_> {
         let sql = statement.sql();
         let answer = match plan {
             Plan::Own => client.query_typed(sql.as_str(), &sql.parameters()).await?,
-            Plan::Kept => kept::query(client, &sql, kept::ANY_VALUES).await?,
+            Plan::Kept => planned_statements::query(client, &sql, planned_statements::ANY_VALUES).await?,
         };
         // Each row tells how many were gathered in all.
         let gathered: i64 = answer.first().map_or(Ok(0), |row| row.try_get(6))?;

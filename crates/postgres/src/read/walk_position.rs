@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use trailseal_event::{By, First, Order, Timestamp};
 
-use crate::moment::Moment;
+use crate::binary_time::Moment;
 
 /// Unlike the first byte of a cursor over a folder, so that neither is taken for the other.
 const VERSION: u8 = b's';

@@ -328,7 +328,7 @@ mod tests {
                 recorded: Bounds { from: recorded_since, to: recorded_until },
             };
             let place = place.map(|(one, other)| Place {
-                time: crate::moment::Moment::of(at(one.min(other))),
+                time: crate::binary_time::Moment::of(at(one.min(other))),
                 ..Place::at(at(other))
             });
             let asked = Asked { order, place: place.as_ref(), bounds };

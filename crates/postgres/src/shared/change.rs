@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::tokens::SharedToken;
-use crate::moment::Moment;
+use crate::binary_time::Moment;
 
 /// What is to be changed.
 #[derive(Clone, Copy, Debug)]

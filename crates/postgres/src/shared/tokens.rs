@@ -4,8 +4,8 @@ use tokio_postgres::types::{ToSql, Type};
 use trailseal_event::Timestamp;
 
 use super::Shared;
+use crate::binary_time::Moment;
 use crate::error::StoreError;
-use crate::moment::Moment;
 
 /// A token, known by its hash alone.
 #[derive(Clone, Debug, PartialEq, Eq)]

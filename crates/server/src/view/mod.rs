@@ -14,7 +14,7 @@ mod cursor;
 mod events;
 mod folder;
 #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
-mod news;
+mod new_events;
 #[cfg_attr(not(feature = "postgres"), path = "store_absent.rs")]
 mod store;
 
@@ -26,7 +26,7 @@ use trailseal_core::Trail;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use events::{Events, Gone, Lag, Origin, Page};
-pub(crate) use news::{Moment, News};
+pub(crate) use new_events::{Moment, News};
 use store::Stored;
 
 use crate::config::Config;

@@ -28,7 +28,7 @@ use super::{Cursor, News};
 use crate::config::Config;
 use crate::problem::Problem;
 use crate::searches::Searches;
-use crate::view::news::Watched;
+use crate::view::new_events::Watched;
 use reach::Reach;
 
 /// Connections, within these bounds as many as searches at once: exports and streams read between them.

@@ -12,7 +12,7 @@ use trailseal_postgres::{Pool, Problem, Reader, SINK_NAME, StoreError, StoreUrl}
 use super::event::AuditEvent;
 use super::filter::AuditFilter;
 use super::logger;
-use super::shared::{self, Shared};
+use super::opened_by_path::{self, Shared};
 use super::storage::{AuditStorage, StorageError, StorageFuture};
 use crate::blocking_work::aside;
 use crate::{Filter, IdFilter, Index, Options, Query, QueryError, RecordedEvent, Trail};
@@ -89,7 +89,7 @@ impl DatabaseAuditStorage {
     /// Like [`with_options`](DatabaseAuditStorage::with_options), for callers that may block.
     pub(super) fn open(url: &str, dir: &Path, options: &Options) -> Result<Self, StorageError> {
         let url = StoreUrl::parse(url).map_err(told)?;
-        let dir = shared::whole_path(dir);
+        let dir = opened_by_path::whole_path(dir);
         let is_of_use = |opened: &Opened| !opened.trail.is_closed();
         let opened = OPENED.get_or_open(&dir, is_of_use, || open(&url, &dir, options))?;
         let wrong = |what: String| {
@@ -339,7 +339,8 @@ impl LastReads {
         self.end = index + 1;
     }
 
-    /// How many events there are before them, of so many. More reads may have been added since those were counted.
+    /// How many of `accepted` events come before these reads. `accepted` may have been counted before the newest of these reads was
+    /// added.
     fn without(&self, accepted: u64) -> u64 {
         if (self.first..=self.end).contains(&accepted) { self.first } else { accepted }
     }

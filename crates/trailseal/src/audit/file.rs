@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::copy::PlainCopy;
 use super::event::AuditEvent;
 use super::filter::AuditFilter;
+use super::opened_by_path::{self, Shared};
 use super::rotated;
 use super::rotation::RotationPolicy;
-use super::shared::{self, Shared};
 use super::storage::{self, AuditStorage, StorageError, StorageFuture};
 use crate::blocking_work::aside;
 use crate::query::Besides;
@@ -71,7 +71,7 @@ impl FileAuditStorage {
         policy: RotationPolicy,
         options: &Options,
     ) -> Result<Self, StorageError> {
-        let path = shared::whole_path(path.as_ref());
+        let path = opened_by_path::whole_path(path.as_ref());
         let is_of_use = |opened: &Opened| !opened.trail.is_closed();
         let opened = OPENED.get_or_open(&path, is_of_use, || open(&path, policy, options))?;
         let wrong = |what: String| {
@@ -268,7 +268,7 @@ fn open(path: &Path, policy: RotationPolicy, given: &Options) -> Result<Opened, 
         return Err(StorageError::ConfigurationError(what));
     }
     name.push(".trail");
-    let trail = shared::open(&path.with_file_name(name), options)?;
+    let trail = opened_by_path::open(&path.with_file_name(name), options)?;
     trail.deliver_to(Box::new(PlainCopy::new(path.to_owned(), policy, trail.dir())))?;
     Ok(Opened { trail, path: path.to_owned(), policy, options: given.clone() })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::event::{AuditEvent, AuditEventType, AuditResult, ResourceType};
-use super::later::Later;
+use super::opened_later::Later;
 use super::storage::{AuditStorage, StorageError};
 use super::storage_delivery;
 use crate::blocking_work::aside;

@@ -11,12 +11,12 @@ mod environment;
 mod event;
 mod file;
 mod filter;
-mod later;
 mod logger;
+mod opened_by_path;
+mod opened_later;
 mod retention;
 mod rotated;
 mod rotation;
-mod shared;
 mod storage;
 mod storage_delivery;
 

@@ -8,7 +8,7 @@ use trailseal_core::verify::{KeptMissing, Problem, Unproven, Verdict, VerifyErro
 use trailseal_core::{Folder, Manifest, Slot};
 use trailseal_tlog::{Checkpoint, SignedNote, VerifyingKey};
 
-use super::one::verified;
+use super::one_trail::verified;
 use crate::failure::{Failure, Outcome};
 
 /// Keys and checkpoints that were kept elsewhere.

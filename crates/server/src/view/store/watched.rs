@@ -8,7 +8,7 @@ use trailseal_postgres::StoredOrigin;
 
 use crate::fairness::aside;
 use crate::problem::Problem;
-use crate::view::news::Watched;
+use crate::view::new_events::Watched;
 
 /// How often the store is asked, by each server with a stream, whatever the number of its streams.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use super::shared::{self, Shared};
+use super::opened_by_path::{self, Shared};
 use super::storage::{AuditStorage, StorageError};
 use super::storage_delivery;
 use crate::{OpenError, Options, Trail};
@@ -106,10 +106,10 @@ impl Later {
     }
 
     fn open(&self) -> Result<Arc<Delivering>, StorageError> {
-        let dir = shared::whole_path(&self.dir);
+        let dir = opened_by_path::whole_path(&self.dir);
         let is_of_use = |delivering: &Delivering| !delivering.trail.is_closed();
         let delivering = OPENED.get_or_open(&dir, is_of_use, || {
-            let trail = shared::open(&dir, Options::default())?;
+            let trail = opened_by_path::open(&dir, Options::default())?;
             Ok(Delivering { trail, storages: Mutex::default() })
         })?;
         let mut storages = delivering.storages.lock().unwrap_or_else(PoisonError::into_inner);

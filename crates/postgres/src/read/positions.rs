@@ -7,8 +7,8 @@ use tokio_postgres::{Client, Error};
 use trailseal_event::{Index, Timestamp};
 
 use super::extent::{Indexes, recorded_of};
+use crate::binary_time::Moment;
 use crate::columns::cleaned;
-use crate::moment::Moment;
 
 /// Which of these events are there, by one statement: each is looked for at its place.
 pub(super) async fn are_there(

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use trailseal_event::personal::{Key, KeyName, PersonalKeys, SubjectKey, SubjectKeys, Wiped};
 
 use super::cache::{KeyCache, Place};
-use super::slot::{HEADER_USED, KeySlot, SLOT_BYTES, SubjectHash, Wrapping, slot_offset};
+use super::key_slot::{HEADER_USED, KeySlot, SLOT_BYTES, SubjectHash, Wrapping, slot_offset};
 use super::table::{ERASED_SUBJECT, NO_SUBJECT, Table};
 use crate::file::{Doubt, Files, UpdateFile};
 

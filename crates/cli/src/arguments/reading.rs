@@ -33,6 +33,24 @@ pub(crate) enum OrderBy {
     Recorded,
 }
 
+/// How events are shown.
+#[derive(Args)]
+pub(crate) struct Shown {
+    /// The output format [default: table]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Show personal values in plain; without it they are `erasable`
+    #[arg(long)]
+    pub(crate) personal: bool,
+}
+
+impl Shown {
+    /// The format: JSON lines if `--json` is given without `--format`.
+    pub(crate) fn format(&self, json: bool) -> Format {
+        self.format.unwrap_or(if json { Format::Jsonl } else { Format::Table })
+    }
+}
+
 #[derive(Args)]
 pub(crate) struct Query {
     #[command(flatten)]
@@ -54,12 +72,8 @@ pub(crate) struct Query {
     pub(crate) count: bool,
     #[command(flatten)]
     pub(crate) store: StoreFlag,
-    /// The output format [default: table]
-    #[arg(long, value_enum)]
-    pub(crate) format: Option<Format>,
-    /// Show personal values in plain; without it they are `erasable`
-    #[arg(long)]
-    pub(crate) personal: bool,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
 }
 
 #[derive(Args)]
@@ -74,12 +88,8 @@ pub(crate) struct Tail {
     pub(crate) filters: Filters,
     #[command(flatten)]
     pub(crate) store: StoreFlag,
-    /// The output format [default: table]
-    #[arg(long, value_enum)]
-    pub(crate) format: Option<Format>,
-    /// Show personal values in plain; without it they are `erasable`
-    #[arg(long)]
-    pub(crate) personal: bool,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
 }
 
 #[derive(Args)]
@@ -89,12 +99,8 @@ pub(crate) struct History {
     pub(crate) resource: String,
     #[command(flatten)]
     pub(crate) store: StoreFlag,
-    /// The output format [default: table]
-    #[arg(long, value_enum)]
-    pub(crate) format: Option<Format>,
-    /// Show personal values in plain; without it they are `erasable`
-    #[arg(long)]
-    pub(crate) personal: bool,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
 }
 
 #[derive(Args)]

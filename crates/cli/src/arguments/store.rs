@@ -58,6 +58,14 @@ pub(crate) enum Store {
         #[arg(long, value_name = "KEY", required = true)]
         public_key: Vec<String>,
     },
+    /// Permanently reject the keys with which a server signs viewer tokens, so that the other servers stop accepting them
+    RejectViewers {
+        /// The trail of the server
+        #[arg(value_name = "ORIGIN")]
+        origin: String,
+        #[command(flatten)]
+        store: StoreFlag,
+    },
     /// Print the SQL for a role each to write, read, audit and retire
     Roles {
         /// What the names of the roles begin with

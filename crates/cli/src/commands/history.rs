@@ -20,8 +20,8 @@ pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome
     }
     let filter = Filter { resource: vec![resource], ..Filter::default() };
     let mut source = source(settings, &history.store)?;
-    let format = history.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
-    let keys = keys_if(settings, history.personal)?;
+    let format = history.shown.format(json);
+    let keys = keys_if(settings, history.shown.personal)?;
     let mut writer = Writer::new(stdout_for(format), format, source.trails()?, keys.clone());
     let mut found = 0u64;
     let mut show = |hit: &Hit| {

@@ -27,10 +27,10 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     if query.count {
         return count(&mut *source, &filter, json);
     }
-    let format = query.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
+    let format = query.shown.format(json);
     let limit = query.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let limit = limit.or((format == Format::Table).then_some(TABLE_LIMIT)).unwrap_or(usize::MAX);
-    let keys = keys_if(settings, query.personal)?;
+    let keys = keys_if(settings, query.shown.personal)?;
     let mut writer = Writer::new(stdout_for(format), format, source.trails()?, keys);
     let (mut shown, mut failed) = (0, None);
     let next = source.some(&filter, order(query), query.cursor.as_deref(), limit, &mut |hit| {

@@ -1,7 +1,8 @@
-//! `trailseal store`: the tables of a shared store, and the SQL for separate roles and for views.
+//! `trailseal store`: the tables of a shared store, the keys that its servers know, and the SQL for separate roles and for views.
 
 use serde_json::json;
 use trailseal_core::deliver::MustEnd;
+use trailseal_postgres::shared::Shared;
 use trailseal_postgres::views::{Ids, View};
 use trailseal_postgres::{RetiredOrigin, StoreUrl, check_readable, migrate, retire, roles, version, views};
 use trailseal_tlog::VerifyingKey;
@@ -19,6 +20,7 @@ pub(super) fn run(settings: &Settings, command: &Store, json: bool) -> Outcome {
         Store::Retire { store, public_key } => {
             retired(named(settings, store)?.url(), &keys(public_key)?, json)
         }
+        Store::RejectViewers { origin, store } => rejected(named(settings, store)?.url(), origin, json),
         Store::Roles { prefix } => {
             let sql = roles::sql(prefix).ok_or_else(|| {
                 Failure::could_not(format!(
@@ -61,6 +63,24 @@ fn retired(url: &StoreUrl, keys: &[VerifyingKey], json: bool) -> Outcome {
         Some((origin, why)) => Err(Failure::no(format!("{origin}: {why}"))),
         None => Ok(()),
     }
+}
+
+fn rejected(url: &StoreUrl, origin: &str, json: bool) -> Outcome {
+    let keys = Shared::new(url.clone()).reject_viewer_keys(origin)?;
+    if keys == 0 {
+        return Err(Failure::no(format!(
+            "{origin}: the store has no viewer key of this server that is not rejected yet; give the origin of its trail"
+        )));
+    }
+    let text = match json {
+        true => json!({ "origin": origin, "rejected": keys }).to_string(),
+        false => format!(
+            "{origin}: rejected {keys} viewer {}; to give this server a new one, stop it, remove `viewer_secret` from \
+             tokens.json in its folder, and start it",
+            if keys == 1 { "key" } else { "keys" }
+        ),
+    };
+    write_out(None, format!("{text}\n").as_bytes())
 }
 
 fn line(retired: &RetiredOrigin) -> String {

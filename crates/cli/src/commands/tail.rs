@@ -2,7 +2,7 @@
 
 use super::query::keep_going;
 use super::reading::{filter, keys_if, source};
-use crate::arguments::{Format, Tail};
+use crate::arguments::Tail;
 use crate::failure::Outcome;
 use crate::output::{Writer, is_reader_gone, stdout_for};
 use crate::settings::Settings;
@@ -10,8 +10,8 @@ use crate::settings::Settings;
 pub(super) fn run(settings: &Settings, tail: &Tail, json: bool) -> Outcome {
     let filter = filter(&tail.filters)?;
     let source = source(settings, &tail.store)?;
-    let format = tail.format.unwrap_or(if json { Format::Jsonl } else { Format::Table });
-    let keys = keys_if(settings, tail.personal)?;
+    let format = tail.shown.format(json);
+    let keys = keys_if(settings, tail.shown.personal)?;
     let mut writer = Writer::new(stdout_for(format), format, source.trails()?, keys);
     let lines = usize::try_from(tail.lines).unwrap_or(usize::MAX);
     let (newest, mut following) = source.follow(&filter, lines)?;

@@ -77,9 +77,11 @@ fn a_key_that_was_rejected_counts_at_no_other_server_until_there_is_a_new_one() 
     let mut servers = servers(&common.places);
     let token = make(&servers[0].admin());
     assert_eq!(status(&servers[1], &token), 200);
-    common
-        .store
-        .execute("UPDATE trailseal.viewer_keys SET rejected = now() WHERE origin = 'example.com/one'");
+    let reject = |origin: &str| common.places[1].run(&format!("store reject-viewers {origin} --json"));
+    assert_eq!(reject("example.com/one").ok().json(), json!({"origin": "example.com/one", "rejected": 1}));
+    for none_left in ["example.com/one", "example.com/three"] {
+        reject(none_left).no();
+    }
     wait_until("the other server rejects it", || status(&servers[1], &token) == 401);
     assert_eq!(status(&servers[0], &token), 200);
     // At its start a server renews its key at once.

@@ -38,4 +38,19 @@ impl Shared {
             rows.first().map_or(Ok(false), |row| row.try_get(0))
         })
     }
+
+    /// Permanently rejects every key of a server, which is named by the origin of its trail. Returns how many were not rejected
+    /// before.
+    ///
+    /// # Errors
+    /// When the store refuses or does not answer.
+    pub fn reject_viewer_keys(&self, origin: &str) -> Result<u64, StoreError> {
+        let origin = origin.to_owned();
+        self.ask("reject viewer keys in", async |client| {
+            let reject = "UPDATE trailseal.viewer_keys SET rejected = now() WHERE origin = $1 AND rejected IS NULL \
+                RETURNING key";
+            let rows = client.query_typed(reject, &[(&origin, Type::TEXT)]).await?;
+            Ok(rows.len() as u64)
+        })
+    }
 }

@@ -486,3 +486,19 @@ fn compressed_lines_hide_nothing() {
     resealed(&place, &both);
     place.run("verify --bundle e.zip").no();
 }
+
+#[test]
+fn a_browser_reads_one_line_after_another() {
+    let (place, mut members) = bundled();
+    let said = |members: &Members| {
+        resealed(&place, members);
+        support::in_browser(&place.path("e.zip"), &place.public_key())
+    };
+    assert_eq!(said(&members), "proven");
+    // All of these lines at once would take gigabytes.
+    let ends = vec![b'\n'; 64 << 20];
+    members.insert("0/lines.jsonl".into(), ends.clone());
+    assert_eq!(said(&members), "failed");
+    members.insert("0/proofs.jsonl".into(), ends);
+    assert_eq!(said(&members), "failed");
+}

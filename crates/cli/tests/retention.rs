@@ -282,6 +282,11 @@ fn an_archive_is_whole_or_not_there_and_says_what_it_holds() {
     assert_eq!(listing[0], json!(members));
     assert_eq!(listing[1]["count"], first["events"]);
     assert_eq!(listing[1]["filters"]["tenant"], json!(["t0"]));
+    assert_eq!(
+        support::in_browser(Path::new(&bundle), &place.public_key()),
+        "unchecked",
+        "it cannot unpack it"
+    );
     // Any byte changed is found.
     let whole = std::fs::read(&bundle).unwrap();
     for at in (0..whole.len()).step_by(whole.len() / 23) {

@@ -87,28 +87,30 @@ async function checkOrigin(zip, number, members, pinned, tell) {
   const checkpoint = parseCheckpoint(decoded(await read("checkpoint"), "checkpoint"));
   const own = await parseKey(decoded(await read("public-key"), "public-key"));
   const signer = await verifyCheckpoint(checkpoint, pinned.length > 0 ? pinned : [own]);
-  const lines = linesOf(await read("lines.jsonl"), "lines.jsonl");
-  const proofs = linesOf(await read("proofs.jsonl"), "proofs.jsonl");
-  if (lines.length !== proofs.length) throw wrong("The lines and their proofs differ in number.");
-  let next = 0;
-  for (const [at, line] of lines.entries()) {
-    const { index, hashes } = proofOf(decoded(proofs[at], "proofs.jsonl"), at);
+  const lines = await read("lines.jsonl");
+  let [count, next] = [0, 0];
+  const proofs = pairs(lines, "lines.jsonl", await read("proofs.jsonl"), "proofs.jsonl", "The lines and their proofs differ in number.");
+  for (const [line, proof] of proofs) {
+    const { index, hashes } = proofOf(decoded(proof, "proofs.jsonl"), count);
     if (index < next) throw wrong(`Event ${index} occurs twice or out of order.`);
     next = index + 1;
+    count += 1;
     const root = await rootFromPath(index, checkpoint.size, await leafHash(line), hashes);
-    if (!sameBytes(root, checkpoint.root)) throw wrong(`Line ${at + 1} is not event ${index} of ${checkpoint.origin}.`);
-    if (at % TELL_EVERY === 0) tell(at);
+    if (!sameBytes(root, checkpoint.root)) throw wrong(`Line ${count} is not event ${index} of ${checkpoint.origin}.`);
+    if (count % TELL_EVERY === 0) tell(count);
   }
-  tell(lines.length);
+  tell(count);
   const isShown = zip.has(`${number}/${PERSONAL}`);
-  if (isShown) compareShown(linesOf(await read(PERSONAL), PERSONAL), lines);
-  return { origin: checkpoint.origin, count: lines.length, size: checkpoint.size, key: signer.text, isShown };
+  if (isShown) compareShown(await read(PERSONAL), lines);
+  return { origin: checkpoint.origin, count, size: checkpoint.size, key: signer.text, isShown };
 }
 
 // Lines with personal values in plain: apart from those, they are the ones that are proved.
 function compareShown(shown, lines) {
-  const differs = (line, at) => compareWithSealed(decoded(line, PERSONAL), decoded(lines[at], "lines.jsonl")).at !== null;
-  if (shown.length !== lines.length || shown.some(differs)) throw wrong(`The lines of ${PERSONAL} are not those that are proved.`);
+  const differ = `The lines of ${PERSONAL} are not those that are proved.`;
+  for (const [line, proved] of pairs(shown, PERSONAL, lines, "lines.jsonl", differ)) {
+    if (compareWithSealed(decoded(line, PERSONAL), decoded(proved, "lines.jsonl")).at !== null) throw wrong(differ);
+  }
 }
 
 function proofOf(line, at) {
@@ -120,15 +122,25 @@ function proofOf(line, at) {
   return { index, hashes: path };
 }
 
-function linesOf(content, name) {
-  const lines = [];
+// One at a time: a member of nothing but line ends would have more lines than memory has room for.
+function* linesOf(content, name) {
   for (let begin = 0; begin < content.length; ) {
     const end = content.indexOf(10, begin);
     if (end < 0 || end - begin >= LINE_BYTES_MAX) throw wrong(`${name} has a line that is too long or has no end.`);
-    lines.push(content.subarray(begin, end));
+    yield content.subarray(begin, end);
     begin = end + 1;
   }
-  return lines;
+}
+
+/** The lines of two members side by side; `differ` is told if one has more. */
+function* pairs(content, name, other, otherName, differ) {
+  const others = linesOf(other, otherName);
+  for (const line of linesOf(content, name)) {
+    const { value, done } = others.next();
+    if (done) throw wrong(differ);
+    yield [line, value];
+  }
+  if (!others.next().done) throw wrong(differ);
 }
 
 const text = async (zip, name) => decoded(await unpacked(zip, name), name);

@@ -15,6 +15,25 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+/// What the page for browsers says of a bundle. It may take 256 MiB beside the bytes of the bundle.
+pub fn in_browser(bundle: &Path, key: &str) -> String {
+    let check = "const [code, file, key] = process.argv.slice(1);
+        const { checkBundle } = await import(`${code}/bundle.js`);
+        const { parseKey } = await import(`${code}/proof.js`);
+        const { readFileSync } = await import('node:fs');
+        const found = await checkBundle(new Uint8Array(readFileSync(file)), [await parseKey(key)]);
+        process.stdout.write(found.state);";
+    let code = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/viewer");
+    let output = Command::new("node")
+        .args(["--max-old-space-size=256", "--input-type=module", "-e", check, "--"])
+        .args([&code, bundle])
+        .arg(key)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// The samples that the program has built in, and their numbers of lines.
 pub const SAMPLES: [(&str, &str, usize); 3] = [
     ("cloudtrail", "aws-cloudtrail.jsonl", 442),

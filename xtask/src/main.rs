@@ -9,6 +9,7 @@ mod direction;
 mod faults;
 mod programs;
 mod python;
+mod release;
 mod scratch;
 mod setup;
 
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   ci            test, and check format, lints, documentation and house rules
   python        build the Python package and test it as it is installed; part of test
   wheel         build the Python package as it is published, for older systems than this one
+  release       build what a release has: the program, the wheel, and the page that checks evidence
   long [NAME…]  run the long tests in full, or these of them, and write their result files into the repository
   faults [NAME] build each deliberate fault and see at least one test turn red
   direction     look for circles of files, and for uses that the map does not allow
@@ -41,7 +43,8 @@ fn main() -> ExitCode {
             let scratch = scratch::Scratch::new()?;
             programs::run(python::jobs(&root, scratch.path())?)
         }),
-        Some("wheel") => root().and_then(|root| python::wheel(&root)),
+        Some("wheel") => root().and_then(|root| python::wheel(&root).map(drop)),
+        Some("release") => root().and_then(|root| release::build(&root)),
         Some("long") => long(&arguments.collect::<Vec<_>>()),
         Some("faults") => faults::run(arguments.next().as_deref()),
         Some("direction") => direction(),
@@ -134,9 +137,7 @@ fn long(names: &[String]) -> Result<(), String> {
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(format!("there is no long test {unknown}: there are {}", known.join(", ")));
     }
-    let commit = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
-    let commit = commit.map_err(|error| format!("git describe: {error}"))?.stdout;
-    let commit = String::from_utf8_lossy(&commit).trim().to_owned();
+    let commit = release::commit()?;
     let wanted = |name: &str| names.is_empty() || names.iter().any(|given| given == name);
     steps.iter().filter(|(name, _)| wanted(name)).try_for_each(|(_, step)| step(&commit))
 }
@@ -268,6 +269,8 @@ fn cargo(arguments: &[&str]) -> Result<(), String> {
 
 fn step(name: &str, command: &mut Command) -> Result<(), String> {
     println!("== {name}");
+    let begun = std::time::Instant::now();
     let status = command.status().map_err(|error| format!("{name}: {error}"))?;
+    println!("== {name}: {} s", begun.elapsed().as_secs());
     if status.success() { Ok(()) } else { Err(format!("{name} failed ({status})")) }
 }

@@ -53,8 +53,8 @@ pub(crate) fn jobs(root: &Path, scratch: &Path) -> Result<Vec<Job>, String> {
     ])
 }
 
-/// Builds the wheel as it is published, into `target/published`.
-pub(crate) fn wheel(root: &Path) -> Result<(), String> {
+/// Builds the wheel as it is published, into `target/published`, and returns its path.
+pub(crate) fn wheel(root: &Path) -> Result<PathBuf, String> {
     let (target, package) = (root.join("target"), root.join("python"));
     let programs = environment(&target.join("python"), &package)?.join("bin");
     run(Command::new(programs.join("python")).args([
@@ -87,7 +87,7 @@ pub(crate) fn wheel(root: &Path) -> Result<(), String> {
     if size > WHEEL_BYTES_MAX {
         return Err(format!("a wheel may have {WHEEL_BYTES_MAX} bytes"));
     }
-    Ok(())
+    Ok(wheel.path())
 }
 
 /// An environment with the tools and what the tests need.

@@ -1,5 +1,7 @@
 //! Figures as people read them: three digits that count, and a unit.
 
+// Only the command line uses `bytes`.
+#[allow(dead_code)]
 #[path = "../../../crates/cli/src/output/thousands.rs"]
 mod thousands;
 

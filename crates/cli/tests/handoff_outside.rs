@@ -54,6 +54,12 @@ fn killed_after(command: &mut Command, round: usize, amid: impl FnOnce(&Said)) -
     receipts.filter_map(|receipt| Some(receipt["id"].as_str()?.to_owned())).collect()
 }
 
+/// Whether so many rounds of kills were enough: a fast disk may have everything before each of the first few.
+fn has_shown_enough(round: usize, rounds_min: usize, from_handoff: u64) -> bool {
+    assert!(round < 60, "nothing was in the handoff alone: the rounds say nothing");
+    round >= rounds_min && from_handoff > 0
+}
+
 /// The details of the newest `trail.opened`.
 fn opened(place: &Place) -> serde_json::Value {
     let words = ["query", "--system", "--action", "trail.opened", "--format", "jsonl", "--limit", "1"];
@@ -145,10 +151,13 @@ fn whatever_the_path_all_that_was_accepted_is_found_again_by_another_path() {
         b"\xff\xfe",
     ];
     let mut from_handoff = 0;
-    for (round, name) in odd.into_iter().enumerate() {
+    for (round, name) in odd.into_iter().cycle().enumerate() {
+        if has_shown_enough(round, odd.len(), from_handoff) {
+            break;
+        }
         // The folder has the odd name, and the path in the settings is relative: they are UTF-8, and folders need not be.
         let folder: PathBuf = place.path("").join(OsString::from_vec(name.to_vec()));
-        std::fs::create_dir(&folder).unwrap();
+        std::fs::create_dir_all(&folder).unwrap();
         let accepted = killed_amid_events(&mut record_with(&place, &folder, OsStr::new("h")), round);
         assert!(folder.join("h").exists());
         // What readers see without an opening, and what the opening keeps.
@@ -165,7 +174,6 @@ fn whatever_the_path_all_that_was_accepted_is_found_again_by_another_path() {
         assert!(!folder.join("h").exists(), "it must never be replayed again");
         from_handoff += opened(&place)["from_handoff"].as_u64().unwrap();
     }
-    assert!(from_handoff > 0, "nothing was in the handoff alone: the rounds say nothing");
     place.run("verify").ok();
 }
 
@@ -207,7 +215,10 @@ fn a_handoff_that_is_removed_or_replaced_is_made_anew_and_nothing_accepted_is_lo
     let place = Place::new();
     let handoff = place.path("trail/handoff");
     let mut from_handoff = 0;
-    for round in 0..6 {
+    for round in 0.. {
+        if has_shown_enough(round, 6, from_handoff) {
+            break;
+        }
         let take_away = |said: &Said| {
             match round % 3 {
                 0 => std::fs::remove_file(&handoff).unwrap(),
@@ -228,7 +239,6 @@ fn a_handoff_that_is_removed_or_replaced_is_made_anew_and_nothing_accepted_is_lo
         assert!(lost.is_empty(), "round {round}: {} of {} are lost", lost.len(), accepted.len());
         from_handoff += opened(&place)["from_handoff"].as_u64().unwrap();
     }
-    assert!(from_handoff > 0, "nothing was in the handoff alone: the rounds say nothing");
     place.run("verify").ok();
 }
 

@@ -170,6 +170,8 @@ fn what_came_while_the_store_was_down_is_caught_up_and_memory_stays_flat() {
     println!("{}", results.page());
     assert!(grown <= GROWTH_MAX, "its own memory grew by {} MiB", grown >> 20);
     if let Some(path) = std::env::var_os("TRAILSEAL_DOWN_RESULTS") {
+        let path = std::path::PathBuf::from(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, results.page()).unwrap();
     }
 }

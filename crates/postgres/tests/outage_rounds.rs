@@ -206,6 +206,8 @@ fn whatever_fails_in_the_store_every_index_is_there_once_and_it_verifies() {
     let page = page(seed, &ways, events, failures, begun.elapsed());
     println!("{page}");
     if let Some(path) = std::env::var_os("TRAILSEAL_OUTAGE_RESULTS") {
+        let path = std::path::PathBuf::from(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, page).unwrap();
     }
 }

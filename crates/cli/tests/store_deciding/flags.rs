@@ -92,19 +92,34 @@ fn a_writer_gets_only_flags_into_the_queue_and_none_without_its_event() {
     library.feed("record --ack store", "{\"action\":\"odd.one\",\"id\":\"o1\"}\n").ok();
     let next = common.store.value("SELECT next FROM trailseal.cursors WHERE origin = 'example.com/library'");
     let next: u64 = next.parse().unwrap();
-    // As a writer could add them by SQL: a change of the policy to be approved, a flag of an event that is not there, and one that names
-    // the event of another trail.
+    // As a writer could add them by SQL: a change of the policy to be approved, a flag of an event that is not there, one that names
+    // the event of another trail, and one without a place. The first is followed by the event that it names, as a flag is.
+    let line = |index: u64, rest: Value| {
+        let mut line = json!({"v": 1, "index": index, "recorded": "2026-11-30T00:00:00.000000Z", "id": format!("f{index}"),
+            "category": "system", "severity": "info"});
+        line.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        line.to_string()
+    };
+    let requested =
+        |details: Value| json!({"system": true, "action": "trail.review_requested", "details": details});
     let forged = [
-        json!({"review": "019a01f2-7c00-7abc-8def-0123456789a1", "origin": "example.com/library", "event": "o1", "ahead": 1,
+        requested(
+            json!({"review": "019a01f2-7c00-7abc-8def-0123456789a1", "origin": "example.com/library", "event": "o2", "ahead": 1,
             "change": "policy", "from": "", "to": "mode = \"off\""}),
-        json!({"review": "019a01f2-7c00-7abc-8def-0123456789a2", "origin": "example.com/library", "event": "gone", "ahead": 1}),
-        json!({"review": "019a01f2-7c00-7abc-8def-0123456789a3", "origin": "example.com/one", "event": "o1", "ahead": 1}),
-        json!({"review": "019a01f2-7c00-7abc-8def-0123456789a4", "origin": "example.com/library", "event": "o1", "index": 1}),
+        ),
+        json!({"id": "o2", "action": "odd.two"}),
+        requested(
+            json!({"review": "019a01f2-7c00-7abc-8def-0123456789a2", "origin": "example.com/library", "event": "gone", "ahead": 1}),
+        ),
+        requested(
+            json!({"review": "019a01f2-7c00-7abc-8def-0123456789a3", "origin": "example.com/one", "event": "o1", "ahead": 1}),
+        ),
+        requested(
+            json!({"review": "019a01f2-7c00-7abc-8def-0123456789a4", "origin": "example.com/library", "event": "o1", "index": 1}),
+        ),
     ];
-    for (index, details) in (next..).zip(&forged) {
-        let line = json!({"v": 1, "index": index, "recorded": "2026-11-30T00:00:00.000000Z", "system": true, "id": format!("f{index}"),
-            "category": "system", "action": "trail.review_requested", "severity": "info", "details": details});
-        insert(&common.store, "example.com/library", index, &line.to_string());
+    for (index, rest) in (next..).zip(&forged) {
+        insert(&common.store, "example.com/library", index, &line(index, rest.clone()));
     }
     let end = next + forged.len() as u64;
     common
@@ -173,10 +188,13 @@ fn what_was_flagged_before_the_servers_followed_comes_into_the_queue_only_if_som
 }
 
 fn insert(store: &postgres::Server, origin: &str, index: u64, line: &str) {
+    let event: Value = serde_json::from_str(line).unwrap();
+    let [id, action] = ["id", "action"].map(|field| event[field].as_str().unwrap_or_default());
+    let is_system = event["system"] == true;
     store.execute(&format!(
         "SELECT trailseal.make_partition('2026-11-30T00:00:00Z'); \
-         INSERT INTO trailseal.events (origin, idx, recorded, time, action, system, leaf, line) \
-         VALUES ('{origin}', {index}, '2026-11-30T00:00:00Z', '2026-11-30T00:00:00Z', 'trail.review_requested', true, \
+         INSERT INTO trailseal.events (origin, idx, recorded, time, id, action, system, leaf, line) \
+         VALUES ('{origin}', {index}, '2026-11-30T00:00:00Z', '2026-11-30T00:00:00Z', '{id}', '{action}', {is_system}, \
          sha256('x'), convert_to('{}', 'UTF8'))",
         line.replace('\'', "''")
     ));

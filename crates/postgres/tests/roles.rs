@@ -442,12 +442,19 @@ fn writers_keep_what_is_retired_and_only_whoever_retires_drops_it() {
         ),
     )
     .unwrap();
-    let forged = |hashes: &str| {
+    let forged_list = |list: &str, hashes: &str| {
         let sql = format!(
-            "SELECT outcome FROM trailseal.keep_retired('{ORIGIN}', 0, octet_length({whole} || {zero}), {next}, {zero}, 0, 1, {hashes}, NULL)"
+            "SELECT outcome FROM trailseal.keep_retired('{ORIGIN}', 0, octet_length({whole} || {zero}), {next}, {list}, 0, 1, {hashes}, NULL)"
         );
         rows(&server, "billing", &sql)[0][0].clone()
     };
+    let forged = |hashes: &str| forged_list(zero, hashes);
+    let as_long = "convert_to(E'0 2\\n', 'UTF8')";
+    assert_eq!(
+        forged_list(as_long, hash),
+        "not announced",
+        "an event announces a list as long, and not this one"
+    );
     // Nor does it help to hide the row from the table that says where rows are.
     let extents = rows(&server, "billing", "SELECT partition, first_idx, last_idx FROM trailseal.extents");
     run(&server, "billing", "UPDATE trailseal.extents SET first_idx = -1, last_idx = -1").unwrap();

@@ -95,8 +95,13 @@ fn a_writer_gets_only_flags_into_the_queue_and_none_without_its_event() {
     // As a writer could add them by SQL: a change of the policy to be approved, a flag of an event that is not there, one that names
     // the event of another trail, and one without a place. The first is followed by the event that it names, as a flag is.
     let line = |index: u64, rest: Value| {
-        let mut line = json!({"v": 1, "index": index, "recorded": "2026-11-30T00:00:00.000000Z", "id": format!("f{index}"),
-            "category": "system", "severity": "info"});
+        let mut line = json!({"v": 1, "index": index, "recorded": "2026-11-30T00:00:00.000000Z"});
+        // A trail has this member before those of the event.
+        if rest["system"] == true {
+            line["system"] = true.into();
+        }
+        line["id"] = format!("f{index}").into();
+        (line["category"], line["severity"]) = ("system".into(), "info".into());
         line.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
         line.to_string()
     };

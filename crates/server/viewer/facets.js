@@ -15,20 +15,20 @@ const GROUPS = [
 ];
 const SHOWN = 6;
 
-/** The groups of a summary; `change` receives the filters after a click. */
-export function facets(summary, filters, change) {
+/** The groups of a summary, marked by its `filters`; `toggle` receives the name and the value that were clicked. */
+export function facets(summary, filters, toggle) {
   return GROUPS.map(([facet, label, name]) =>
-    group(label, name, summary[`by_${facet}`] ?? [], summary.total, filters, change),
+    group(label, name, summary[`by_${facet}`] ?? [], summary.total, filters, toggle),
   );
 }
 
-function group(label, name, values, total, filters, change) {
+function group(label, name, values, total, filters, toggle) {
   // A selected value that has no events now can still be removed.
   const chosen = filters.all(name).filter((text) => !values.some((each) => each.value === text) && name !== "resource");
   const all = [...chosen.map((text) => ({ value: text, count: 0 })), ...values];
   if (all.length === 0) return null;
   const labels = labelsOf(all);
-  const item = (each) => row(name, each, labels.get(each.value), total, filters, change);
+  const item = (each) => row(name, each, labels.get(each.value), total, filters, toggle);
   const rest = all.slice(SHOWN);
   return h(
     "section",
@@ -49,7 +49,7 @@ export function labelsOf(values) {
   );
 }
 
-function row(name, { value: text, count }, label, total, filters, change) {
+function row(name, { value: text, count }, label, total, filters, toggle) {
   const isOn = filters.has(name, text);
   // These have no outcome.
   const isNone = name === "outcome" && text === "none";
@@ -64,7 +64,7 @@ function row(name, { value: text, count }, label, total, filters, change) {
       "aria-pressed": String(isOn),
       "aria-label": isNone && `No outcome, ${number(count)}`,
       title: `${isNone ? "No outcome" : visible(label.name === text ? text : `${label.name} (${text})`, 300)} · ${number(count)}`,
-      on: { click: () => change(filters.toggled(name, text)) },
+      on: { click: () => toggle(name, text) },
     },
     h(
       "span",

@@ -213,7 +213,8 @@ class SearchPage {
       this.histogram.show(summary, this.filters);
       fill(
         this.facets,
-        facets(summary, this.filters, (filters) => this.#change(filters)),
+        // The facets stay until the next summary is there: a click changes the filters of that moment.
+        facets(summary, this.filters, (name, text) => this.#change(this.filters.toggled(name, text))),
       );
       this.panel.suggest(summary);
       this.#showChips();

@@ -112,6 +112,24 @@ step("the panel, the search field, facets, chips and the back button set filters
   await search("since", "24h");
 });
 
+step("facets of a search that was left change the search that is asked", async () => {
+  await open("");
+  let counted = () => {};
+  const held = new Promise((resolve) => (counted = resolve));
+  await page.route("**/v1/summary*", async (asking) => {
+    await held;
+    await asking.continue().catch(() => {}); // The page has given up the first of them.
+  });
+  await page.click("[data-testid=facet][data-name=outcome][data-value=denied]");
+  await search("outcome", "denied");
+  await page.click("[data-testid=facet][data-name=category]");
+  await page.waitForFunction(() => new URLSearchParams(location.search).has("category"));
+  await search("outcome", "denied");
+  counted();
+  await page.waitForSelector("[data-testid=facet][data-value=denied][aria-pressed=true]");
+  await page.unroute("**/v1/summary*");
+});
+
 step("the trail's own events and the order are chosen", async () => {
   await open("");
   await page.click("#filters-button");

@@ -191,8 +191,8 @@ impl Settings {
 
     /// The policy in these settings; the trail's folder may override it.
     pub(crate) fn policy(&self) -> Outcome<Policy> {
-        let mut policy =
-            Policy { rules: self.rules.clone(), personal: self.personal.clone(), ..Policy::default() };
+        let mut policy = Policy::default();
+        (policy.rules, policy.personal) = (self.rules.clone(), self.personal.clone());
         let then = &mut policy.otherwise;
         self.set("mode", &mut then.mode, Mode::parse)?;
         self.set("rate", &mut then.rate, |value| {
@@ -278,14 +278,14 @@ impl Settings {
             })
             .collect();
         rows.extend(self.rules.iter().map(|rule| {
-            let rule = Policy { rules: vec![rule.clone()], ..Policy::default() }.to_toml();
-            let text: Vec<&str> = rule.lines().skip_while(|line| *line != "[[rule]]").skip(1).collect();
-            ("rule".to_owned(), text.join(", "), self.rules_source.clone())
+            let mut policy = Policy::default();
+            policy.rules = vec![rule.clone()];
+            ("rule".to_owned(), only_table(&policy, "[[rule]]"), self.rules_source.clone())
         }));
         rows.extend(self.personal.iter().map(|rule| {
-            let rule = Policy { personal: vec![rule.clone()], ..Policy::default() }.to_toml();
-            let text: Vec<&str> = rule.lines().skip_while(|line| *line != "[[personal]]").skip(1).collect();
-            ("personal".to_owned(), text.join(", "), self.personal_source.clone())
+            let mut policy = Policy::default();
+            policy.personal = vec![rule.clone()];
+            ("personal".to_owned(), only_table(&policy, "[[personal]]"), self.personal_source.clone())
         }));
         rows.extend(self.anchors.iter().map(|anchor| match anchor {
             Anchor::File(path) => {
@@ -297,6 +297,13 @@ impl Settings {
         }));
         rows
     }
+}
+
+/// The lines of the one table of a policy that is called `header`, in one line.
+fn only_table(policy: &Policy, header: &str) -> String {
+    let text = policy.to_toml();
+    let lines: Vec<&str> = text.lines().skip_while(|line| *line != header).skip(1).collect();
+    lines.join(", ")
 }
 
 /// The index contains only durable events, so a cursor beyond the lines means that lines are missing.

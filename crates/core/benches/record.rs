@@ -81,7 +81,8 @@ fn main() {
     measure("a request of 16 texts", count / BATCH, BATCH, |_| {
         let _ = trail.record_all(Submission { events: &request, by: &by }).expect("recorded");
     });
-    let flagged = Event { action: "user.flagged".into(), ..plain.clone() };
+    let mut flagged = plain.clone();
+    flagged.action = "user.flagged".into();
     measure("builder, flagged by a rule", count, 1, |_| {
         let _ = trail.record(&flagged).expect("recorded");
     });

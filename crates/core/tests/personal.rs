@@ -23,7 +23,7 @@ use trailseal_core::{
 };
 use trailseal_event::personal::{PersonalKeys, reveal, tokens};
 use trailseal_event::policy::Policy;
-use trailseal_event::{Actor, Event, EventText, Value};
+use trailseal_event::{Event, EventText, Value};
 
 const ONCE: RecordOptions = RecordOptions::new().once();
 
@@ -56,8 +56,7 @@ fn open(dir: &Path) -> Trail {
 }
 
 fn event_of(person: &str) -> Event {
-    let actor = Actor { id: Some(person.into()), email: Some(SECRET.into()), ..Actor::default() };
-    Event { actor: Some(actor), ..Event::new("test.personal") }
+    Event::new("test.personal").actor(person).actor_email(SECRET)
 }
 
 fn json_of(person: &str, more: &str) -> Vec<u8> {
@@ -119,7 +118,7 @@ fn lines_as_written(dir: &Path) -> Vec<String> {
 fn record_by_every_way(trail: &Trail) -> usize {
     trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
     trail.record_all(&[event_of("u1"), event_of("u2")]).unwrap();
-    trail.record(&Event { action: "flagged".into(), ..event_of("u1") }).unwrap();
+    trail.record(&Event::new("flagged").actor("u1").actor_email(SECRET)).unwrap();
     let with_secret = event_of("u1").detail("password", "hunter2").detail("mail", SECRET);
     trail.record(&with_secret).unwrap();
     // The fast path, with what it adds behind personal values, and the slow one.
@@ -183,13 +182,10 @@ fn whatever_way_it_takes_a_personal_value_is_sealed() {
 fn the_trails_own_events_hold_no_personal_value_either() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
-    let by = |event: Event| Event { actor: event_of("p1").actor, ..event };
-    let details = trailseal_event::Object::from_iter([("mail", "kept for the trail")]);
-    trail.record_own("read", by(Event { details, ..Event::default() })).unwrap();
+    trail.record_own("read", event_of("p1").detail("mail", "kept for the trail")).unwrap();
     // A step of a review is told apart by who took it.
-    let token =
-        Actor { id: Some("token".into()), email: Some("token@example.com".into()), ..Actor::default() };
-    trail.record_own("review_requested", Event { actor: Some(token), ..Event::default() }).unwrap();
+    let by_token = Event::default().actor("token").actor_email("token@example.com");
+    trail.record_own("review_requested", by_token).unwrap();
     trail.flush(SOON).unwrap();
     nowhere(dir.path(), SECRET.as_bytes());
     let keys = trail.personal_keys();
@@ -230,10 +226,7 @@ fn nothing_is_sealed_or_made_without_a_rule() {
 fn the_same_content_is_a_repeat_though_cipher_texts_differ() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
-    let event = |mail: &str| {
-        let actor = Actor { id: Some("u1".into()), email: Some(mail.into()), ..Actor::default() };
-        Event { actor: Some(actor), ..Event::new("a").id("7") }
-    };
+    let event = |mail: &str| Event::new("a").id("7").actor("u1").actor_email(mail);
     let status = |mail: &str| trail.with(ONCE).record(&event(mail)).map(|receipt| receipt.status);
     let is_repeated = |status| matches!(status, Status::Repeated { .. });
     assert_eq!(status("m").unwrap(), Status::Accepted);
@@ -334,10 +327,8 @@ fn a_person_known_by_a_hash_or_a_long_id_is_erased() {
         trail.with(Ack::Durable).record(&event_of(person)).unwrap();
         assert_eq!(trail.erase(person).unwrap().keys.len(), 1, "{person}");
     }
-    let other = Event {
-        on_behalf_of: Some(trailseal_event::OnBehalfOf { id: Some(SECRET.into()), ..Default::default() }),
-        ..Event::new("a")
-    };
+    let mut other = Event::new("a");
+    other.on_behalf_of.get_or_insert_default().id = Some(SECRET.into());
     trail.with(Ack::Durable).record(&other).unwrap();
     nowhere(dir.path(), SECRET.as_bytes());
     // How a filter for a personal field is told, and for a text.
@@ -345,8 +336,7 @@ fn a_person_known_by_a_hash_or_a_long_id_is_erased() {
     assert!(trail.shown("text", SECRET).starts_with("hmac:"));
     assert_eq!(trail.shown("actor", "u1"), "u1");
     assert_eq!(trail.would_erase(SECRET).unwrap().fields, [("on_behalf_of.id".to_owned(), 1)]);
-    let nobodys =
-        Event { actor: Some(Actor { email: Some("m".into()), ..Actor::default() }), ..Event::new("a") };
+    let nobodys = Event::new("a").actor_email("m");
     trail.with(Ack::Durable).record(&nobodys).unwrap();
     assert_eq!(trail.would_erase(SECRET).unwrap().without_subject, [("actor.email".to_owned(), 1)]);
     trail.erase(SECRET).unwrap();

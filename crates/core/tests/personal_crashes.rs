@@ -21,9 +21,9 @@ use support::in_memory::{dir, holds, options};
 use trailseal_core::file::Files;
 use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Ack, Folder, Notice, OnNotice, OpenError, Status, Trail};
+use trailseal_event::Event;
 use trailseal_event::personal::reveal;
 use trailseal_event::policy::Policy;
-use trailseal_event::{Actor, Event};
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::{Fault, FaultFiles, Step, Survival};
 
@@ -50,8 +50,7 @@ fn open_and_tell(files: &FaultFiles, on_notice: Option<OnNotice>) -> Result<Trai
 }
 
 fn event(person: usize) -> Event {
-    let actor = Actor { id: Some(format!("u{person}")), email: Some(mail(person)), ..Actor::default() };
-    Event { actor: Some(actor), ..Event::new("test.personal") }
+    Event::new("test.personal").actor(format!("u{person}")).actor_email(mail(person))
 }
 
 fn mail(person: usize) -> String {

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use support::{SOON, sealing_at_once};
 use trailseal_core::file::StdFiles;
 use trailseal_core::{Ack, Folder, Notice, Options, PersonalKeysOptions, Status, Trail, open_personal_keys};
+use trailseal_event::Event;
 use trailseal_event::personal::{PersonalKeys, reveal};
 use trailseal_event::policy::Policy;
-use trailseal_event::{Actor, Event};
 
 const SECRET: &str = "Zq7Rhubarb";
 
@@ -41,8 +41,7 @@ fn open(dir: &Path) -> (Trail, Told) {
 }
 
 fn record(trail: &Trail, person: &str) {
-    let actor = Actor { id: Some(person.into()), email: Some(SECRET.into()), ..Actor::default() };
-    let event = Event { actor: Some(actor), ..Event::new("test.personal") };
+    let event = Event::new("test.personal").actor(person).actor_email(SECRET);
     assert_eq!(trail.with(Ack::Durable).record(&event).unwrap().status, Status::Durable);
 }
 
@@ -131,8 +130,7 @@ fn while_the_key_file_cannot_be_written_again_no_new_key_is_relied_on() {
     fs::create_dir(key_file(dir.path())).unwrap();
     until_told(&told, "nobody told", |notice| matches!(notice, Notice::PersonalKeysMissing { .. }));
     until("its state is not said", || trail.stats().personal.is_some_and(|stats| stats.trouble.is_some()));
-    let actor = Actor { id: Some("u2".into()), email: Some(SECRET.into()), ..Actor::default() };
-    let event = Event { actor: Some(actor), ..Event::new("test.personal") };
+    let event = Event::new("test.personal").actor("u2").actor_email(SECRET);
     let status = trail.with(Ack::Durable).record(&event).map(|receipt| receipt.status);
     assert!(!matches!(status, Ok(Status::Durable)), "{status:?}: its key is in no file that has a name");
     fs::remove_dir(key_file(dir.path())).unwrap();

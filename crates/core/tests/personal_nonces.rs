@@ -16,7 +16,7 @@ use std::path::Path;
 use support::{SOON, copy, sealing_at_once};
 use trailseal_core::{Ack, AnyEvent, RecordError, Submission, Submitted, Submitter, Trail};
 use trailseal_event::policy::Policy;
-use trailseal_event::{Actor, Event, EventText};
+use trailseal_event::{Event, EventText};
 
 const PEOPLE: usize = 3;
 const EVENTS_EACH: usize = 200;
@@ -32,13 +32,8 @@ fn open(dir: &Path) -> Trail {
 }
 
 fn event(number: usize) -> Event {
-    let actor = Actor {
-        id: Some(format!("u{}", number % PEOPLE)),
-        email: Some("ann@example.com".into()),
-        name: Some("Ann Lee".into()),
-        ..Actor::default()
-    };
-    Event { actor: Some(actor), ..Event::new("test.nonces") }
+    let person = format!("u{}", number % PEOPLE);
+    Event::new("test.nonces").actor(person).actor_email("ann@example.com").actor_name("Ann Lee")
 }
 
 /// Records by several threads, and waits until all of it is on disk.

@@ -193,7 +193,8 @@ fn contents(dir: &Path) -> Vec<String> {
     reader
         .for_each(1..u64::MAX, &mut |_, line| {
             let recorded = Event::from_line(line).unwrap();
-            let mut event = Event { time: None, ..recorded.event };
+            let mut event = recorded.event;
+            event.time = None;
             if recorded.system {
                 event.id = None;
                 event.details.remove("review");

@@ -242,7 +242,7 @@ fn announced_by(make: impl FnOnce(&Trail, &SigningKey, u64, &[u8]) -> Object) ->
         fs::read_to_string(dir.path().join("keys/signing.key")).unwrap().trim(),
     );
     let details = make(&trail, &key.unwrap(), first_of(&segments[1]), list.as_bytes());
-    trail.record_own("retired", Event { details, ..Event::default() }).unwrap();
+    trail.record_own("retired", Event::default().details(details)).unwrap();
     trail.close(SOON).unwrap();
     fs::write(segments[1].with_extension("retired"), list).unwrap();
     fs::remove_file(&segments[1]).unwrap();

@@ -18,7 +18,7 @@ use trailseal_core::{
     Ack, AnyEvent, FlushError, HandoffPlace, Notice, Options, PendingReceipt, Reader, RecordError,
     RecordOptions, SetPolicyError, Status, Submission, Submitted, Submitter, Trail,
 };
-use trailseal_event::policy::{Mode, Policy, Rule, When};
+use trailseal_event::policy::{Mode, Policy, Rule};
 use trailseal_event::{Event, Index, Value};
 use trailseal_testkit::fault::{Fault, FaultFiles, Step, Survival};
 
@@ -435,23 +435,21 @@ fn a_change_of_the_policy_that_fails_has_changed_nothing_and_says_so() {
 
 #[test]
 fn a_policy_that_no_opening_could_read_is_refused() {
-    let rule = Rule { when: When { action: vec!["a*".into()], ..When::default() }, ..Rule::default() };
-    let of_rule = |change: &dyn Fn(&mut Rule)| {
-        let mut rule = rule.clone();
+    let of_rules = |count: usize, change: &dyn Fn(&mut Rule)| {
+        let mut rule = Rule::default();
+        rule.when.action = vec!["a*".into()];
         change(&mut rule);
-        Policy { rules: vec![rule], ..Policy::default() }
+        let mut policy = Policy::default();
+        policy.rules = vec![rule; count];
+        policy
     };
+    let of_rule = |change: &dyn Fn(&mut Rule)| of_rules(1, change);
     let rate = |rule: &mut Rule| (rule.then.mode, rule.then.rate) = (Mode::Sampled, 1.5);
     let tenant = |rule: &mut Rule| rule.when.tenant = vec![String::new()];
     let timeout = |rule: &mut Rule| rule.then.timeout = Duration::from_secs(7_200);
     let actors = |rule: &mut Rule| rule.when.actor = (0..60_000).map(|n| format!("user-{n:020}")).collect();
-    let policies = [
-        Policy { rules: vec![rule.clone(); 1_001], ..Policy::default() },
-        of_rule(&rate),
-        of_rule(&tenant),
-        of_rule(&timeout),
-        of_rule(&actors),
-    ];
+    let policies =
+        [of_rules(1_001, &|_| {}), of_rule(&rate), of_rule(&tenant), of_rule(&timeout), of_rule(&actors)];
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), options()).unwrap();
     for policy in policies {

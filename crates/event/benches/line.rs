@@ -79,7 +79,8 @@ fn write_rest(bencher: Bencher<'_, '_>) {
 /// The same without before and after, from which changes are derived.
 #[divan::bench(sample_size = 1_000)]
 fn write_rest_without_states(bencher: Bencher<'_, '_>) {
-    let event = Event { before: None, after: None, ..role_change() };
+    let mut event = role_change();
+    (event.before, event.after) = (None, None);
     let stamp = complete(&event, NOW);
     let mut out = Vec::with_capacity(4_096);
     bencher.bench_local(|| {

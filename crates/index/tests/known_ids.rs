@@ -33,8 +33,9 @@ struct Sent {
 
 impl Sent {
     fn event(&self) -> Event {
-        let event = Event::new(self.action.as_str()).id(self.id.as_str());
-        Event { tenant: self.tenant.clone(), ..event }
+        let mut event = Event::new(self.action.as_str()).id(self.id.as_str());
+        event.tenant = self.tenant.clone();
+        event
     }
 
     fn key(&self) -> (Option<String>, String) {

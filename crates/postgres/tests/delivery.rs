@@ -14,7 +14,7 @@ use trails::{check_equal, copy_folder, delivering, lines, options, record, wait_
 use trailseal_core::clock::Clock;
 use trailseal_core::deliver::{Batch, BatchLine, Sink, SinkError};
 use trailseal_core::{Ack, AnyEvent, Status, Trail};
-use trailseal_event::{Event, Index, Resource, Timestamp};
+use trailseal_event::{Event, Index, Timestamp};
 use trailseal_postgres::StoreSink;
 
 const ORIGIN: &str = "example.com/delivery";
@@ -263,8 +263,7 @@ fn many_trails_fill_one_store_side_by_side() {
 fn a_related_resource_is_listed() {
     let (server, dir) = (Server::start(), tempfile::tempdir().unwrap());
     let trail = delivering(dir.path(), options(ORIGIN), &server.url());
-    let mut event = Event::new("merge").resource("order", "1");
-    event.related.push(Resource { kind: Some("order".into()), id: Some("2".into()), ..Resource::default() });
+    let event = Event::new("merge").resource("order", "1").related("order", "2");
     trail.with(Ack::Store).record(&event).unwrap();
     let found =
         "SELECT resource_type, resource_id, related FROM trailseal.events WHERE related @> '{order/2}'";

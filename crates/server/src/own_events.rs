@@ -1,7 +1,7 @@
 //! What callers do at the server is recorded in the trail itself, as events of its own.
 
 use trailseal_core::Trail;
-use trailseal_event::{Actor, Event, Index, Object, Value};
+use trailseal_event::{Event, Index, Object, Value};
 
 use crate::access::Caller;
 use crate::query::{Query, cut};
@@ -21,11 +21,15 @@ pub(crate) fn note(trail: &Trail, what: &str, caller: &Caller, details: Object) 
     }
 }
 
+/// An event of what the holder of a token does, without what it is.
+pub(crate) fn by_token(name: &str) -> Event {
+    Event::default().actor(name).actor_kind("token")
+}
+
 /// The event of what a caller does, except for its action.
 pub(crate) fn event_of(caller: &Caller, details: Object) -> Event {
-    let actor = Actor { id: Some(caller.name().to_owned()), kind: Some("token".into()), ..Actor::default() };
-    let mut event =
-        Event { actor: Some(actor), details, tenant: caller.tenant().map(str::to_owned), ..Event::default() };
+    let mut event = by_token(caller.name()).details(details);
+    event.tenant = caller.tenant().map(str::to_owned);
     event.context.ip = caller.address().map(|address| address.to_string());
     event
 }

@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         // An authentication in front of this layer would say who it is; here a header does.
         .principal(|request| {
             let user = request.headers.get("x-user")?.to_str().ok()?.to_owned();
-            Some(Actor { id: Some(user), ..Actor::default() })
+            Some(Actor::new(user))
         })
         .record_mutations();
     let router = Router::new()

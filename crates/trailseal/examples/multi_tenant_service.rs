@@ -28,7 +28,7 @@ impl Service {
         let request = RequestContext::new();
         request.change(|facts| {
             facts.tenant = Some(tenant.to_owned());
-            facts.actor = Some(Actor { id: Some(user.to_owned()), ..Actor::default() });
+            facts.actor = Some(Actor::new(user));
         });
         let shared = DocumentShared { document, with: "partner@example.com", link_password: "hunter2" };
         request.enter(|| Ok(self.trail.record(shared)?.status))

@@ -93,7 +93,7 @@ impl Rest {
         let id = event.id.get_or_insert_with(|| EventId::new(SystemClock.now()).to_string());
         // So that sampling keeps both or none, and readers find one by the other.
         event.context.correlation_id.get_or_insert_with(|| id.clone());
-        let beginning = Event { outcome: Some(Outcome::Unknown), ..event.clone() }.detail("phase", "begun");
+        let beginning = event.clone().outcome(Outcome::Unknown).detail("phase", "begun");
         event.id = None;
         event.time = None;
         (beginning, Rest { trail: trail.clone(), context: RequestContext::current(), event })
@@ -180,11 +180,11 @@ impl Begun {
     }
 
     fn ended(&mut self, outcome: Outcome, error: Option<String>) -> Option<Event> {
-        let event = self.end.take()?;
-        let took = Number::from(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let duration_ms = event.duration_ms.clone().or(Some(took));
-        let error = error.or_else(|| event.error.clone());
-        Some(Event { outcome: Some(outcome), error, duration_ms, ..event })
+        let mut event = self.end.take()?.outcome(outcome);
+        let took = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        event.duration_ms.get_or_insert_with(|| Number::from(took));
+        event.error = error.or(event.error);
+        Some(event)
     }
 }
 

@@ -32,7 +32,7 @@ fn what_changes_a_context_may_record_in_it_and_change_it_again() {
         let request = request("r1");
         request.enter(|| {
             request.change(|facts| {
-                facts.actor = Some(Actor { id: Some("u1".into()), ..Actor::default() });
+                facts.actor = Some(Actor::new("u1"));
                 trail.record(Event::new("user.check")).unwrap();
                 request.change(|facts| facts.tenant = Some("acme".into()));
             });

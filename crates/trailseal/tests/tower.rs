@@ -90,7 +90,7 @@ fn layer(trail: &Trail) -> AuditLayer {
         .unwrap()
         .principal(|request| {
             let user = request.headers.get("x-user")?.to_str().ok()?.to_owned();
-            Some(Actor { id: Some(user), ..Actor::default() })
+            Some(Actor::new(user))
         })
         .tenant(|request| Some(format!("tenant of {}", request.headers.get("x-user")?.to_str().ok()?)))
         .service("shop")
@@ -249,7 +249,7 @@ async fn behind_a_socket_the_peer_is_known_and_reading_is_no_mutation() {
     let recording = trail.clone();
     let handler = async move || {
         // An authentication behind the layer says who it is.
-        let actor = Actor { id: Some("late".into()), ..Actor::default() };
+        let actor = Actor::new("late");
         RequestContext::current().unwrap().change(|facts| facts.actor = Some(actor));
         recording.record(Event::new("report.read")).unwrap();
     };

@@ -5,7 +5,7 @@ use std::sync::{MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use trailseal_event::{Category, Event, Object, Outcome, fork};
+use trailseal_event::{Object, fork};
 
 use super::error::CloseError;
 use super::open_trail::{Inner, Trail};
@@ -16,7 +16,7 @@ use crate::handoff::{self, Lies, Owner};
 use crate::personal::SaidKeys;
 use crate::seal::SealTrouble;
 use crate::trail::opening::circumstances::policy_hash;
-use crate::trail::recording::record_own_event::push_closing;
+use crate::trail::recording::record_own_event::{own_event, push_closing};
 
 /// What a close left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,13 +57,7 @@ impl Inner {
         log.gate.close(Shut::Closed);
         self.counts.record();
         let (details, switching) = self.closing_details();
-        let closed = Event {
-            action: "trail.closed".into(),
-            details,
-            category: Category::System,
-            outcome: Some(Outcome::Success),
-            ..Event::default()
-        };
+        let closed = own_event("trail.closed", details);
         let events = push_closing(log, &closed);
         drop(switching);
         log.writer_may_end.store(true, Ordering::Release);

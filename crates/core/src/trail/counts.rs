@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use trailseal_event::{Category, Event, Object, Outcome, Value};
+use trailseal_event::{Object, Value};
 
 use crate::counters::Counted;
 use crate::log_state::Log;
 use crate::trail::policy::current::Current;
 use crate::trail::policy::in_force::RuleCounts;
-use crate::trail::recording::record_own_event::push_system;
+use crate::trail::recording::record_own_event::{own_event, push_system};
 
 /// What is reported, and how much of it was reported before.
 pub(super) struct Counts {
@@ -48,13 +48,7 @@ impl Counts {
         if rules.len() > 1 {
             details.insert("rules", Value::Array(rules));
         }
-        let event = Event {
-            action: "trail.counts".into(),
-            category: Category::System,
-            outcome: Some(Outcome::Success),
-            details,
-            ..Event::default()
-        };
+        let event = own_event("trail.counts", details);
         // Refused only when the buffer is full; then the next one reports these too.
         if push_system(&self.log, &event).is_ok() {
             *told = counted;

@@ -1,6 +1,8 @@
 //! Builds events for Rust callers.
 
-use super::{Actor, Category, Context, Event, Number, OnBehalfOf, Outcome, Resource, Severity, Value};
+use super::{
+    Actor, Category, Context, Event, Number, Object, OnBehalfOf, Outcome, Resource, Severity, Value,
+};
 use crate::timestamp::Timestamp;
 
 /// Every method sets one thing and returns the event.
@@ -145,7 +147,7 @@ impl Event {
     /// One more affected resource; may be called again.
     #[must_use]
     pub fn related(mut self, kind: impl Into<String>, id: impl Into<String>) -> Self {
-        self.related.push(Resource { kind: Some(kind.into()), id: Some(id.into()), ..Resource::default() });
+        self.related.push(Resource::new(kind, id));
         self
     }
 
@@ -175,6 +177,13 @@ impl Event {
     #[must_use]
     pub fn detail(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.details.insert(key, value);
+        self
+    }
+
+    /// All details at once, in place of those that were there.
+    #[must_use]
+    pub fn details(mut self, details: Object) -> Self {
+        self.details = details;
         self
     }
 
@@ -236,5 +245,34 @@ impl Event {
 
     fn actor_mut(&mut self) -> &mut Actor {
         self.actor.get_or_insert_with(Actor::default)
+    }
+}
+
+impl Actor {
+    /// An actor with the id `id`; what else is known of it is set in its fields.
+    ///
+    /// ```
+    /// use trailseal_event::Actor;
+    ///
+    /// let mut actor = Actor::new("u1");
+    /// actor.name = Some("Ana Sousa".to_owned());
+    /// ```
+    pub fn new(id: impl Into<String>) -> Self {
+        Actor { id: Some(id.into()), ..Actor::default() }
+    }
+}
+
+impl Resource {
+    /// A resource by its type and id.
+    ///
+    /// ```
+    /// use trailseal_event::{Event, Resource};
+    ///
+    /// let mut event = Event::new("order.merge").resource("order", "1");
+    /// event.related.push(Resource::new("order", "2"));
+    /// assert_eq!(event, Event::new("order.merge").resource("order", "1").related("order", "2"));
+    /// ```
+    pub fn new(kind: impl Into<String>, id: impl Into<String>) -> Self {
+        Resource { kind: Some(kind.into()), id: Some(id.into()), ..Resource::default() }
     }
 }

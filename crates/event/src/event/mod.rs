@@ -44,8 +44,9 @@ use crate::timestamp::Timestamp;
 /// Every field except `action` may be absent. Fields that the trail fills (`v`, `index`, `recorded`, `recorded_by`,
 /// `masked`, `truncated`, `sample_rate`, `time_ahead`) are not here: a caller cannot set them.
 ///
-/// New fields may be added: make one with [`Event::new`] and its setters, or end a literal with `..Event::default()`.
+/// New fields may be added: make one with [`Event::new`] and its setters, or set its fields.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Event {
     /// The caller's own id; if absent, a UUIDv7 is generated.
     pub id: Option<String>,
@@ -96,6 +97,7 @@ pub struct Event {
 
 /// Who did it.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Actor {
     /// The actor's stable id.
     pub id: Option<String>,
@@ -113,6 +115,7 @@ pub struct Actor {
 
 /// For whom an actor acted.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct OnBehalfOf {
     /// The id of the person acted for.
     pub id: Option<String>,
@@ -124,6 +127,7 @@ pub struct OnBehalfOf {
 
 /// What an event is about.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Resource {
     /// Such as `invoice`; JSON name `type`.
     pub kind: Option<String>,
@@ -138,6 +142,7 @@ pub struct Resource {
 /// Where an event came from.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
+#[non_exhaustive]
 pub struct Context {
     pub ip: Option<String>,
     pub user_agent: Option<String>,

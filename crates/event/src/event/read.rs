@@ -334,7 +334,7 @@ impl Reader {
             ("actor", Value::Object(object)) => event.actor = Some(self.actor(object)),
             ("actor" | "resource", Value::String(text)) if !self.stored && text.is_empty() => {}
             ("actor", Value::String(id)) if !self.stored => {
-                event.actor = Some(Actor { id: Some(id), ..Actor::default() });
+                event.actor = Some(Actor::new(id));
             }
             ("resource", Value::String(text)) if !self.stored => match type_and_id(&text) {
                 Some(resource) => event.resource = Some(resource),

@@ -306,7 +306,7 @@ const PLACES: [(&str, &str); 12] = [
 fn event_with(place: &str, text: &str, event: &mut Event) {
     let text = || Some(text.to_owned());
     let value = || Value::from(text());
-    let actor = event.actor.get_or_insert_with(|| Actor { id: Some("u1".into()), ..Actor::default() });
+    let actor = event.actor.get_or_insert_with(|| Actor::new("u1"));
     match place {
         "description" => event.description = text(),
         "error" => event.error = text(),

@@ -7,6 +7,7 @@ use super::facts::Facts;
 
 /// Several values of one field match any of them, different fields must all match; an empty list matches everything.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct When {
     /// The category.
     pub category: Vec<Category>,

@@ -48,13 +48,14 @@ pub(crate) const REVIEW_BYTES_MAX: usize = 1_024;
 ///     "#,
 /// )?;
 /// let sampler = Sampler::new([7; 16]);
-/// let login = Event { category: Category::Authentication, ..Event::new("user.login") };
+/// let login = Event::new("user.login").category(Category::Authentication);
 /// assert_eq!(policy.decide(&Facts::of(&login), &sampler).then.mode, Mode::Sync);
 /// let read = Event::new("invoice.read");
 /// assert_eq!(policy.decide(&Facts::of(&read), &sampler).keep, Keep::Off);
 /// # Ok::<(), trailseal_event::policy::PolicyError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Policy {
     /// What happens to an event that no rule matches.
     pub otherwise: Treatment,
@@ -66,6 +67,7 @@ pub struct Policy {
 
 /// Which events a rule matches, and what happens to them.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Rule {
     /// Which events.
     pub when: When,
@@ -77,6 +79,7 @@ pub struct Rule {
 
 /// What happens to an event.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Treatment {
     /// When `record` returns, and whether the event is kept.
     pub mode: Mode,

@@ -303,12 +303,12 @@ impl<'m, 'r> Fill<'m, 'r> {
 
     fn resource(&self, rule: &ResourceRule) -> Option<Resource> {
         let (id, name) = (self.text(&rule.id, ""), self.text(&rule.name, ""));
-        (id.is_some() || name.is_some()).then(|| Resource {
-            kind: self.text(&rule.kind, "resource.type"),
-            id,
-            name,
-            ..Resource::default()
-        })
+        if id.is_none() && name.is_none() {
+            return None;
+        }
+        let mut resource = Resource::default();
+        (resource.kind, resource.id, resource.name) = (self.text(&rule.kind, "resource.type"), id, name);
+        Some(resource)
     }
 
     fn related(&self, rule: &RelatedRule, event: &mut Event) {

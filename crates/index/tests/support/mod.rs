@@ -287,11 +287,16 @@ prop_compose! {
         event.context.ip = ip;
         (event.context.request_id, event.context.correlation_id) = (request, correlation);
         (event.context.session_id, event.context.trace_id) = (session, trace);
-        event.resource = kind.is_some().then(|| Resource { kind, id: resource, name, ..Resource::default() });
-        event.related = related.into_iter()
-            .map(|(kind, id, name)| Resource { kind, id, name, ..Resource::default() }).collect();
+        event.resource = kind.is_some().then(|| resource_of((kind, resource, name)));
+        event.related = related.into_iter().map(resource_of).collect();
         event
     }
+}
+
+fn resource_of((kind, id, name): (Option<String>, Option<String>, Option<String>)) -> Resource {
+    let mut resource = Resource::default();
+    (resource.kind, resource.id, resource.name) = (kind, id, name);
+    resource
 }
 
 pub fn any_filter() -> impl Strategy<Value = Filter> {

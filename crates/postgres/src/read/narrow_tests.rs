@@ -164,11 +164,16 @@ prop_compose! {
         event.context.ip = ip;
         (event.context.request_id, event.context.correlation_id) = (request, correlation);
         (event.context.session_id, event.context.trace_id) = (session, trace);
-        event.resource = Some(Resource { kind, id: resource, name, ..Resource::default() });
-        event.related = related.into_iter()
-            .map(|(kind, id, name)| Resource { kind, id, name, ..Resource::default() }).collect();
+        event.resource = Some(resource_of((kind, resource, name)));
+        event.related = related.into_iter().map(resource_of).collect();
         event
     }
+}
+
+fn resource_of((kind, id, name): (Option<String>, Option<String>, Option<String>)) -> Resource {
+    let mut resource = Resource::default();
+    (resource.kind, resource.id, resource.name) = (kind, id, name);
+    resource
 }
 
 /// A filter for what is in the event, mostly, so that many match.
@@ -342,10 +347,8 @@ fn a_prefix_has_an_end() {
 /// It stands in the column as the type alone of another would.
 #[test]
 fn a_related_resource_without_type_and_name_is_in_doubt() {
-    let event = Event {
-        related: vec![Resource { id: Some(String::new()), ..Resource::default() }],
-        ..Event::new("a")
-    };
+    let mut event = Event::new("a");
+    event.related = vec![resource_of((None, Some(String::new()), None))];
     let (line, filter) = (line(&event, 255), Filter::from_pairs([("resource", "")], NOW).unwrap());
     let (row, narrowing) = (Row::of(&line), Narrowing::of(&filter));
     assert!(!filter.accepts(&line) && row.is_narrowed_to(&narrowing) && row.is_in_doubt(&narrowing));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use trailseal_core::ReadError;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_event::{Event, Index, Object, Value};
+use trailseal_event::{Index, Object, Value};
 
 use super::deciding_place::{Place, SharedPlace};
 use super::how_decided::HowDecided;
@@ -125,7 +125,8 @@ impl Reviews {
         (state, members): (ReviewState, Object),
         policy: Option<(u64, &str)>,
     ) -> Result<(), Problem> {
-        let event = Event { tenant: review.tenant.clone(), ..event_of(caller, members) };
+        let mut event = event_of(caller, members);
+        event.tenant = review.tenant.clone();
         // As it is in the trail: nobody sees a secret in a comment.
         let written = self.trail.as_written(&event);
         let how = HowDecided {

@@ -10,13 +10,13 @@ use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::{SetPolicyError, Trail};
 use trailseal_event::complete::EventId;
 use trailseal_event::policy::{Policy, Weakening};
-use trailseal_event::{Actor, Event, Object, Value};
+use trailseal_event::{Event, Object, Value};
 
 use super::deciding_place::Place;
 use super::review::{PolicyChange, Review, ReviewState, Subject};
 use super::review_events::{REQUESTED, Reviews};
 use crate::access::Caller;
-use crate::own_events::event_of;
+use crate::own_events::{by_token, event_of};
 use crate::policies::as_kept;
 use crate::problem::Problem;
 
@@ -80,8 +80,7 @@ fn ask(
     details.insert("from", from.as_str());
     details.insert("to", to.as_str());
     details.insert("weakens", Value::Array(weakens.iter().map(|text| Value::from(text.as_str())).collect()));
-    let written =
-        reviews.trail.as_written(&Event { details: details.clone(), ..Event::new("trail.review_requested") });
+    let written = reviews.trail.as_written(&Event::new("trail.review_requested").details(details.clone()));
     if ["from", "to", "weakens"].iter().any(|name| written.details.get(name) != details.get(name)) {
         return Err(Problem::unprocessable(
             "a text in the policy looks like a secret, or mask.keys names from, to or weakens, so a reviewer could not see it: write it differently",
@@ -214,9 +213,7 @@ pub(crate) fn finish_approved(reviews: &Reviews) {
 
 /// Records that the policy is in force: after this event nothing is left to do after a kill.
 fn note_done(trail: &Trail, by: &str, review: &str) {
-    let actor = Actor { id: Some(by.to_owned()), kind: Some("token".into()), ..Actor::default() };
-    let mut event = Event { actor: Some(actor), ..Event::default() };
-    event.details.insert("review", review);
+    let event = by_token(by).detail("review", review);
     if let Err(error) = trail.record_own("policy_set_by", event) {
         tracing::warn!(error = %error, "one of the trail's own events was refused");
     }

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_event::{Actor, Event, Object, Recorded};
+use trailseal_event::{Object, Recorded};
 
 use super::deciding_place::Place;
 use super::id::ReviewId;
@@ -15,6 +15,7 @@ use super::queue::{Places, Queue};
 use super::review::Review;
 use crate::access::Caller;
 use crate::config::SecondPerson;
+use crate::own_events::by_token;
 use crate::policies::PolicyKeeper;
 use crate::problem::Problem;
 use crate::searches::Searches;
@@ -98,12 +99,8 @@ impl Reviews {
         tenant: Option<String>,
         id: &str,
     ) -> Result<(), Problem> {
-        let mut event = Event { details: members, tenant, ..Event::default() };
-        event.actor = Some(Actor {
-            id: Some(caller.name().to_owned()),
-            kind: Some("token".into()),
-            ..Actor::default()
-        });
+        let mut event = by_token(caller.name()).details(members);
+        event.tenant = tenant;
         // Held over both, so that the order in the trail is the order here.
         let mut queue = self.lock();
         if ReviewId::parse(id).is_some_and(|id| queue.is_decided(id)) {

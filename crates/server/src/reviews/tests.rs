@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trailseal_core::{Options, Trail};
-use trailseal_event::{Actor, Event};
+use trailseal_event::Event;
 
 use super::{Reviews, finish_approved};
 use crate::config::Config;
@@ -62,8 +62,7 @@ fn reviews(folder: &tempfile::TempDir, trail: Trail) -> Reviews {
 fn check(steps: &[Step], policy: &str) {
     let (folder, trail) = place();
     for (what, details) in steps {
-        let actor = Actor { id: Some("ann".into()), ..Actor::default() };
-        let mut event = Event { actor: Some(actor), ..Event::default() };
+        let mut event = Event::default().actor("ann");
         details.iter().for_each(|(name, text)| _ = event.details.insert(*name, *text));
         trail.record_own(what, event).unwrap();
     }

@@ -9,7 +9,7 @@ use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::complete::EventId;
 use trailseal_event::filter::{Filter, IdFilter};
-use trailseal_event::{Actor, Event, Object};
+use trailseal_event::{Event, Object};
 use trailseal_index::{Hit, Order, Search};
 use trailseal_postgres::shared::Decision;
 
@@ -179,6 +179,9 @@ fn event_of(decision: &Decision) -> Option<(&'static str, Event)> {
     let about: Value = serde_json::from_str(&decision.about).ok()?;
     let details: Object = serde_json::from_value(about["details"].clone()).ok()?;
     let text = |name: &str| about[name].as_str().map(str::to_owned);
-    let actor = Actor { id: text("by"), kind: Some("token".into()), ..Actor::default() };
-    Some((what, Event { actor: Some(actor), tenant: text("tenant"), details, ..Event::default() }))
+    // Who decided is not always said.
+    let mut event = Event::default().actor_kind("token").details(details);
+    event.actor.get_or_insert_default().id = text("by");
+    event.tenant = text("tenant");
+    Some((what, event))
 }

@@ -8,9 +8,7 @@ use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::complete::EventId;
 
 use crate::time::{system_time, timestamp};
-use crate::{
-    Actor, Category, Context, Event, Number, Object, Outcome, RecordedEvent, Resource, Value, to_value,
-};
+use crate::{Category, Event, Number, Object, Outcome, RecordedEvent, Value, to_value};
 
 /// An event with the fields of `llm-orchestrator-audit`.
 ///
@@ -153,38 +151,27 @@ impl From<AuditEvent> for Event {
         let (category, action) = event.event_type.in_trail();
         // The text for people stays one, unless the type has no name of its own.
         let description = Some(event.action).filter(|text| !text.is_empty());
-        let (outcome, error) = event.result.in_trail();
-        Event {
-            id: Some(event.id),
-            time: Some(timestamp(event.timestamp)),
-            tenant: event.tenant,
-            category,
-            action,
-            description,
-            outcome,
-            error,
-            actor: event.user_id.map(|id| Actor { id: Some(id), ..Actor::default() }),
-            resource: Some(Resource {
-                kind: Some(event.resource_type.as_str().to_owned()),
-                id: Some(event.resource_id),
-                ..Resource::default()
-            }),
-            before: event.before,
-            after: event.after,
-            details: match event.details {
-                Value::Null => Object::new(),
-                Value::Object(details) if !is_wrapping(&details) => details,
-                other => Object::from_iter([(VALUE, other)]),
-            },
-            context: Context {
-                ip: event.ip_address.filter(|ip| !ip.is_empty()),
-                user_agent: event.user_agent,
-                request_id: event.request_id,
-                ..Context::default()
-            },
-            duration_ms: event.duration.map(|duration| Number::from(millis(duration))),
-            ..Event::default()
+        let details = match event.details {
+            Value::Null => Object::new(),
+            Value::Object(details) if !is_wrapping(&details) => details,
+            other => Object::from_iter([(VALUE, other)]),
+        };
+        let mut made = Event::new(action)
+            .id(event.id)
+            .time(timestamp(event.timestamp))
+            .category(category)
+            .resource(event.resource_type.as_str(), event.resource_id)
+            .details(details);
+        if let Some(id) = event.user_id {
+            made = made.actor(id);
         }
+        (made.outcome, made.error) = event.result.in_trail();
+        (made.tenant, made.description) = (event.tenant, description);
+        (made.before, made.after) = (event.before, event.after);
+        made.duration_ms = event.duration.map(|duration| Number::from(millis(duration)));
+        made.context.ip = event.ip_address.filter(|ip| !ip.is_empty());
+        (made.context.user_agent, made.context.request_id) = (event.user_agent, event.request_id);
+        made
     }
 }
 

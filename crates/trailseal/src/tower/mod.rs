@@ -43,7 +43,7 @@ use settings::Settings;
 ///     .principal(|request| {
 ///         // Set by the authentication outside this layer.
 ///         let user = request.extensions.get::<User>()?;
-///         Some(Actor { id: Some(user.id.clone()), ..Actor::default() })
+///         Some(Actor::new(&user.id))
 ///     })
 ///     .tenant(|request| Some(request.extensions.get::<User>()?.tenant.clone()))
 ///     .record_mutations();

@@ -26,17 +26,14 @@ pub(super) fn context(parts: &Parts, settings: &Settings) -> RequestContext {
     let id = id.unwrap_or_else(|| EventId::new(SystemClock.now()).as_str().to_owned());
     let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(trace_and_span);
     let (trace_id, span_id) = parent.map(|(trace, span)| (trace.to_owned(), span.to_owned())).unzip();
-    let context = Context {
-        ip: address.map(|address| address.to_string()),
-        user_agent: text(headers, &header::USER_AGENT),
-        // Sampling goes by it: what a request does is kept or left out as a whole.
-        correlation_id: text(headers, &CORRELATION_ID).or_else(|| Some(id.clone())),
-        request_id: Some(id),
-        trace_id,
-        span_id,
-        service: settings.service.clone(),
-        ..Context::default()
-    };
+    let mut context = Context::default();
+    context.ip = address.map(|address| address.to_string());
+    context.user_agent = text(headers, &header::USER_AGENT);
+    // Sampling goes by it: what a request does is kept or left out as a whole.
+    context.correlation_id = text(headers, &CORRELATION_ID).or_else(|| Some(id.clone()));
+    context.request_id = Some(id);
+    (context.trace_id, context.span_id) = (trace_id, span_id);
+    context.service = settings.service.clone();
     let actor = settings.principal.as_ref().and_then(|principal| principal(parts));
     let tenant = settings.tenant.as_ref().and_then(|tenant| tenant(parts));
     RequestContext::of(RequestFacts { context, actor, tenant })

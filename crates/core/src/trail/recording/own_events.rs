@@ -4,7 +4,7 @@ use trailseal_event::complete::Stamp;
 use trailseal_event::{Category, Event, Index, NoAction, Object, Outcome, Timestamp, line};
 
 use super::ready_event::{Secrets, Sent};
-use super::record_own_event::{own_stamp, push_rest, push_system};
+use super::record_own_event::{own_event, own_stamp, push_rest, push_system};
 use crate::notice::Notice;
 use crate::trail::error::RecordError;
 use crate::trail::open_trail::{Inner, Trail};
@@ -20,7 +20,9 @@ impl Trail {
         self.inner.refuse_forked()?;
         // Callers report what was done.
         let outcome = event.outcome.or(Some(Outcome::Success));
-        let event = Event { action: format!("trail.{what}"), category: Category::System, outcome, ..event };
+        let mut event = event.category(Category::System);
+        event.action = format!("trail.{what}");
+        event.outcome = outcome;
         let masked = line::masked_own(&self.inner.masker, &event);
         let (written, paths) = masked.unwrap_or((event, Vec::new()));
         let is_masked = !paths.is_empty();
@@ -48,14 +50,7 @@ impl Trail {
         details: Object,
     ) -> Result<u64, RecordError> {
         self.inner.refuse_forked()?;
-        let event = Event {
-            action: action.into(),
-            category: Category::System,
-            outcome: Some(Outcome::Success),
-            details,
-            ..Event::default()
-        };
-        push_system(&self.inner.log, &event)
+        push_system(&self.inner.log, &own_event(action, details))
     }
 }
 

@@ -1,12 +1,19 @@
-//! Putting the trail's own events into the handoff.
+//! Making the trail's own events, and putting them into the handoff.
 
 use trailseal_event::complete::{Stamp, complete};
-use trailseal_event::{Event, NoAction, Timestamp, line};
+use trailseal_event::{Category, Event, NoAction, Object, Outcome, Timestamp, line};
 
 use super::frame::{Frame, put};
 use crate::handoff::{self, Rests};
 use crate::log_state::Log;
 use crate::trail::error::RecordError;
+
+/// An event of the trail itself, about what was done.
+pub(in crate::trail) fn own_event(action: &'static str, details: Object) -> Event {
+    let mut event = Event::new(action).category(Category::System).outcome(Outcome::Success);
+    event.details = details;
+    event
+}
 
 /// Records one of the trail's own events; these are also accepted while the gate is closed.
 pub(in crate::trail) fn push_system(log: &Log, event: &Event) -> Result<u64, RecordError> {

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use trailseal_event::complete::{EventId, Stamp, complete};
 use trailseal_event::mask::Masker;
-use trailseal_event::{Actor, Category, Event, Object, Outcome, Timestamp, line};
+use trailseal_event::{Object, Timestamp, line};
 
 use super::frame::{Frame, put};
+use super::record_own_event::own_event;
 use crate::log_state::Log;
 use crate::trail::error::RecordError;
 
@@ -72,15 +73,8 @@ fn write_flag(
     details.insert("origin", log.origin.as_str());
     details.insert("ahead", ahead);
     details.insert("reason", flag.reason.as_str());
-    let event = Event {
-        action: "trail.review_requested".into(),
-        category: Category::System,
-        outcome: Some(Outcome::Success),
-        tenant: flag.tenant.clone(),
-        actor: Some(Actor { id: Some(POLICY.into()), kind: Some(POLICY.into()), ..Actor::default() }),
-        details,
-        ..Event::default()
-    };
+    let mut event = own_event("trail.review_requested", details).actor(POLICY).actor_kind(POLICY);
+    event.tenant = flag.tenant.clone();
     let (event, masked) = line::masked_own(masker, &event).unwrap_or((event, Vec::new()));
     let stamp = Stamp { system: true, masked, ..complete(&event, now) };
     line::write_rest(&event, &stamp, bytes)?;

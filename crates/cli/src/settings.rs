@@ -16,9 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use trailseal_core::{Anchor, Folder, Full, HandoffPlace, Manifest, Options, Roll, Witness};
+use trailseal_core::{Anchor, Full, HandoffPlace, Options, Roll};
 use trailseal_event::policy::{Acknowledge, Mode, OnFailure, Policy};
-use trailseal_index::IndexView;
 use trailseal_tlog::Origin;
 
 use crate::arguments::Common;
@@ -180,7 +179,7 @@ impl Settings {
         })?;
         self.set("seal.every_ms", &mut options.seal_every, milliseconds)?;
         self.set("create", &mut options.create, |value| value.parse().ok())?;
-        options.witnesses = Some(Arc::new(index_witness));
+        options.witnesses = Some(Arc::new(trailseal_index::witnesses));
         options.anchors.clone_from(&self.anchors);
         self.server_config()?;
         self.own_store()?;
@@ -304,19 +303,6 @@ fn only_table(policy: &Policy, header: &str) -> String {
     let text = policy.to_toml();
     let lines: Vec<&str> = text.lines().skip_while(|line| *line != header).skip(1).collect();
     lines.join(", ")
-}
-
-/// The index contains only durable events, so a cursor beyond the lines means that lines are missing.
-fn index_witness(folder: &Folder) -> Vec<Witness> {
-    let manifest = Manifest::read(folder).ok().flatten();
-    let index = manifest.and_then(|manifest| {
-        IndexView::open(folder.root().join(trailseal_index::FOLDER), manifest.origin.as_str()).ok().flatten()
-    });
-    let witness = |index: IndexView| Witness {
-        name: "the cursor of the index (index/main.db)".to_owned(),
-        events: index.cursor().get(),
-    };
-    index.map(witness).into_iter().collect()
 }
 
 #[cfg(test)]

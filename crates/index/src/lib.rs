@@ -24,6 +24,7 @@ mod search;
 mod store;
 mod summary;
 mod view;
+mod witness;
 
 pub use compare::{CompareError, compare};
 pub use error::IndexError;
@@ -38,6 +39,7 @@ pub use view::{
     By, Candidate, Checker, Count, FacetField, Facets, First, HISTOGRAM_BUCKETS_MAX, IndexView, Order,
     RangeCheck,
 };
+pub use witness::witnesses;
 
 /// The folder of the index within a trail's.
 pub const FOLDER: &str = "index";

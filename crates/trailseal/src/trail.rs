@@ -88,6 +88,7 @@ impl Trail {
     /// As [`open`](Trail::open).
     pub fn open_with(dir: impl AsRef<Path>, options: Options) -> Result<Trail, OpenError> {
         let dir = dir.as_ref();
+        let options = with_witnesses(options);
         let on_notice = options.on_notice.clone();
         let core = trailseal_core::Trail::open(dir, options)?;
         Ok(Trail::of(core, dir.to_owned(), on_notice, None))
@@ -100,6 +101,7 @@ impl Trail {
     /// As [`open`](Trail::open).
     pub fn open_slot(dir: impl AsRef<Path>, options: Options) -> Result<Trail, OpenError> {
         let dir = dir.as_ref();
+        let options = with_witnesses(options);
         let on_notice = options.on_notice.clone();
         let core = trailseal_core::Trail::open_slot(dir, options.clone())?;
         Ok(Trail::of(core, dir.to_owned(), on_notice, None).with_slot_options(options))
@@ -574,6 +576,18 @@ impl Trail {
         let stats = self.core.stats();
         stats.accepted.saturating_sub(stats.durable)
     }
+}
+
+/// Lets an opening ask the index how many events were durable.
+#[cfg(feature = "index")]
+fn with_witnesses(mut options: Options) -> Options {
+    options.witnesses.get_or_insert_with(|| Arc::new(trailseal_index::witnesses));
+    options
+}
+
+#[cfg(not(feature = "index"))]
+fn with_witnesses(options: Options) -> Options {
+    options
 }
 
 fn filled<'a, E: IntoEvent<'a>>(events: impl IntoIterator<Item = E>) -> Vec<Event> {

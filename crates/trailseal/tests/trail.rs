@@ -43,6 +43,43 @@ fn what_was_recorded_is_found_and_verified() {
     assert_eq!(trail.query(Query::new()).unwrap().events.len(), 2, "a closed trail can be read");
 }
 
+/// As a backup put back over a newer folder does: all of it is older than the index.
+#[cfg(feature = "index")]
+#[test]
+fn an_index_that_has_seen_more_events_than_there_are_is_a_witness() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (dir, backup) = (folder.path().join("trail"), elsewhere.path().join("trail"));
+    let record = |count: usize| {
+        let trail = Trail::open(&dir).unwrap();
+        (0..count).for_each(|n| drop(trail.record(Event::new("a").id(n.to_string())).unwrap()));
+        trail.close(SOON).unwrap();
+    };
+    record(5);
+    copy(&dir, &backup);
+    record(500);
+    let index = elsewhere.path().join("index");
+    std::fs::rename(dir.join("index"), &index).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+    copy(&backup, &dir);
+    Trail::open(&dir).unwrap().close(SOON).unwrap();
+    std::fs::remove_dir_all(dir.join("index")).unwrap();
+    std::fs::rename(index, dir.join("index")).unwrap();
+    let refused = Trail::open(&dir).err().unwrap();
+    assert!(refused.to_string().contains("the cursor of the index"), "{refused}");
+}
+
+#[cfg(feature = "index")]
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (entry, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).unwrap();
+        match entry.is_dir() {
+            true => copy(&entry, &to),
+            false => _ = std::fs::copy(&entry, &to).unwrap(),
+        }
+    }
+}
+
 #[test]
 fn a_query_is_recorded_itself_and_tells_no_secret() {
     let trail = Trail::temporary().unwrap();

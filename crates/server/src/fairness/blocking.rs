@@ -9,12 +9,17 @@ use std::sync::OnceLock;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
+#[cfg(target_os = "linux")]
+use super::time_slice;
 use super::turns::Asker;
 use crate::problem::Problem;
 
 /// How much nicer such work is: it gets about a third of a core that others want, and all of one that nobody does.
 #[cfg(target_os = "linux")]
 const NICER: i32 = 5;
+/// Its turns are longer than those of the threads that serve connections, which therefore go first when they wake up.
+#[cfg(target_os = "linux")]
+const TURN_NANOSECONDS: u64 = 20_000_000;
 
 /// Does work that may block outside the threads that serve connections, in a turn if the request takes turns.
 pub(crate) async fn blocking<T: Send + 'static>(
@@ -52,7 +57,9 @@ fn step_back() {
     #[cfg(target_os = "linux")]
     if !cfg!(trailseal_fault = "asides_at_full_priority") {
         // Some sandbox may forbid it: then the work is merely not as polite.
-        let _ = rustix::process::nice(NICER);
+        if let Ok(nice) = rustix::process::nice(NICER) {
+            time_slice::set(TURN_NANOSECONDS, nice);
+        }
     }
 }
 

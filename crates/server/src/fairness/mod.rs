@@ -4,6 +4,8 @@ mod blocking;
 mod rates;
 mod request_places;
 mod shares;
+#[cfg(target_os = "linux")]
+mod time_slice;
 mod turns;
 
 pub(crate) use blocking::{aside, blocking};

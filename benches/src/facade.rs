@@ -83,7 +83,7 @@ fn layered(dir: &Path) -> Router {
         // As what authenticates would say it.
         .principal(|request| {
             let token = request.headers.get("authorization")?.to_str().ok()?.to_owned();
-            Some(Actor { id: Some(token), ..Actor::default() })
+            Some(Actor::new(token))
         });
     Router::new().route("/v1/events", post(approve_recorded)).layer(layer).with_state(trail)
 }

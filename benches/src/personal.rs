@@ -7,6 +7,8 @@ use trailseal_core::Trail;
 use trailseal_event::Event;
 use trailseal_event::policy::Policy;
 
+use trailseal_benches_report::names;
+
 use crate::load;
 use crate::own::{CLOSE, fresh, options};
 
@@ -40,7 +42,8 @@ fn open(dir: &Path, name: &str, rules: &str) -> Trail {
 /// of a new person is measured for itself.
 pub fn cost(dir: &Path) {
     let searchable = format!("{TWO_FIELDS}{SEARCHABLE}");
-    let kinds = [("none", ""), ("two fields", TWO_FIELDS), ("two searchable fields", &*searchable)];
+    let kinds =
+        [("none", ""), (names::PERSONAL_TWO_FIELDS, TWO_FIELDS), ("two searchable fields", &*searchable)];
     let trails = kinds.map(|(name, rules)| open(dir, &format!("personal {name}"), rules));
     let call = |trail: &Trail, event: &Event| drop(trail.record(event));
     for trail in &trails {
@@ -61,11 +64,11 @@ pub fn cost(dir: &Path) {
     }
     for (place, (name, _)) in kinds.iter().enumerate() {
         let numbers = [("p50_ns", median(&mut medians[place])), ("added_p50_ns", median(&mut added[place]))];
-        load::print(&format!("record, async, personal values: {name}"), &numbers);
+        load::print(&names::personal(name), &numbers);
     }
     let new_person = |number: u64| event(number).actor(format!("new-{number}"));
     let histogram = load::paced(5_000, TURN * 2, new_person, |event| call(&trails[1], event));
-    load::print("record, async, personal values: each of a new person", &load::percentiles(&histogram));
+    load::print(&names::personal("each of a new person"), &load::percentiles(&histogram));
     for trail in trails {
         trail.close(CLOSE).expect("closes");
     }
@@ -76,7 +79,7 @@ pub fn cost(dir: &Path) {
 
 /// Opening with the keys of 1,000,000 people, beside opening a trail with the same lines and no keys.
 pub fn opening(dir: &Path) {
-    for (name, rules) in [("no keys", ""), ("1,000,000 people", TWO_FIELDS)] {
+    for (name, rules) in [("no keys", ""), (names::MILLION_PEOPLE, TWO_FIELDS)] {
         let trail = open(dir, "personal opening", rules);
         for number in 0..PEOPLE {
             trail.record(&event(number).actor(format!("person-{number}"))).expect("accepted");
@@ -94,7 +97,7 @@ pub fn opening(dir: &Path) {
             })
             .collect();
         let (rss, _) = load::memory_mib();
-        load::print(&format!("open: {name}"), &[("p50_ms", median(&mut times)), ("rss_mib", rss)]);
+        load::print(&names::open_with_people(name), &[("p50_ms", median(&mut times)), ("rss_mib", rss)]);
     }
     let _ = std::fs::remove_dir_all(dir.join("personal opening"));
 }

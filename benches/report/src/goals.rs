@@ -184,6 +184,20 @@ fn goals(results: &Results) -> Vec<Goal> {
             AtMost(1.2),
             Unit::Ratio,
         ),
+        goal(
+            "two personal fields: what they add to `record()`, p50",
+            names::personal(names::PERSONAL_TWO_FIELDS),
+            "added_p50_ns",
+            AtMost(400.0),
+            Unit::Time,
+        ),
+        goal(
+            "opening a trail with keys for 1,000,000 people, p50",
+            names::open_with_people(names::MILLION_PEOPLE),
+            "p50_ms",
+            AtMost(1_000.0 * MILLISECOND),
+            Unit::Time,
+        ),
     ]);
     goals.extend(server(results));
     goals.extend(store());

@@ -81,6 +81,17 @@ pub const ENDPOINT_LAYERED: &str = "layered";
 /// `AuditLogger::log_event` beside `Trail::record`.
 pub const LOG_EVENT: &str = "AuditLogger::log_event, 20,000/s";
 
+/// `record()` with values that a rule says are personal, or with none.
+pub fn personal(which: &str) -> String {
+    format!("record, async, personal values: {which}")
+}
+pub const PERSONAL_TWO_FIELDS: &str = "two fields";
+/// Opening a trail that has a key for each of so many people, or none.
+pub fn open_with_people(which: &str) -> String {
+    format!("open: {which}")
+}
+pub const MILLION_PEOPLE: &str = "1,000,000 people";
+
 /// Single events over 64 connections, flat out; `ack` is `accepted` or `durable`.
 pub fn posts(ack: &str) -> String {
     format!("server, single POSTs, 64 connections, ack={ack}")

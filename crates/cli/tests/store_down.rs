@@ -75,6 +75,15 @@ fn wait_stored(client: &Client) {
     }
 }
 
+/// Events come before the checkpoint of them, and without one in the store nothing vouches for them.
+fn wait_sealed(database: &postgres::Server) {
+    let end = Instant::now() + CAUGHT_UP_WITHIN;
+    while database.value("SELECT count(*) FROM trailseal.checkpoints") == "0" {
+        assert!(Instant::now() < end, "no checkpoint comes");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// The memory of a process, in bytes.
 #[derive(Clone, Copy, Default)]
 struct Memory {
@@ -155,6 +164,7 @@ fn what_came_while_the_store_was_down_is_caught_up_and_memory_stays_flat() {
     assert!(rows[0] == rows[1] && rows[1] == rows[2], "rows, indexes and the end: {rows:?}");
     let ours = database.value("SELECT count(*) FROM trailseal.events WHERE action LIKE 'order.%'");
     assert_eq!(ours, (before + events).to_string());
+    wait_sealed(&database);
     let verified = place.run_all(&["verify", "--store", database.url_text()]).ok();
     assert!(verified.out.contains("ok "), "{verified:?}");
     let peak = down.or_more(catching_up);

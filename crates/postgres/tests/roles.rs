@@ -419,12 +419,13 @@ fn writers_keep_what_is_retired_and_only_whoever_retires_drops_it() {
     assert_eq!(keep(zero, hash), "not announced");
 
     // A writer can add a forged event, and a checkpoint that nobody has signed.
-    let part = rows(
+    let newest = rows(
         &server,
         "auditor",
-        "SELECT tableoid::regclass::text FROM trailseal.events ORDER BY recorded DESC LIMIT 1",
-    )[0][0]
-        .clone();
+        "SELECT tableoid::regclass::text, recorded FROM trailseal.events ORDER BY recorded DESC LIMIT 1",
+    );
+    // At its time: now may be of another month.
+    let [part, recorded] = newest[0].as_slice() else { panic!("{newest:?}") };
     let whole = "(SELECT string_agg(list, '' ORDER BY bytes) FROM trailseal.retired_lists WHERE segment = 0)";
     let next = rows(&server, "auditor", "SELECT next FROM trailseal.cursors")[0][0].clone();
     let leaf = rows(&server, "auditor", "SELECT encode(leaf, 'hex') FROM trailseal.events WHERE idx = 0")[0]
@@ -434,7 +435,7 @@ fn writers_keep_what_is_retired_and_only_whoever_retires_drops_it() {
         &server,
         "billing",
         &format!(
-            "INSERT INTO {part} (origin, idx, recorded, time, action, system, leaf, line) SELECT '{ORIGIN}', {next}, now(), now(), \
+            "INSERT INTO {part} (origin, idx, recorded, time, action, system, leaf, line) SELECT '{ORIGIN}', {next}, '{recorded}', '{recorded}', \
              'trail.retired', true, 'x', convert_to(format('{{\"v\":1,\"index\":{next},\"recorded\":\"x\",\"system\":true,\
              \"action\":\"trail.retired\",\"details\":{{\"segments\":[{{\"first\":0,\"bytes\":%s,\"sha256\":\"%s\"}}]}}}}', \
              octet_length({whole} || {zero}), encode(sha256({whole} || {zero}), 'hex')), 'UTF8'); \
@@ -485,7 +486,7 @@ fn writers_keep_what_is_retired_and_only_whoever_retires_drops_it() {
         &server,
         "billing",
         &format!(
-            "INSERT INTO {part} (origin, idx, recorded, time, action, system, leaf, line) SELECT '{ORIGIN}', {by}, now(), now(), 'x', \
+            "INSERT INTO {part} (origin, idx, recorded, time, action, system, leaf, line) SELECT '{ORIGIN}', {by}, '{recorded}', '{recorded}', 'x', \
              false, 'x', convert_to(format('{{\"v\":1,\"index\":{by},\"recorded\":\"0\",\"system\":true,\
              \"action\":\"trail.retired\",\"details\":{{\"segments\":[{{\"first\":1,\"bytes\":4,\"sha256\":\"%s\"}}]}}}}', \
              encode(sha256(convert_to(E'0 9\\n', 'UTF8')), 'hex')), 'UTF8')",

@@ -173,14 +173,13 @@ impl Walk<'_> {
         found: &mut Found,
     ) -> Result<Told, Error> {
         let Part { window, plan, rows, step } = *part;
-        // Each way of looking rows up may end with one that only says how far it came.
-        let rows = rows + narrowing.any.len();
         let (rows, step) = match plan {
             Plan::Own => (rows, step),
             // Few numbers, so that few plans are kept.
             Plan::Kept => (rows.next_power_of_two(), step.map(|_| STEP_KEPT)),
         };
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        // Each way of looking rows up may end with one that only says how far it came.
+        let rows = i64::try_from(rows + narrowing.any.len()).unwrap_or(i64::MAX);
         let place = found.reached.clone();
         let statement =
             Rows { narrowing, order: self.order, place: place.as_ref(), window, plan, rows, step };

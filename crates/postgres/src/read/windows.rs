@@ -36,9 +36,11 @@ impl Pace {
     /// After a window, with what was found in all and how much more is wanted.
     pub(super) fn after(self, found: usize, more: usize) -> Pace {
         let passed = self.passed + self.count;
-        // If the rest lies as densely, and a little more.
-        let expected = more.saturating_mul(passed).checked_div(found);
-        let expected = expected.map_or(usize::MAX, |count| (count / 4 + 1).saturating_add(count));
+        // If the rest lies a little more densely: few found in few partitions say little, and what is asked for too many
+        // partitions costs more than what has to be asked again.
+        let expected = more.saturating_mul(2 * passed) / (2 * found).saturating_add(3);
+        // And a few partitions more than that.
+        let expected = (expected / 4 + 1).saturating_add(expected);
         Pace { count: expected.clamp(1, self.count * GROWTH), passed, expected }
     }
 
@@ -385,8 +387,9 @@ mod tests {
         let pace = |found, more| Pace::BEGIN.after(found, more);
         for (count, pace, far) in [
             (100, Pace::BEGIN, None),
-            (100, pace(0, 50), Some(100)),
-            (100, pace(2, 49), Some(31)),
+            (100, pace(0, 50), Some(42)),
+            (100, pace(0, 50).after(0, 50), Some(100)),
+            (100, pace(2, 49), Some(18)),
             (100, pace(40, 11), None),
             (NEAR_MAX as i64, pace(0, 50), None),
         ] {

@@ -283,6 +283,21 @@ fn each_level_of_acknowledgement() {
     assert_eq!(recorded(&server.admin()), 1);
 }
 
+/// Whoever tries again must not hear that all is well while it is not.
+#[test]
+fn a_repeat_is_confirmed_only_at_the_level_that_the_policy_asks_for() {
+    let place = Place::new();
+    let settings = "mode = \"sync\"\nacknowledge = \"store\"\ntimeout_ms = 200\n[store]\nurl = \"postgres://nobody@127.0.0.1:1/none\"\n";
+    place.write("trailseal.toml", settings);
+    let server = Server::with(&place, &["--open"]);
+    let client = server.client("");
+    let body = r#"{"action":"paid","id":"p1"}"#;
+    for _ in 0..2 {
+        client.post("/v1/events", body).is(504);
+        client.post("/v1/events", format!("[{body},{body}]")).is(504);
+    }
+}
+
 /// Lets the running server write files up to so many bytes, as `ulimit -f` does; files that are longer stay. Nothing can be
 /// written with 0, so the handoff is not emptied, however fast the disk is.
 #[cfg(target_os = "linux")]

@@ -122,6 +122,48 @@ fn a_gap_in_the_numbers_is_told() {
     }
 }
 
+/// A new trail in its place would have the same origin, and nobody would ask for the events of the old one.
+#[test]
+fn a_slot_that_is_gone_is_not_made_again() {
+    for is_emptied in [false, true] {
+        let place = slots();
+        fs::remove_dir_all(place.path("trail/0")).unwrap();
+        if is_emptied {
+            // As the mount point of a volume that is not mounted.
+            fs::create_dir(place.path("trail/0")).unwrap();
+        }
+        let recorded = place.feed("record --json", "{\"action\":\"later\"}\n").ok();
+        assert_eq!(recorded.json()["origin"], format!("{ORIGIN}/1"));
+        assert!(recorded.err.contains("trail/0 is gone"), "{recorded:?}");
+        assert_eq!(problem_of(&place.run("verify --json").no().json(), 0).as_deref(), Some("slot_missing"));
+        is_named_by_readers(&place, 0);
+    }
+}
+
+/// Somebody was killed while they made the first slot.
+#[test]
+fn a_slot_whose_making_was_interrupted_is_made_to_the_end() {
+    let place = slots();
+    fs::remove_dir_all(place.path("trail/0")).unwrap();
+    for folder in ["segments", "keys", "checkpoints"] {
+        fs::create_dir_all(place.path(&format!("trail/0/{folder}"))).unwrap();
+    }
+    let recorded = place.feed("record --json", "{\"action\":\"later\"}\n").ok();
+    assert_eq!(recorded.json()["origin"], format!("{ORIGIN}/0"));
+    place.run("verify").ok();
+}
+
+#[test]
+fn commands_for_every_slot_know_the_origin_of_each() {
+    let place = slots();
+    place.run("hold add court --reason lawsuit").ok();
+    assert!(place.run("hold list").ok().out.contains("court"));
+    place.run("retain --older-than 30d --dry-run").ok();
+    place.run("sink list").ok();
+    place.run("hold remove court").ok();
+    place.run("verify").ok();
+}
+
 #[test]
 fn keys_and_checkpoints_go_to_the_slots_that_they_name() {
     let place = slots();

@@ -205,6 +205,11 @@ pub enum Notice {
         /// What differs: `host`, `folder`, `policy`.
         differs: Vec<&'static str>,
     },
+    /// A slot is gone, although later ones are there: it is passed over.
+    SlotMissing {
+        /// Its folder.
+        path: PathBuf,
+    },
     /// The last line was recorded more than a day after now; new ones get its time until the clock has caught up.
     ClockBehind {
         /// How many seconds.
@@ -390,6 +395,12 @@ impl std::fmt::Display for Notice {
                 "different from the last opening: {}; if you did not move the trail or change the policy, find out \
                  who did",
                 differs.join(", ")
+            ),
+            Notice::SlotMissing { path } => write!(
+                formatter,
+                "{} is gone, although later slots are there, and stays empty: put its folder back if you have it; \
+                 `trailseal verify` names it",
+                path.display()
             ),
             Notice::ClockBehind { seconds } => write!(
                 formatter,

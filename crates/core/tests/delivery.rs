@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{Batch, DeliveryState, Follower, Gathering, Lines, Position, Sink, SinkError};
 use trailseal_core::segment::Offsets;
-use trailseal_core::{Ack, Folder, Notice, Options, Roll, Status, Trail};
-use trailseal_event::policy::OnFailure;
+use trailseal_core::{
+    Ack, AnyEvent, Folder, Notice, Options, Receipt, RecordError, RecordOptions, Roll, Status, Submission, Submitted,
+    Submitter, Trail,
+};
+use trailseal_event::policy::{Acknowledge, Mode, OnFailure};
 use trailseal_event::{Event, Index};
 use trailseal_testkit::fault::FaultFiles;
 use trailseal_tlog::leaf_hash;
@@ -290,6 +293,48 @@ fn ack_store_waits_for_the_store_and_says_when_it_did_not_get_there() {
     store.set_down(false);
     assert_eq!(trail.wait_for(Ack::Durable, receipt.index.unwrap(), SOON), Status::Durable);
     wait_until("a late delivery", || store.rows().len() as u64 > receipt.index.unwrap().get());
+    trail.close(SOON).unwrap();
+}
+
+/// Whoever heard that an event is unconfirmed tries again, and must not hear then that all is well.
+#[test]
+fn a_repeat_is_confirmed_only_at_the_level_that_the_policy_asks_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options();
+    let treatment = &mut options.policy.otherwise;
+    (treatment.mode, treatment.acknowledge) = (Mode::Sync, Acknowledge::Store);
+    (treatment.timeout, treatment.on_failure) = (Duration::from_millis(100), OnFailure::Deny);
+    let store = Store::default();
+    store.set_down(true);
+    let trail = Trail::open(dir.path(), options).unwrap();
+    trail.deliver_to_store(Box::new(store.clone())).unwrap();
+    let once = RecordOptions::new().once();
+    let paid = [event(1).id("paid")];
+    let text = paid[0].to_json();
+    let submitted = [Submitted::json(&text)];
+    let by = Submitter::default();
+    let handed_in = Submission { events: &submitted, by: &by };
+    let ways: [&dyn Fn() -> Result<Receipt, RecordError>; 4] = [
+        &|| trail.with(once).record(&paid[0]),
+        &|| trail.with(once).record(AnyEvent::Json(&text)),
+        &|| trail.with(once).record_all(&paid).map(|receipts| receipts[0].clone()),
+        &|| trail.record_all(handed_in).map(|receipts| receipts[0].clone()),
+    ];
+    for (number, way) in ways.iter().chain(&ways).enumerate() {
+        let answer = way();
+        assert!(matches!(answer, Err(RecordError::Unconfirmed { .. })), "{number}: {answer:?}");
+    }
+    let mut allowing = trail.policy();
+    allowing.otherwise.on_failure = OnFailure::Allow;
+    trail.set_policy(allowing).unwrap();
+    for (number, way) in ways.iter().enumerate() {
+        assert_eq!(way().unwrap().status, Status::Unconfirmed, "{number}");
+    }
+    store.set_down(false);
+    for (number, way) in ways.iter().enumerate() {
+        wait_until("the store has it", || way().unwrap().status != Status::Unconfirmed);
+        assert_eq!(way().unwrap().status, Status::Repeated { retired: false }, "{number}");
+    }
     trail.close(SOON).unwrap();
 }
 

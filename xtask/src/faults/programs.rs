@@ -84,6 +84,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "slots_verify"],
     },
     Fault {
+        name: "slot_made_again",
+        what: "a new trail takes the place of a slot that is gone, and hides that",
+        tests: &["-p", "trailseal-cli", "--test", "slots_verify"],
+    },
+    Fault {
         name: "backup_not_compared",
         what: "a backup appends to a copy without a look at whether it is a beginning of the trail",
         tests: &["-p", "trailseal-cli", "--test", "backup"],

@@ -209,6 +209,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "delivery"],
     },
     Fault {
+        name: "repeat_confirmed_early",
+        what: "a repeat is confirmed before the first event has reached what the policy asks for",
+        tests: &["-p", "trailseal-core", "--test", "delivery"],
+    },
+    Fault {
         name: "failures_sampled_out",
         what: "sampling leaves out failures and security events",
         tests: &["-p", "trailseal-event", "--lib", "policy"],

@@ -13,6 +13,7 @@ use crate::file::{Files, StdFiles};
 use crate::folder::Folder;
 use crate::handoff::HandoffPlace;
 use crate::lock;
+use crate::notice::Notice;
 use crate::segment::parse_segment_name;
 use crate::trail::opening::options::Options;
 
@@ -24,7 +25,9 @@ const SLOTS_MAX: u32 = 1_024;
 
 impl Trail {
     /// Opens the first slot of `dir` that no other process writes to: the folder `dir/0`, `dir/1`, … Its origin is the
-    /// one of `options` followed by `/0`, `/1`, … A process finds the slot of an earlier one again, and recovers it.
+    /// one of `options` followed by `/0`, `/1`, … A process finds the slot of an earlier one again, and recovers it. One
+    /// that is missing, below others that are there, is passed over and told as [`Notice::SlotMissing`]: a new trail in
+    /// its place would hide that its events are gone.
     ///
     /// # Errors
     /// As [`open`](Trail::open); [`OpenError::Locked`] when all 1,024 slots are in use.
@@ -35,11 +38,17 @@ impl Trail {
             let what = "it is itself a trail, not a folder of slots: choose another, or workers = \"one\"";
             return Err(OpenError::Damaged { path: dir.to_owned(), what: what.into() });
         }
+        let missing = missing_in(dir, &*options.files)?;
         let mut last = None;
-        for slot in 0..SLOTS_MAX {
+        for slot in (0..SLOTS_MAX).filter(|slot| !missing.contains(slot)) {
             match open_one(dir, slot, options.clone()) {
                 Err(error @ OpenError::Locked { .. }) => last = Some(error),
-                other => return other,
+                opened => {
+                    if opened.is_ok() {
+                        tell_missing(dir, &missing, &options);
+                    }
+                    return opened;
+                }
             }
         }
         // Only reached after at least one slot was found locked.
@@ -64,15 +73,38 @@ impl Trail {
 fn open_one(dir: &Path, number: u32, options: Options) -> Result<Trail, OpenError> {
     let folder = dir.join(number.to_string());
     let mut options = options.of_slot(&folder);
-    options.origin = options.origin.map(|origin| format!("{origin}/{number}"));
     options.first_slot = Some(dir.join("0"));
     Trail::open(folder, options)
 }
 
+/// The numbers of slots that are gone: a later one is there, and nothing is left of them. One whose making was
+/// interrupted has something, and is made to the end.
+fn missing_in(dir: &Path, files: &dyn Files) -> Result<Vec<u32>, OpenError> {
+    let slots = slots_in(dir, files).map_err(OpenError::io("list", dir))?;
+    let mut missing = Vec::new();
+    for slot in slots.into_iter().filter(|slot| !slot.is_there) {
+        let left = files.list(&slot.path).map_err(OpenError::io("list", &slot.path))?;
+        if left.is_empty() && !cfg!(trailseal_fault = "slot_made_again") {
+            missing.push(slot.number);
+        }
+    }
+    Ok(missing)
+}
+
+fn tell_missing(dir: &Path, missing: &[u32], options: &Options) {
+    let Some(on_notice) = &options.on_notice else { return };
+    for slot in missing {
+        on_notice(&Notice::SlotMissing { path: dir.join(slot.to_string()) });
+    }
+}
+
 impl Options {
-    /// These options for the slot in `folder`: its files outside of that have the slot's number after their names.
+    /// These options for the slot in `folder`: its origin ends in the slot's number, and its files outside of that folder
+    /// have the number after their names.
     #[must_use]
     pub fn of_slot(mut self, folder: &Path) -> Options {
+        let number = folder.file_name().unwrap_or_default().display();
+        self.origin = self.origin.map(|origin| format!("{origin}/{number}"));
         self.key_file = self.key_file.map(|path| beside_slots(&path, folder));
         self.personal.file = self.personal.file.map(|path| beside_slots(&path, folder));
         if let HandoffPlace::File(path) = &mut self.handoff.place {

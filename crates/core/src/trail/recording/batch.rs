@@ -218,7 +218,9 @@ impl Trail {
             let (index, status) = match request.known.get(&place) {
                 Some(Known::InTrail { index, retired }) => {
                     let index = Index::new(*index);
-                    newest = Wanted::later(newest, index, how.ack, then);
+                    let is_early = cfg!(trailseal_fault = "repeat_confirmed_early");
+                    let ack = if is_early { how.ack } else { level(then, how.ack) };
+                    newest = Wanted::later(newest, index, ack, then);
                     receipts.push(Receipt::new(Some(index), id, Status::Repeated { retired: *retired }));
                     continue;
                 }

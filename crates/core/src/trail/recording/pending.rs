@@ -211,8 +211,13 @@ impl PendingReceipts {
     }
 
     fn reached(&mut self, status: Status) -> Vec<Receipt> {
-        let new = self.receipts.iter_mut().filter(|receipt| receipt.status == Status::Accepted);
-        new.for_each(|receipt| receipt.status = status);
+        let waiting = |receipt: &&mut Receipt| {
+            matches!(receipt.status, Status::Accepted | Status::Repeated { .. })
+        };
+        self.receipts
+            .iter_mut()
+            .filter(waiting)
+            .for_each(|receipt| receipt.status = receipt.status.after(status));
         std::mem::take(&mut self.receipts)
     }
 }

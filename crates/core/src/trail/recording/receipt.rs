@@ -18,7 +18,7 @@ pub enum Status {
     Durable,
     /// In the store.
     Stored,
-    /// It has an index and is kept, but did not reach the requested level in time.
+    /// It has an index and is kept, but did not reach the requested level in time; or it repeats such an event.
     Unconfirmed,
     /// An event with its id and content was already there, and nothing was added: the receipt has its index. Only when
     /// [recorded once](crate::RecordOptions::once).
@@ -32,6 +32,17 @@ pub enum Status {
     SampledOut,
     /// The policy does not record such events.
     Off,
+}
+
+impl Status {
+    /// The status when a wait has ended like this: a repeat stays one, unless its first event was not seen at its level.
+    pub(super) fn after(self, reached: Status) -> Status {
+        match (self, reached) {
+            (Status::Repeated { .. }, Status::Unconfirmed) => Status::Unconfirmed,
+            (Status::Repeated { retired }, _) => Status::Repeated { retired },
+            (_, reached) => reached,
+        }
+    }
 }
 
 /// What a caller gets for an event.
@@ -98,9 +109,7 @@ impl HandedIn {
         if let (Status::Unconfirmed, OnFailure::Deny, Some(index)) = (reached, on_failure, receipt.index) {
             return Err(RecordError::Unconfirmed { index, id: receipt.id });
         }
-        if !matches!(receipt.status, Status::Repeated { .. }) {
-            receipt.status = reached;
-        }
+        receipt.status = receipt.status.after(reached);
         Ok(receipt)
     }
 }

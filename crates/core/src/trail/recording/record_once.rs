@@ -14,7 +14,7 @@ use super::ids::Ids;
 use super::known_ids::{Known, KnownIds};
 use super::ready_event::{Ready, Sent, with_line};
 use super::receipt::{HandedIn, Receipt, Status};
-use super::record_options::{Ack, How};
+use super::record_options::How;
 use crate::notice::Notice;
 use crate::retire::{RetiredId, find_in};
 use crate::trail::error::RecordError;
@@ -95,7 +95,7 @@ impl Trail {
     }
 
     /// What the caller gets for an event whose id is that of the event at `index`: a repeat is confirmed only when the
-    /// first has reached what the repeat asks for.
+    /// first has reached what the policy and the repeat ask for.
     pub(super) fn repeat(
         &self,
         written: &Event,
@@ -107,8 +107,7 @@ impl Trail {
         match self.compare(written, index.get(), id.as_str())? {
             Compared::Same { retired } => {
                 let receipt = Receipt::new(Some(index), id, Status::Repeated { retired });
-                let handed_in = HandedIn::new(receipt, ready.decision.then, how);
-                Ok(HandedIn { ack: handed_in.ack.min(Ack::Durable), ..handed_in })
+                Ok(HandedIn::new(receipt, ready.decision.then, how))
             }
             Compared::Differs => Err(RecordError::Conflict { id: id.to_string(), index: Some(index) }),
         }

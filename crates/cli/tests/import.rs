@@ -332,3 +332,24 @@ fn a_changed_mapping_gives_conflicts_and_no_second_copy() {
     assert!(reason.contains("has other content") && reason.contains("new format name"), "{reason}");
     assert_eq!(place.run("query --count").ok().out, "1\n");
 }
+
+/// As with `record`: the last value counts, and the earlier one is kept.
+#[test]
+fn of_doubled_keys_both_values_are_kept() {
+    let place = Place::new();
+    let begin =
+        r#"{"eventVersion":"1.08","eventTime":"2024-01-01T00:00:00Z","eventName":"A","eventSource":"s""#;
+    let doubled = r#""userIdentity":{"arn":"first","arn":"last"},"sourceIPAddress":"192.0.2.1","sourceIPAddress":"192.0.2.2"}"#;
+    place.write("one.jsonl", format!("{begin},{doubled}\n"));
+    place.write("two.json", format!("{{\"Records\":[{begin},\n  \"n\":2,{doubled}]}}"));
+    place.run("import --from cloudtrail one.jsonl two.json").ok();
+    place.run("import --from cloudtrail one.jsonl two.json").ok();
+    let events = place.run("query --format jsonl").ok().json_lines();
+    assert_eq!(events.len(), 2);
+    for event in events {
+        assert_eq!((&event["actor"]["id"], &event["context"]["ip"]), (&"last".into(), &"192.0.2.2".into()));
+        let kept = &event["details"]["_invalid"];
+        assert_eq!(kept["details.record.userIdentity.arn"], "first", "{event}");
+        assert_eq!(kept["details.record.sourceIPAddress"], "192.0.2.1", "{event}");
+    }
+}

@@ -1,17 +1,18 @@
 //! Turns records into events with ids.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::BufRead;
 use std::ops::{ControlFlow, Range};
 
 use trailseal_event::complete::imported_id;
-use trailseal_event::{Event, Object, Timestamp, Value};
+use trailseal_event::{Event, Object, Oddity, Parsed, Timestamp, Value};
 
 use crate::form::{Form, RECORD_LEVELS_MAX};
 use crate::json_tree::{Item, Owned, Tree};
 use crate::mapping::{Mapping, RECORD};
-use crate::records::{Failed, Record, Records, contain_records};
+use crate::records::{Failed, Record, Records, is_container};
 
 /// Real audit records for trying things out: format, file name and bytes.
 pub const SAMPLES: [(&str, &str, &[u8]); 3] = [
@@ -118,7 +119,7 @@ fn mapped_within(
     };
     let owned = Owned::of(&value);
     let root = owned.root();
-    if level < LEVELS_MAX && bytes.first() == Some(&b'{') && contains_records(root, reading.mapping) {
+    if level < LEVELS_MAX && bytes.first() == Some(&b'{') && is_container(root, reading.mapping) {
         for inner in Records::of(&*bytes, reading.mapping) {
             let inner = inner.map(|inner| Record { line: inner.line + line - 1, ..inner });
             let inner = inner.map_err(|failed| Failed { line: failed.line + line - 1, ..failed });
@@ -139,11 +140,6 @@ fn mapped_within(
         }
         Mapped { line, own, has_own_id: own_id.is_some(), events }
     }))
-}
-
-/// Whether an object on a line of its own is no record, but has a list of them.
-fn contains_records(value: Item<'_>, mapping: &Mapping) -> bool {
-    contain_records(value, mapping.records()) && (mapping.records().is_some() || !mapping.knows(value))
 }
 
 fn id(mapping: &Mapping, own: &[u8], occurrence: u64, part: usize) -> String {
@@ -283,9 +279,13 @@ impl Texts {
         let RecordAt { line, bytes: range, form } = record;
         let own = std::mem::take(&mut self.own);
         let bytes = own.get(range.clone()).unwrap_or_default();
-        if let Some((event, has_own_id)) = ordinary_event(&form, bytes, reading, tree) {
+        let ordinary = match ordinary_event(&form, bytes, reading, tree) {
+            Some(ordinary) => Some((ordinary, Cow::Borrowed(bytes))),
+            None => event_with_doubles(&form, bytes, reading).map(|(event, text)| (event, Cow::Owned(text))),
+        };
+        if let Some(((event, has_own_id), text)) = ordinary {
             let first = self.events.len();
-            self.add_ordinary(event, bytes);
+            self.add_ordinary(event, &text);
             let events = first..self.events.len();
             self.records.push(Ok(RecordText { line, own: range, has_own_id, events }));
             self.own = own;
@@ -340,7 +340,7 @@ impl Texts {
 
 /// The event without the record, and whether its id is the record's own.
 fn ordinary_event(form: &Form, bytes: &[u8], reading: Reading<'_>, tree: &mut Tree) -> Option<(Event, bool)> {
-    let Reading { mapping, written } = reading;
+    let mapping = reading.mapping;
     let is_ordinary = matches!(form, Form::Json)
         && !mapping.has_each()
         && bytes.len() <= ORDINARY_BYTES_MAX
@@ -348,14 +348,38 @@ fn ordinary_event(form: &Form, bytes: &[u8], reading: Reading<'_>, tree: &mut Tr
         && memchr::memchr2(b'\n', b'\r', bytes).is_none();
     let text = std::str::from_utf8(bytes).ok().filter(|_| is_ordinary)?;
     let root = tree.read(text, RECORD_LEVELS_MAX).filter(Item::is_object)?;
-    if contains_records(root, mapping) {
+    if is_container(root, mapping) {
         return None;
     }
+    Some(event_of(root, bytes, reading))
+}
+
+/// The same for a record with a key that comes twice: only its text has both values, and whoever reads the event keeps the
+/// first one too. Between its values, line ends become blanks.
+fn event_with_doubles(form: &Form, bytes: &[u8], reading: Reading<'_>) -> Option<((Event, bool), Vec<u8>)> {
+    let mapping = reading.mapping;
+    if !matches!(form, Form::Json) || mapping.has_each() || bytes.len() > ORDINARY_BYTES_MAX {
+        return None;
+    }
+    let Parsed { value, notes } = Parsed::parse(bytes).ok()?;
+    let has_doubles = notes.iter().any(|note| note.oddity == Oddity::Doubled);
+    let owned = Owned::of(&value);
+    let root = Some(owned.root()).filter(|root| has_doubles && root.is_object())?;
+    if is_container(root, mapping) {
+        return None;
+    }
+    let blank = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
+    Some((event_of(root, bytes, reading), bytes.iter().map(blank).collect()))
+}
+
+/// The event of a record, without the record, and whether its id is the record's own.
+fn event_of(root: Item<'_>, bytes: &[u8], reading: Reading<'_>) -> (Event, bool) {
+    let Reading { mapping, written } = reading;
     let own_id = mapping.event_id(root);
     let has_own_id = own_id.is_some();
     let mut event = mapping.without_record(root, None, written);
     event.id = Some(own_id.unwrap_or_else(|| id(mapping, bytes, 0, 0)));
-    Some((event, has_own_id))
+    (event, has_own_id)
 }
 
 /// Exchanges an event's id for another of the same length. It is the first text of the event, and a hash of the record,

@@ -48,9 +48,9 @@ pub struct Failed {
     pub reason: String,
 }
 
-/// Whether an object has an array of records at `path`, or at one of the usual places.
-pub(crate) fn contain_records(object: Item<'_>, path: Option<&Path>) -> bool {
-    container::is_in(object, path)
+/// Whether an object among other records is there only for the records in it.
+pub(crate) fn is_container(object: Item<'_>, mapping: &Mapping) -> bool {
+    container::is_container(object, mapping.records(), &|record| mapping.knows(record))
 }
 
 /// Iterates over the records of one input; see the module's header for the formats.
@@ -74,8 +74,8 @@ pub struct Records<'m, R> {
 /// What looks at each record that was read.
 type Observer<'m> = Box<dyn FnMut(&Record) + Send + 'm>;
 
-/// Whether an object is a record itself, whatever lists it has.
-type IsRecord<'m> = Box<dyn Fn(&[u8]) -> bool + Send + Sync + 'm>;
+/// Whether an object is a record itself, whatever lists it has; also told whether more follows it.
+type IsRecord<'m> = Box<dyn Fn(&[u8], bool) -> bool + Send + Sync + 'm>;
 
 /// Where in the input to look for the next record.
 #[derive(Clone, Debug)]
@@ -97,24 +97,26 @@ enum Place {
 impl<'m, R: BufRead> Records<'m, R> {
     /// The records of `reader`.
     pub fn new(reader: R) -> Self {
-        Self::with(reader, None, None, Box::new(|_| false))
+        Self::with(reader, None, None, Box::new(|_, _| false))
     }
 
     /// The records of `reader`, arranged as `mapping` says or understands them.
     pub fn of(reader: R, mapping: &'m Mapping) -> Self {
-        let is_record = move |bytes: &[u8]| {
-            Form::Json.value(bytes).is_ok_and(|value| mapping.knows(Owned::of(&value).root()))
+        let is_record = move |bytes: &[u8], is_followed: bool| {
+            Form::Json.value(bytes).is_ok_and(|value| {
+                container::is_record(Owned::of(&value).root(), is_followed, &|record| mapping.knows(record))
+            })
         };
         Self::with(reader, mapping.records(), mapping.form(), Box::new(is_record))
     }
 
     /// The records of `reader`, arranged as any of the built-in mappings understands them.
     pub fn of_any(reader: R) -> Self {
-        let is_record = |bytes: &[u8]| {
-            Form::Json.value(bytes).is_ok_and(|value| {
-                let record = Owned::of(&value);
-                Mapping::builtins().any(|mapping| mapping.detects(record.root()))
-            })
+        let detects = |record: Item<'_>| Mapping::builtins().any(|mapping| mapping.detects(record));
+        let is_record = move |bytes: &[u8], is_followed: bool| {
+            Form::Json
+                .value(bytes)
+                .is_ok_and(|value| container::is_record(Owned::of(&value).root(), is_followed, &detects))
         };
         Self::with(reader, None, None, Box::new(is_record))
     }

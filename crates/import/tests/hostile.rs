@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use proptest::prelude::*;
-use trailseal_event::{Event, Value};
+use trailseal_event::{Event, Oddity, Parsed, Value};
 use trailseal_import::mapping::BUILT_IN;
 use trailseal_import::records::Records;
 use trailseal_import::{Imported, Mapping, Reading, SAMPLES, Written, defaulted, read, read_in_order};
@@ -62,6 +62,11 @@ fn record() -> impl Strategy<Value = String> {
 fn object(entries: Vec<(&str, String)>) -> String {
     let entries: Vec<String> = entries.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
     format!("{{{}}}", entries.join(","))
+}
+
+fn has_doubles(record: &str) -> bool {
+    let notes = Parsed::parse(record.as_bytes()).expect("good JSON").notes;
+    notes.iter().any(|note| note.oddity == Oddity::Doubled)
 }
 
 proptest! {
@@ -133,8 +138,18 @@ proptest! {
                         prop_assert_eq!(found, line);
                         prop_assert_eq!(by_default, defaulted(&event).collect::<Vec<_>>());
                         prop_assert!(!json.contains(&b'\n'));
-                        let (read, warnings) = Event::from_json_told(&json, false).expect("an event");
-                        prop_assert_eq!(warnings, Event::from_json_told(&event.to_json(), false).expect("an event").1);
+                        let (mut read, warnings) = Event::from_json_told(&json, false).expect("an event");
+                        // Of doubled keys, an event made by itself has only the last.
+                        match records.iter().any(|record| has_doubles(record)) {
+                            true => {
+                                read.details.remove("_invalid");
+                                read.invalid.clear();
+                            }
+                            false => prop_assert_eq!(
+                                warnings,
+                                Event::from_json_told(&event.to_json(), false).expect("an event").1
+                            ),
+                        }
                         prop_assert_eq!(read, event);
                     }
                     (written, expected) => {

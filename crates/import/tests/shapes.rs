@@ -47,6 +47,21 @@ fn objects_with_records_are_opened_on_later_lines_too() {
     assert!(found.iter().all(|imported| imported.event.action == "buy"));
 }
 
+/// Only the list would be left of them.
+#[test]
+fn a_record_with_a_list_of_something_else_stays_whole() {
+    let record = r#"{"do":"buy"}"#;
+    let odd = r#"{"who":"mallory","results":[{"k":1}],"note":"kept"}"#;
+    for input in [format!("{record}\n{odd}\n"), format!("{odd}\n{record}\n"), format!("[{record},{odd}]")] {
+        let found: Vec<_> = read(input.as_bytes(), &own()).flatten().map(|imported| imported.event).collect();
+        assert_eq!(found.len(), 2, "{input}");
+        let odd = found.iter().find(|event| event.action != "buy").expect("the record without an action");
+        assert_eq!(odd.actor.as_ref().and_then(|actor| actor.id.as_deref()), Some("mallory"), "{input}");
+        let whole = odd.details.get("record").expect("the whole record").to_string();
+        assert!(whole.contains("kept") && whole.contains("results"), "{whole}");
+    }
+}
+
 #[test]
 fn several_threads_keep_the_order_and_the_ids() {
     for (format, _, bytes) in SAMPLES {

@@ -84,15 +84,40 @@ pub(super) fn find(json: &[u8], path: Option<&Path>) -> Option<Found> {
     None
 }
 
-/// The same for an object that was parsed.
-pub(super) fn is_in(value: Item<'_>, path: Option<&Path>) -> bool {
+/// How many of the records in an object are looked at.
+const RECORDS_LOOKED_AT: usize = 8;
+
+/// Whether an object that was parsed is there only for the records in it. Where the mapping does not say where those are,
+/// there must be some that it `knows`, while it does not know the object: a record may well have a list of `results`, and
+/// what stands beside the list would be lost.
+pub(super) fn is_container<'v>(
+    object: Item<'v>,
+    path: Option<&Path>,
+    knows: &dyn Fn(Item<'v>) -> bool,
+) -> bool {
     match path {
-        Some(path) => list_at(value, &path.keys()).is_some(),
-        None if !value.inside().any(may_have_records) => false,
-        None => USUAL.iter().any(|keys| {
-            list_at(value, keys).and_then(|list| list.inside().next()).is_some_and(|first| first.is_object())
-        }),
+        Some(path) => list_at(object, &path.keys()).is_some(),
+        None => usual_list(object).is_some_and(|list| !knows(object) && has_known(list, knows)),
     }
+}
+
+/// Whether an object is a record, and not only there for the records in it, as [`is_container`] says. If nothing follows
+/// it, records that are not known speak for a wrong mapping.
+pub(super) fn is_record<'v>(object: Item<'v>, is_followed: bool, knows: &dyn Fn(Item<'v>) -> bool) -> bool {
+    knows(object) || is_followed && !usual_list(object).is_some_and(|list| has_known(list, knows))
+}
+
+fn has_known<'v>(list: Item<'v>, knows: &dyn Fn(Item<'v>) -> bool) -> bool {
+    list.inside().take(RECORDS_LOOKED_AT).any(|record| record.is_object() && knows(record))
+}
+
+/// The list of objects at one of the usual places.
+fn usual_list(object: Item<'_>) -> Option<Item<'_>> {
+    if !object.inside().any(may_have_records) {
+        return None;
+    }
+    let has_objects = |list: &Item<'_>| list.inside().next().is_some_and(|first| first.is_object());
+    USUAL.iter().filter_map(|keys| list_at(object, keys)).find(has_objects)
 }
 
 /// Whether a member is where one of the usual places begins.

@@ -40,8 +40,8 @@ pub(super) struct Hints<'m> {
     pub(super) path: Option<&'m Path>,
     /// What the mapping says of lines.
     pub(super) form: Option<&'m Form>,
-    /// Whether an object is a record itself, whatever lists it has.
-    pub(super) is_record: &'m (dyn Fn(&[u8]) -> bool + Send + Sync),
+    /// Whether an object is a record itself, whatever lists it has; also told whether more follows it.
+    pub(super) is_record: &'m (dyn Fn(&[u8], bool) -> bool + Send + Sync),
 }
 
 /// Whether more bytes would not change what [`look`] says. Of what is still being written, as few as possible are
@@ -77,7 +77,9 @@ fn object(head: &[u8], hints: &Hints<'_>) -> Arrangement {
         container::find(&head[..value_end.unwrap_or(head.len())], hints.path)
     {
         // An event may well have a list of `items`.
-        let is_record = hints.path.is_none() && value_end.is_some_and(|end| (hints.is_record)(&head[..end]));
+        let is_followed = |end: usize| !head[end..].trim_ascii_start().is_empty();
+        let is_record = hints.path.is_none()
+            && value_end.is_some_and(|end| (hints.is_record)(&head[..end], is_followed(end)));
         if !is_record {
             return Arrangement::Container { skip: at, depth, path };
         }

@@ -2,17 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use trailseal_core::clock::Clock;
 use trailseal_core::deliver::{Batch, DeliveryState, Follower, Gathering, Lines, Position, Sink, SinkError};
 use trailseal_core::segment::Offsets;
 use trailseal_core::{
-    Ack, AnyEvent, Folder, Notice, Options, Receipt, RecordError, RecordOptions, Roll, Status, Submission, Submitted,
-    Submitter, Trail,
+    Ack, AnyEvent, Folder, Notice, Options, Receipt, RecordError, RecordOptions, Roll, Status, Submission,
+    Submitted, Submitter, Trail,
 };
 use trailseal_event::policy::{Acknowledge, Mode, OnFailure};
-use trailseal_event::{Event, Index};
+use trailseal_event::{Event, Index, Timestamp};
 use trailseal_testkit::fault::FaultFiles;
 use trailseal_tlog::leaf_hash;
 
@@ -293,6 +295,46 @@ fn ack_store_waits_for_the_store_and_says_when_it_did_not_get_there() {
     store.set_down(false);
     assert_eq!(trail.wait_for(Ack::Durable, receipt.index.unwrap(), SOON), Status::Durable);
     wait_until("a late delivery", || store.rows().len() as u64 > receipt.index.unwrap().get());
+    trail.close(SOON).unwrap();
+}
+
+/// A clock that stands still until it is moved, in seconds from the real time.
+#[derive(Clone, Default)]
+struct Moved(Arc<AtomicI64>);
+
+impl Clock for Moved {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_796_000_000_000_000 + self.0.load(Ordering::SeqCst) * 1_000_000)
+    }
+}
+
+/// The last event before may be hours old, and says nothing of how long anything has waited.
+#[test]
+fn lag_is_the_age_of_the_oldest_event_that_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = (Store::default(), Moved::default());
+    let mut options = options();
+    options.clock = Arc::new(clock.clone());
+    let trail = Trail::open(dir.path(), options).unwrap();
+    trail.deliver_to_store(Box::new(store.clone())).unwrap();
+    trail.with(Ack::Store).record(&event(0)).unwrap();
+    let lag = || trail.stats().deliveries[0].lag.as_secs();
+    for _ in 0..2 {
+        wait_until("everything is stored", || trail.stats().deliveries[0].lag_events == 0);
+        clock.0.fetch_add(3_600, Ordering::SeqCst);
+        store.set_down(true);
+        let failures = trail.stats().deliveries[0].failures;
+        wait_until("a failure", || trail.stats().deliveries[0].failures > failures);
+        trail.with(Ack::Durable).record(&event(1)).unwrap();
+        assert_eq!(lag(), 0, "it has only just been recorded");
+        clock.0.fetch_add(30, Ordering::SeqCst);
+        trail.with(Ack::Durable).record(&event(2)).unwrap();
+        assert_eq!(lag(), 30);
+        let failures = trail.stats().deliveries[0].failures;
+        wait_until("another failure", || trail.stats().deliveries[0].failures > failures);
+        assert_eq!(lag(), 30, "it is the first that counts");
+        store.set_down(false);
+    }
     trail.close(SOON).unwrap();
 }
 

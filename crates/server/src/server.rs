@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -30,7 +30,7 @@ const MEMORY_GIVEN_BACK_EVERY: Duration = Duration::from_secs(5);
 const LOOK_INTO_STORE_EVERY: Duration = Duration::from_secs(1);
 /// The name of the token that a first start makes.
 const FIRST_TOKEN: &str = "admin";
-/// How often an idle server records a heartbeat.
+/// A server that has recorded nothing for so long records a heartbeat.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(300);
 
 /// Why a server did not start.
@@ -257,7 +257,7 @@ async fn follow_flags(app: App) {
 async fn chores(app: App) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     let per = |time: Duration| (time.as_millis() / LOOK_EVERY.as_millis()).max(1) as u64;
-    let (mut last, mut turns_before) = (app.trail.durable(), 0);
+    let (mut last, mut silent_since, mut turns_before) = (app.trail.durable(), Instant::now(), 0);
     for tick in 1_u64.. {
         ticks.tick().await;
         app.durable_watch.look(&app.trail);
@@ -272,13 +272,13 @@ async fn chores(app: App) {
                 let _ = tokio::task::spawn_blocking(memory::give_back).await;
             }
         }
-        if tick.is_multiple_of(per(HEARTBEAT_EVERY)) {
+        let durable = app.trail.durable();
+        if durable != last {
+            (last, silent_since) = (durable, Instant::now());
+        } else if silent_since.elapsed() >= HEARTBEAT_EVERY {
             // It distinguishes silence from loss.
-            let now = app.trail.durable();
-            if now == last {
-                let _ = app.trail.record_own("heartbeat", Event::default());
-            }
-            last = app.trail.durable();
+            let _ = app.trail.record_own("heartbeat", Event::default());
+            silent_since = Instant::now();
         }
     }
 }

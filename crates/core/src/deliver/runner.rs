@@ -19,7 +19,7 @@ use trailseal_tlog::{Hash, leaf_hash};
 use super::checkpoints::Checkpoints;
 use super::halt::{Halt, failed, unread};
 use super::lines::{Follower, Lines};
-use super::sink::{Batch, Dropped, MustEnd, Sink};
+use super::sink::{Batch, BatchLine, Dropped, MustEnd, Sink};
 use crate::log_state::Log;
 use crate::notice::Notice;
 use crate::tree::SignedLeaves;
@@ -87,8 +87,8 @@ pub(crate) struct Status {
     /// Whether its cursor is the trail's `stored` mark.
     is_store: AtomicBool,
     cursor: AtomicU64,
-    /// When the last stored line was recorded, in microseconds.
-    recorded: AtomicI64,
+    /// What the sink does not have yet was recorded then or later, in microseconds.
+    waiting_since: AtomicI64,
     failures: AtomicU64,
     /// How many retirements had ended when the sink last dropped what is gone; `u64::MAX` before it ever did.
     dropped: AtomicU64,
@@ -114,7 +114,7 @@ impl Delivery {
             gathers: sink.gathers().events > 0,
             is_store: is_store.into(),
             cursor: 0.into(),
-            recorded: log.clock.now().as_micros().into(),
+            waiting_since: log.clock.now().as_micros().into(),
             failures: 0.into(),
             dropped: u64::MAX.into(),
             state: Mutex::new(DeliveryState::Running),
@@ -189,7 +189,7 @@ impl Delivery {
         let durable = log.progress.durable();
         let cursor = status.cursor.load(Ordering::Acquire);
         let lag_events = durable.saturating_sub(cursor);
-        let since = log.clock.now().as_micros() - status.recorded.load(Ordering::Acquire);
+        let since = log.clock.now().as_micros() - status.waiting_since.load(Ordering::Acquire);
         let lag = match lag_events {
             0 => Duration::ZERO,
             _ => Duration::from_micros(since.max(0).cast_unsigned()),
@@ -263,7 +263,7 @@ impl Runner {
         if let (Some(last), Some(leaf)) = (cursor.checked_sub(1), position.last_leaf) {
             let (recorded, ours) = self.leaf_of(&mut follower, last).map_err(unread)?;
             if let Some(recorded) = recorded {
-                self.status.recorded.store(recorded, Ordering::Release);
+                self.status.waiting_since.store(recorded, Ordering::Release);
             }
             if ours != Some(leaf) {
                 let reason = format!("event {last} in {} differs from the trail's", self.status.name);
@@ -336,6 +336,9 @@ impl Runner {
                 self.works();
                 continue;
             }
+            if waiting == 0 {
+                self.note_waiting();
+            }
             self.sink.idle().map_err(failed)?;
             if !is_held_back && !cfg!(trailseal_fault = "idle_sink_fails_for_ever") {
                 self.works();
@@ -385,11 +388,15 @@ impl Runner {
         follower.read(Index::new(durable), lines_max, BATCH_BYTES_MAX, &mut self.lines).map_err(unread)?;
         let lines = self.lines.as_batch_lines();
         let batch = Batch { first, lines: &lines };
+        let waiting_since = |line: Option<&BatchLine<'_>>| {
+            if let Some(front) = line.and_then(|line| parse_front(line.bytes)) {
+                self.status.waiting_since.store(front.recorded.as_micros(), Ordering::Release);
+            }
+        };
+        waiting_since(lines.first());
         self.sink.deliver(&batch).map_err(failed)?;
         let end = batch.end().get();
-        if let Some(front) = lines.last().and_then(|line| parse_front(line.bytes)) {
-            self.status.recorded.store(front.recorded.as_micros(), Ordering::Release);
-        }
+        waiting_since(lines.last());
         self.advance(end);
         self.works();
         Ok(())
@@ -409,7 +416,27 @@ impl Runner {
         }
     }
 
+    /// Notes since when the sink has lacked something. If it lacks nothing, that cannot begin before now: the last event may
+    /// be hours old.
+    fn note_waiting(&mut self) {
+        let (cursor, durable) = (self.status.cursor.load(Ordering::Acquire), self.log.progress.durable());
+        let since =
+            if cursor < durable { self.recorded_at(cursor) } else { Some(self.log.clock.now().as_micros()) };
+        if let Some(since) = since {
+            self.status.waiting_since.store(since, Ordering::Release);
+        }
+    }
+
+    /// When the first line that is there from `index` on was recorded.
+    fn recorded_at(&mut self, index: u64) -> Option<i64> {
+        let mut follower = Follower::new(self.log.folder.clone(), Index::new(index)).ok()?;
+        self.lines.clear();
+        follower.read(Index::new(self.log.progress.durable()), 1, usize::MAX, &mut self.lines).ok()?;
+        Some(parse_front(self.lines.as_batch_lines().first()?.bytes)?.recorded.as_micros())
+    }
+
     fn fail(&mut self, reason: String, backoff: &mut Duration) {
+        self.note_waiting();
         self.status.failures.fetch_add(1, Ordering::Relaxed);
         let failing = DeliveryState::Failing { reason: reason.clone() };
         let before = self.set_state(failing);

@@ -283,6 +283,22 @@ fn each_level_of_acknowledgement() {
     assert_eq!(recorded(&server.admin()), 1);
 }
 
+#[test]
+fn whoever_recorded_an_event_can_ask_for_it_at_once() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[commit]\nlinger_ms = 100\n");
+    let server = Server::start(&place);
+    let client = server.admin();
+    for (number, after) in ["", "/proof", "/verify", ""].into_iter().enumerate() {
+        let receipt = &client.record(format!(r#"{{"action":"asked.for","id":"e{number}"}}"#))[0];
+        client.get(&format!("/v1/events/e{number}{after}")).is(200);
+        let again = &client.record(r#"{"action":"asked.by.index"}"#)[0];
+        assert!(again["index"].as_u64() > receipt["index"].as_u64());
+        client.get(&format!("/v1/events/{}{after}", again["index"])).is(200);
+    }
+    client.get("/v1/events/no-such-event").is(404);
+}
+
 /// Whoever tries again must not hear that all is well while it is not.
 #[test]
 fn a_repeat_is_confirmed_only_at_the_level_that_the_policy_asks_for() {

@@ -27,6 +27,7 @@ const NOTED_BYTES_MAX: usize = 2_048;
 const VALUE_BYTES_KEPT: usize = 16;
 
 /// Names and values, in order.
+#[derive(Clone)]
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
 }

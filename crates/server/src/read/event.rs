@@ -25,6 +25,8 @@ use crate::view::{Events, Gone};
 
 /// How many events with one id are listed at most.
 const SAME_ID_MAX: usize = 100;
+/// How long to wait until an event that was accepted is on disk.
+const DURABLE_WAIT: Duration = Duration::from_secs(2);
 /// How long to wait for a proof.
 const SEAL_WAIT: Duration = Duration::from_secs(3);
 const SEAL_ASKED_EVERY: Duration = Duration::from_millis(50);
@@ -37,7 +39,7 @@ pub(crate) async fn one(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wanted = Wanted::of(&uri, &id, &caller)?;
+    let wanted = Wanted::of(&reading.trail, &uri, &id, &caller)?;
     let shown = reading.show(&caller, &wanted.path(&reading.trail, &uri), Some(&wanted.query)).await;
     let hit = match find(&reading, &caller, wanted).await? {
         Found::One(hit) => hit,
@@ -76,7 +78,7 @@ pub(crate) async fn proof(
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let wanted = Wanted::of(&uri, &id, &caller)?;
+    let wanted = Wanted::of(&reading.trail, &uri, &id, &caller)?;
     reading.note(&caller, &wanted.path(&reading.trail, &uri), Some(&wanted.query)).await;
     match prove(&reading, &caller, wanted).await? {
         Proved::Several(response) => Ok(response),
@@ -100,7 +102,7 @@ pub(crate) async fn verify(
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let wanted = Wanted::of(&uri, &id, &caller)?;
+    let wanted = Wanted::of(&reading.trail, &uri, &id, &caller)?;
     reading.note(&caller, &wanted.path(&reading.trail, &uri), Some(&wanted.query)).await;
     let (hit, text) = match prove(&reading, &caller, wanted).await? {
         Proved::Several(response) => return Ok(response),
@@ -130,14 +132,18 @@ pub(crate) async fn verify(
 }
 
 /// Which event is requested.
+#[derive(Clone)]
 struct Wanted {
     id: String,
     filter: Filter,
     query: Query,
+    /// Everything below was accepted before it was requested.
+    accepted: u64,
 }
 
 impl Wanted {
-    fn of(uri: &Uri, id: &str, caller: &Caller) -> Result<Wanted, Problem> {
+    fn of(trail: &Trail, uri: &Uri, id: &str, caller: &Caller) -> Result<Wanted, Problem> {
+        let accepted = trail.stats().accepted;
         let query = Query::of(uri)?;
         query.only(&["tenant", "origin"])?;
         let Ok(wanted) = id.parse::<IdFilter>();
@@ -146,7 +152,7 @@ impl Wanted {
         filter.origin.extend(query.one("origin")?.map(str::to_owned));
         // Another tenant's event is not found, so its existence is not revealed.
         caller.restrict(&mut filter).map_err(|_| nothing(id))?;
-        Ok(Wanted { id: id.to_owned(), filter, query })
+        Ok(Wanted { id: id.to_owned(), filter, query, accepted })
     }
 }
 
@@ -172,9 +178,22 @@ enum Found {
     Several(Response),
 }
 
+/// Finds an event. One that was accepted and is not on disk yet is waited for: whoever recorded it may ask at once.
+async fn find(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Found, Problem> {
+    let is_behind = reading.trail.durable().get() < wanted.accepted;
+    let found = find_now(reading, caller, wanted.clone()).await;
+    let is_missing = found.as_ref().is_err_and(|problem| problem.status() == StatusCode::NOT_FOUND);
+    if !(is_behind && is_missing) {
+        return found;
+    }
+    let trail = reading.trail.clone();
+    let _ = tokio::task::spawn_blocking(move || trail.flush(DURABLE_WAIT)).await;
+    find_now(reading, caller, wanted).await
+}
+
 /// Looks in the view, and, if that is of a shared store, then in the folder: there are events that are not stored yet. Of what is in
 /// neither, both know what was retired.
-async fn find(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Found, Problem> {
+async fn find_now(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Found, Problem> {
     let (budget, is_shared) = (reading.view.budget(), reading.view.is_shared());
     let look = move |events: &mut dyn Events, wanted: &Wanted| {
         let page = events.page(&wanted.filter, Order::OLDEST_RECORDED, None, SAME_ID_MAX, budget)?;

@@ -211,9 +211,8 @@ impl PendingReceipts {
     }
 
     fn reached(&mut self, status: Status) -> Vec<Receipt> {
-        let waiting = |receipt: &&mut Receipt| {
-            matches!(receipt.status, Status::Accepted | Status::Repeated { .. })
-        };
+        let waiting =
+            |receipt: &&mut Receipt| matches!(receipt.status, Status::Accepted | Status::Repeated { .. });
         self.receipts
             .iter_mut()
             .filter(waiting)

@@ -202,6 +202,26 @@ fn a_checkpoint_that_is_gone_garbled_or_anothers_is_named() {
     place.run("verify").ok();
 }
 
+/// As docs/operations.md says: the file that an anchor writes is given as it is.
+#[test]
+fn the_file_of_an_anchor_is_a_checkpoint_kept_elsewhere() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[[anchor]]\nfile = \"kept\"\n");
+    for number in 0..3 {
+        place.record(&format!("{{\"action\":\"a{number}\"}}\n"));
+        place.copy("trail", &format!("older{number}"));
+    }
+    assert!(place.read("kept").matches("\n\n").count() >= 6, "several checkpoints");
+    let verdict = place.run("verify --checkpoint kept --json").ok().json();
+    assert_eq!(verdict["checkpoint_pinned"], true);
+    for older in 0..2 {
+        let verdict = place.run(&format!("verify --dir older{older} --checkpoint kept --json")).no().json();
+        assert_eq!(verdict["problem"], "rollback", "{verdict}");
+    }
+    place.write("kept", place.read("kept") + "torn");
+    place.run("verify --checkpoint kept").could_not(&["not a signed checkpoint"]);
+}
+
 #[test]
 fn a_rollback_is_found_with_a_checkpoint_kept_elsewhere_and_admitted_without() {
     let place = place();

@@ -30,7 +30,7 @@ pub use hash::*;
 pub use key_ring::{KeyRing, RingKey};
 pub use note::{
     KeyError, NOTE_BYTES_MAX, NoteError, NoteSignature, Origin, OriginError, SignedNote, SigningKey,
-    VerifyingKey, sign_note,
+    VerifyingKey, notes_in, sign_note,
 };
 pub use proof::*;
 pub use rotation::{Rotation, RotationConflict};

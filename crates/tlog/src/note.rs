@@ -229,6 +229,34 @@ pub enum NoteError {
     BadSignature(String),
 }
 
+/// The notes in a file to which they were appended: each is a text, an empty line, signature lines, and another empty line.
+/// What is no note comes as a part of one, or as the last.
+///
+/// ```
+/// let first = "a\n1\nroot\n\n— a c2ln\n— a c2ln\n";
+/// let second = "b\n2\nroot\n\n— b c2ln\n";
+/// let appended = format!("{first}\n{second}\n");
+/// assert!(trailseal_tlog::notes_in(&appended).eq([first, second]));
+/// assert!(trailseal_tlog::notes_in(first).eq([first]));
+/// // The first one is cut where only a file's end is read.
+/// assert!(trailseal_tlog::notes_in(&appended[4..]).eq([&first[4..], second]));
+/// assert!(trailseal_tlog::notes_in(&format!("{appended}cut")).eq([first, second, "cut"]));
+/// assert_eq!(trailseal_tlog::notes_in("\n").count(), 0);
+/// ```
+pub fn notes_in(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let Some(signatures) = rest.find("\n\n— ").map(|at| at + 2) else {
+            let left = std::mem::take(&mut rest);
+            return Some(left).filter(|left| !left.trim().is_empty());
+        };
+        let end = rest[signatures..].find("\n\n").map_or(rest.len(), |end| signatures + end + 1);
+        let note = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        Some(note)
+    })
+}
+
 impl SignedNote {
     /// Parses a note. Signature lines of unknown types are kept.
     ///

@@ -10,7 +10,7 @@ use std::path::Path;
 use trailseal_core::file::StdFiles;
 use trailseal_core::slots_in;
 use trailseal_core::verify::{self, Unproved, Verdict};
-use trailseal_tlog::VerifyingKey;
+use trailseal_tlog::{VerifyingKey, notes_in};
 
 use one_trail::verified;
 use slots::Kept;
@@ -43,8 +43,16 @@ fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> 
     if let Some(path) = &arguments.bundle {
         return bundle::verify(path, &keys, json);
     }
-    let checkpoints: Vec<String> =
-        arguments.checkpoint.iter().map(|path| read_text(path)).collect::<Outcome<_>>()?;
+    let mut checkpoints: Vec<String> = Vec::new();
+    for path in &arguments.checkpoint {
+        let text = read_text(path)?;
+        // An anchor's file has all that were ever sent to it.
+        let several: Vec<&str> = notes_in(&text).collect();
+        match several.is_empty() {
+            true => checkpoints.push(text),
+            false => checkpoints.extend(several.into_iter().map(str::to_owned)),
+        }
+    }
     if arguments.store.url.is_some()
         && let Some(store) = settings.store(&arguments.store)?
     {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use trailseal_tlog::{Checkpoint, KeyRing, SignedNote};
+use trailseal_tlog::{Checkpoint, KeyRing, SignedNote, notes_in};
 
 use crate::folder::Folder;
 use crate::handoff::HandoffHeader;
@@ -62,7 +62,7 @@ pub(super) fn check_anchors(
         let Anchor::File(path) = anchor else { continue };
         // One that cannot be read now is not a witness; a failure to write it is reported while the trail runs.
         let Ok(text) = read_end(folder, path) else { continue };
-        for note in notes(&text) {
+        for note in notes_in(&text) {
             let Some(claimed) = claimed(note, newest) else { continue };
             if let Ok((anchored, _)) = ring.open(note) {
                 return Err(OpenError::RolledBack {
@@ -87,37 +87,9 @@ fn read_end(folder: &Folder, path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The notes in an anchor's file: each is a text, an empty line, signature lines, and another empty line.
-fn notes(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let signatures = rest.find("\n\n— ")? + 2;
-        let end = rest[signatures..].find("\n\n").map_or(rest.len(), |end| signatures + end + 1);
-        let note = &rest[..end];
-        rest = rest.get(end + 1..).unwrap_or_default();
-        Some(note)
-    })
-}
-
 /// The size of a note of this trail that is inconsistent with the newest checkpoint. Who signed it is not yet known.
 fn claimed(note: &str, newest: &Checkpoint) -> Option<u64> {
     let claimed = Checkpoint::parse(SignedNote::parse(note).ok()?.text()).ok()?;
     let is_other = claimed.size > newest.size || claimed.size == newest.size && claimed.root != newest.root;
     (claimed.origin == newest.origin && is_other).then_some(claimed.size)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn notes_are_cut_out_of_an_anchors_file() {
-        let first = "a\n1\nroot\n\n— a c2ln\n— a c2ln\n";
-        let second = "b\n2\nroot\n\n— b c2ln\n";
-        let text = format!("{first}\n{second}\n");
-        assert_eq!(notes(&text).collect::<Vec<_>>(), [first, second]);
-        // The first one is cut where only the file's end is read.
-        assert_eq!(notes(&text[4..]).collect::<Vec<_>>(), [&first[4..], second]);
-        assert_eq!(notes("").count(), 0);
-    }
 }

@@ -60,12 +60,16 @@ impl Query {
         }
     }
 
-    /// Refuses unknown names: a mistyped filter would show too much.
+    /// Refuses unknown names: a mistyped filter would show too much. The router asks this for every route.
     pub(crate) fn only(&self, names: &[&str]) -> Result<(), Problem> {
         match self.pairs.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             None => Ok(()),
             Some((name, _)) => {
-                let detail = format!("there is no parameter {name:?} here: use one of {}", names.join(", "));
+                let known = match names {
+                    [] => "leave it out, there are none".to_owned(),
+                    names => format!("use one of {}", names.join(", ")),
+                };
+                let detail = format!("there is no parameter {name:?} here: {known}");
                 Err(Problem::bad_request("query", detail).with("field", name.as_str()))
             }
         }

@@ -139,7 +139,6 @@ struct Wanted {
 impl Wanted {
     fn of(uri: &Uri, id: &str, caller: &Caller) -> Result<Wanted, Problem> {
         let query = Query::of(uri)?;
-        query.only(&["tenant", "origin"])?;
         let Ok(wanted) = id.parse::<IdFilter>();
         let mut filter = Filter { id: vec![wanted], system: true, ..Filter::default() };
         filter.tenant.extend(query.one("tenant")?.map(str::to_owned));

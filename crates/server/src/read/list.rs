@@ -75,7 +75,6 @@ pub(crate) async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    query.only(&["limit", "cursor", "order", "order_by", "tenant"])?;
     let path = path_of(&reading, &kind, &id, uri.path());
     let told = reading.trail.shown("resource", &format!("{kind}/{id}")).into_owned();
     let mut filter = Filter { resource: vec![ResourceFilter { kind, id: Some(id) }], ..Filter::default() };

@@ -34,7 +34,6 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
     let (ack, strict) = (ack(&recorder.trail, &query)?, strict(&query)?);
-    query.only(&["ack", "strict"])?;
     let sent = recorder.bodies.receive(&caller, &headers, body).await?;
     let asked = Asked { ack, strict, key: idempotency_key(&headers)? };
     let Done { pending, count } = recorder.record(&caller, sent, asked).await?;

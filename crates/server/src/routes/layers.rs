@@ -1,4 +1,5 @@
-//! What requests pass before their handlers: the rate of their address, and a place of their client.
+//! What requests pass before their handlers: the rate of their address, the parameters of their route, and a place of
+//! their client.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::fairness::{Asker, Full, Places, Rates};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::query::Query;
 
 /// Passes on a request for which its client has a place, which it holds until the whole response is sent. This comes
 /// before anything else, so that refusing a flood is cheap.
@@ -42,6 +44,19 @@ pub(super) async fn share(
     })?;
     let response = Asker::new(&places.turns, client).during(next.run(request)).await;
     Ok(response.map(|body| Body::new(Accompanied::new(body, place))))
+}
+
+/// Passes on a request with no parameters but these. Who misspells one, or believes in one, would get something else than
+/// what was asked for: `dry_run=true` at the end of an address would be no dry run.
+pub(super) async fn known(
+    State(names): State<Arc<[&'static str]>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if request.uri().query().is_some() {
+        Query::of(request.uri())?.only(&names)?;
+    }
+    Ok(next.run(request).await)
 }
 
 /// Sees every request.

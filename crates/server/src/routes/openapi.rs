@@ -73,6 +73,9 @@ fn operation(route: &Route) -> Value {
             problems.extend([401, 403])
         }
     }
+    if !route.is_linked && !problems.contains(&400) {
+        problems.push(400);
+    }
     problems.extend([421, 429, 500]);
     for problem in problems {
         let described = match problem {

@@ -1,11 +1,13 @@
 //! The router, made from the table.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
 
-use super::layers::{observe, share};
+use super::layers::{known, observe, share};
 use super::route::Takes;
 use super::state::App;
 use super::table::{Row, table};
@@ -19,6 +21,10 @@ pub(crate) fn router(app: App) -> Router {
         let mut handler = handler();
         if route.takes != Takes::Little {
             handler = handler.layer(middleware::from_fn_with_state((app.places.clone(), route.takes), share));
+        }
+        // Before anything is done, and after it is clear who asks.
+        if let Some(names) = route.parameters() {
+            handler = handler.layer(middleware::from_fn_with_state(Arc::<[_]>::from(names), known));
         }
         let checked = handler.layer(middleware::from_fn_with_state((app.gate.clone(), route.needs), check));
         router = router.route(route.path, checked);

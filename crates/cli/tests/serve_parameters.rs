@@ -68,3 +68,22 @@ fn every_route_refuses_parameters_that_it_does_not_know() {
         server.client("").get(path).is(200);
     }
 }
+
+#[test]
+fn what_has_one_value_is_given_once() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let admin = server.admin();
+    admin.record(r#"[{"action":"a"},{"action":"b"}]"#);
+    for name in ["since", "until", "recorded_since", "recorded_until"] {
+        for path in ["/v1/events", "/v1/events/stream", "/v1/summary"] {
+            let answer = admin.get(&format!("{path}?{name}=24h&{name}=1h")).is(400).json();
+            assert_eq!(
+                (&answer["detail"], &answer["field"]),
+                (&json!(format!("{name} is given twice")), &json!(name))
+            );
+        }
+    }
+    admin.get("/v1/events?system=true&system=true").is(400).says(json!({"field": "system"}));
+    assert_eq!(admin.count("action=a&action=b"), 2, "either value of a list");
+}

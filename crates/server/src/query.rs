@@ -22,6 +22,9 @@ pub(crate) const LIMIT_MAX: usize = 1_000;
 /// The maximum number of values of all parameters together. Each filter value is compared with each event.
 const VALUES_MAX: usize = 200;
 
+/// The filters that have one value. Given twice, one of the two would silently not count.
+pub(crate) const ONCE: [&str; 5] = ["since", "until", "recorded_since", "recorded_until", "system"];
+
 /// How much of a query is recorded: about this many bytes of a longer one, and of each value at least this many.
 const NOTED_BYTES_MAX: usize = 2_048;
 const VALUE_BYTES_KEPT: usize = 16;
@@ -77,6 +80,9 @@ impl Query {
 
     /// The requested filter, narrowed to what the caller may see. Other names are those of `also`.
     pub(crate) fn filter(&self, caller: &Caller, now: Timestamp, also: &[&str]) -> Result<Filter, Problem> {
+        for name in ONCE {
+            self.one(name)?;
+        }
         let mut filter = Filter::default();
         for (name, value) in &self.pairs {
             if also.contains(&name.as_str()) {

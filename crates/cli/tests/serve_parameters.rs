@@ -86,4 +86,9 @@ fn what_has_one_value_is_given_once() {
     }
     admin.get("/v1/events?system=true&system=true").is(400).says(json!({"field": "system"}));
     assert_eq!(admin.count("action=a&action=b"), 2, "either value of a list");
+    // A hold is of these filters, too.
+    let hold = r#"{"name":"h","reason":"r","filters":{"since":["2026-01-01","2026-02-01"]}}"#;
+    admin.post("/v1/holds", hold).is(422).says(json!({"field": "filters"}));
+    let hold = r#"{"name":"h","reason":"r","filters":{"since":["2026-01-01"],"action":["a","b"]}}"#;
+    admin.post("/v1/holds", hold).is(201);
 }

@@ -70,8 +70,11 @@ fn ack(trail: &Trail, query: &Query) -> Result<Ack, Problem> {
         Some("store") => Err(Problem::bad_request(
             "ack",
             "there is no store: use ack=durable, or set index.enabled or store.url",
-        )),
-        Some(_) => Err(Problem::bad_request("ack", "ack must be accepted, durable or store")),
+        )
+        .with("field", "ack")),
+        Some(_) => {
+            Err(Problem::bad_request("ack", "ack must be accepted, durable or store").with("field", "ack"))
+        }
     }
 }
 
@@ -80,7 +83,9 @@ fn strict(query: &Query) -> Result<bool, Problem> {
     match query.one("strict")? {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(Problem::bad_request("strict", "strict must be true or false")),
+        Some(_) => {
+            Err(Problem::bad_request("strict", "strict must be true or false").with("field", "strict"))
+        }
     }
 }
 

@@ -62,10 +62,21 @@ fn split_array(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Problem> {
         Err(error) if texts.len() <= max => {
             let (line, column) = (error.line(), error.column());
             let detail = format!("the array is not JSON: line {line}, column {column}");
-            Err(Problem::bad_request("not-json", detail))
+            let problem = Problem::bad_request("not-json", detail);
+            Err(if is_in_next(body, texts.last()) { problem.with("item", texts.len()) } else { problem })
         }
         _ => Ok(texts),
     }
+}
+
+/// Whether an array that is not JSON goes on with one more element behind the last that could be read: then that is what
+/// is wrong, and not what is between elements or behind all.
+fn is_in_next(array: &[u8], last: Option<&&[u8]>) -> bool {
+    let read = last.map_or(0, |last| last.as_ptr().addr() + last.len() - array.as_ptr().addr());
+    let rest = array.get(read..).unwrap_or_default().trim_ascii_start();
+    let begins = if last.is_some() { b"," } else { b"[" };
+    let next = rest.strip_prefix(begins).unwrap_or_default().trim_ascii_start();
+    !matches!(next.first(), None | Some(b']'))
 }
 
 /// Takes the texts of an array's elements, up to one more than `max`.

@@ -43,7 +43,13 @@ impl From<ForgetSinkError> for Problem {
     fn from(error: ForgetSinkError) -> Problem {
         let text = error.to_string();
         match &error {
-            ForgetSinkError::Unknown { .. } => Problem::not_found(text),
+            ForgetSinkError::Unknown { name, known } if known.is_empty() => {
+                Problem::not_found(format!("no sink {name:?} holds up retirement: none does"))
+            }
+            ForgetSinkError::Unknown { name, known } => {
+                let known = known.join(", ");
+                Problem::not_found(format!("no sink {name:?} holds up retirement: use one of {known}"))
+            }
             ForgetSinkError::Attached { .. } => Problem::new(StatusCode::CONFLICT, "attached", text),
             ForgetSinkError::Refused(_) => Problem::unavailable(text),
             _ => Problem::internal(&error),

@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::complete::EventId;
@@ -21,7 +20,7 @@ use super::retirement::may_approve;
 use super::review::{Review, ReviewState, Subject};
 use super::review_events::{REQUESTED, Reviews};
 use crate::access::Caller;
-use crate::body::{Bodies, parse};
+use crate::body::{Bodies, Members};
 use crate::erasure::{erase_keys_for, erased_json};
 use crate::fairness::blocking;
 use crate::own_events::{details, note_read};
@@ -36,13 +35,21 @@ const TEXT_BYTES_MAX: usize = 4_096;
 /// The maximum number of reviews in one response.
 const LISTED_MAX: usize = 1_000;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Request {
     event: String,
-    #[serde(default)]
     reason: String,
     confidence: Option<f64>,
+}
+
+impl Request {
+    fn read(body: &[u8]) -> Result<Request, Problem> {
+        let mut members = Members::of(body, &["event", "reason", "confidence"])?;
+        Ok(Request {
+            event: members.text("event")?,
+            reason: members.text_if_any("reason")?.unwrap_or_default(),
+            confidence: members.number_or_null("confidence")?,
+        })
+    }
 }
 
 /// `POST /v1/reviews`: requests a review of an event. Whoever may write or decide may request it.
@@ -53,7 +60,7 @@ pub(crate) async fn request(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request: Request = parse(&bodies.read(&caller, &headers, body).await?)?;
+    let request = Request::read(&bodies.read(&caller, &headers, body).await?)?;
     if request.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
         return Err(
             Problem::unprocessable("confidence must be a number from 0 to 1").with("field", "confidence")
@@ -110,11 +117,16 @@ fn look(reviews: &Reviews, filter: &Filter) -> Result<Option<Hit>, Problem> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Decision {
     decision: String,
     comment: Option<String>,
+}
+
+impl Decision {
+    fn read(body: &[u8]) -> Result<Decision, Problem> {
+        let mut members = Members::of(body, &["decision", "comment"])?;
+        Ok(Decision { decision: members.text("decision")?, comment: members.text_or_null("comment")? })
+    }
 }
 
 /// `POST /v1/reviews/{id}`: approved or rejected.
@@ -127,7 +139,7 @@ pub(crate) async fn decide(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let decision: Decision = parse(&bodies.read(&caller, &headers, body).await?)?;
+    let decision = Decision::read(&bodies.read(&caller, &headers, body).await?)?;
     check_length("comment", decision.comment.as_deref().unwrap_or_default())?;
     let state = match ReviewState::parse(&decision.decision) {
         Some(state) if state != ReviewState::Pending => state,

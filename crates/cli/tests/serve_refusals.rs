@@ -9,6 +9,25 @@ use support::Place;
 use support::server::Server;
 
 #[test]
+fn what_strict_refuses_is_not_said_to_be_kept() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    for (member, problem, hint) in [
+        (r#""ip":"203.0.113.7""#, "not an event field here", "send it as context.ip"),
+        (r#""recorded":"2026-01-01""#, "filled by the trail itself", "leave it out"),
+        (r#""description":203"#, "a number", "send a text"),
+        (r#""own":1"#, "not an event field", "put your own fields into details"),
+    ] {
+        let event = format!("{{\"action\":\"a\",{member}}}");
+        let answer = server.admin().post("/v1/events?strict=true", event).is(422).json();
+        assert_eq!((&answer["problem"], &answer["hint"]), (&json!(problem), &json!(hint)));
+        assert!(answer["detail"].as_str().unwrap().ends_with(&format!("is {problem}: {hint}")), "{answer}");
+        assert!(!answer.to_string().contains("kept"), "{answer}");
+    }
+    assert_eq!(server.admin().count(""), 0);
+}
+
+#[test]
 fn what_is_wrong_with_a_body_is_said_plainly_and_where() {
     let place = Place::new();
     let server = Server::start(&place);

@@ -16,6 +16,14 @@ pub(super) fn problem(error: RecordError) -> Problem {
     }
 }
 
+/// The part of a warning that is true of an event that was refused: that it is kept is said last.
+fn of_refused(words: &str) -> &str {
+    let ends = [": it is kept", "; what was sent is kept"]
+        .into_iter()
+        .filter_map(|words_of_kept| words.find(words_of_kept));
+    ends.min().map_or(words, |end| &words[..end])
+}
+
 /// Of one event, which stopped its request.
 fn of_event(place: usize, error: RecordError) -> Problem {
     match error {
@@ -25,9 +33,10 @@ fn of_event(place: usize, error: RecordError) -> Problem {
         }
         RecordError::Invalid(BadLine::NotStrict(warning)) => {
             let Warning { field, problem, hint } = &warning;
-            let detail = format!("event {place}: {warning}");
+            let (problem, hint) = (of_refused(problem), of_refused(hint));
+            let detail = format!("event {place}: `{field}` is {problem}: {hint}");
             let refused = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "strict", detail);
-            refused.with("field", &**field).with("problem", &**problem).with("hint", &**hint)
+            refused.with("field", &**field).with("problem", problem).with("hint", hint)
         }
         RecordError::Invalid(error) => Problem::bad_request("not-json", format!("event {place}: {error}")),
         RecordError::OtherTenant => {

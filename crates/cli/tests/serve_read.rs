@@ -331,6 +331,16 @@ fn an_event_is_fetched_once() {
 }
 
 #[test]
+fn an_event_whose_id_is_a_word_of_a_path_is_read_by_its_id() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let client = server.admin();
+    client.record(r#"{"action":"a","id":"stream"}"#);
+    assert_eq!(client.get("/v1/events/id:stream").is(200).json()["id"], "stream");
+    client.get("/v1/events/stream/proof").is(200);
+}
+
+#[test]
 fn proofs_are_checked_without_the_server() {
     let place = Place::new();
     let server = Server::start(&place);

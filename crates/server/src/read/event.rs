@@ -24,7 +24,7 @@ use crate::response_work::whole;
 use crate::view::{Events, Gone};
 
 /// How many events with one id are listed at most.
-const SAME_ID_MAX: usize = 100;
+pub(crate) const SAME_ID_MAX: usize = 100;
 /// How long to wait for a proof.
 const SEAL_WAIT: Duration = Duration::from_secs(3);
 const SEAL_ASKED_EVERY: Duration = Duration::from_millis(50);
@@ -209,15 +209,20 @@ fn found(mut hits: Vec<Hit>) -> Option<Found> {
         true => Some(Found::One(hit)),
         false => {
             hits.push(hit);
-            let one = |hit: &Hit| {
-                let event = hit.read(None).map(|recorded| recorded.event).unwrap_or_default();
-                json!({"origin": &*hit.origin, "index": hit.index.get(), "id": event.id, "tenant": event.tenant})
-            };
-            let events: Vec<_> = hits.iter().map(one).collect();
-            let body = json_response(json!({ "events": events }).to_string().into());
-            Some(Found::Several((StatusCode::MULTIPLE_CHOICES, body).into_response()))
+            Some(Found::Several(several(&hits)))
         }
     }
+}
+
+/// What is said of several events with the id that was asked for.
+pub(crate) fn several(hits: &[Hit]) -> Response {
+    let one = |hit: &Hit| {
+        let event = hit.read(None).map(|recorded| recorded.event).unwrap_or_default();
+        json!({"origin": &*hit.origin, "index": hit.index.get(), "id": event.id, "tenant": event.tenant})
+    };
+    let events: Vec<_> = hits.iter().map(one).collect();
+    let body = json_response(json!({ "events": events }).to_string().into());
+    (StatusCode::MULTIPLE_CHOICES, body).into_response()
 }
 
 /// What is said of an event that was retired; `None` if there is none that the caller may know of.

@@ -298,7 +298,7 @@ fn schemas() -> Value {
             "submitted": number, "succeeded": number, "failed": number, "success_rate": text, "queue_size": number}},
         "Policy": {"type": "string", "minLength": 1, "format": "trailseal-policy"},
         "ReviewRequest": {"type": "object", "required": ["event"], "additionalProperties": false, "properties": {
-            "event": text, "reason": text, "confidence": {"type": ["number", "null"], "minimum": 0, "maximum": 1}}},
+            "event": text, "tenant": {"type": ["string", "null"]}, "origin": {"type": ["string", "null"]}, "reason": text, "confidence": {"type": ["number", "null"], "minimum": 0, "maximum": 1}}},
         "Decision": {"type": "object", "required": ["decision"], "additionalProperties": false, "properties": {
             "decision": {"type": "string", "enum": ["approved", "rejected"]}, "comment": {"type": ["string", "null"]}}},
         "ViewerRequest": {"type": "object", "additionalProperties": false, "properties": {

@@ -78,7 +78,7 @@ pub(crate) fn table() -> Vec<Row> {
         route!(GET "/v1/reviews", Needs::Scope(Review), "The review queue", get(reviews::list),
             query &["state", "before"], gives 200 "Reviews", or &[400], takes Takes::Turns),
         route!(POST "/v1/reviews", Needs::OneOf(&[Write, Review, Admin]), "Request a review of an event", post(reviews::request),
-            body "ReviewRequest", gives 201 "Review", or &[400, 404, 408, 413, 415, 422, 503], takes Takes::Turns),
+            body "ReviewRequest", gives 201 "Review", or &[300, 400, 404, 408, 413, 415, 422, 503], takes Takes::Turns),
         route!(POST "/v1/reviews/{id}", Needs::Scope(Review), "Approve or reject", post(reviews::decide),
             body "Decision", gives 200 "Review", or &[400, 404, 408, 409, 413, 415, 422, 503, 504], takes Takes::Turns),
         route!(POST "/v1/viewer-tokens", Needs::Scope(Read), "A short-lived token to embed the viewer", post(admin::create_viewer_token),

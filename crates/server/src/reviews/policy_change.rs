@@ -17,7 +17,7 @@ use super::review::{PolicyChange, Review, ReviewState, Subject};
 use super::review_events::{REQUESTED, Reviews};
 use crate::access::Caller;
 use crate::own_events::{by_token, event_of};
-use crate::policies::as_kept;
+use crate::policies::{as_kept, check_store};
 use crate::problem::Problem;
 
 /// The maximum size of the policies before and after as JSON, so that they fit on one line of the trail.
@@ -35,6 +35,7 @@ pub(crate) enum PolicyPut {
 
 /// Puts a policy in force or, if it is weaker and that needs two people, requests it. Blocks.
 pub(crate) fn put_policy(reviews: &Reviews, caller: &Caller, policy: &Policy) -> Result<PolicyPut, Problem> {
+    check_store(&reviews.trail, policy)?;
     if reviews.second_person.policy {
         // Stricter policies too: comparing takes time, and nobody could take back what is too long for a review.
         check_fits(&[&policy.to_toml()])?;
@@ -129,9 +130,7 @@ pub(super) fn approve(
             if before.policy.to_toml() != change.from {
                 return Err(SetPolicyError::Outdated.into());
             }
-            let policy = Policy::from_toml(&change.to);
-            let policy = policy.map_err(|error| SetPolicyError::Invalid(error.to_string()))?;
-            let text = as_kept(&policy)?;
+            let text = as_kept(&read(&change.to)?)?;
             let policy = Some((before.number, text.as_str()));
             reviews.decide_in(place, caller, review, (ReviewState::Approved, members), policy)?;
             // Decided for all. What prevents it here was logged, and is tried again.
@@ -157,6 +156,8 @@ fn approve_here(
             format!("it concerns the policy of {}: decide where that trail is served", change.origin);
         return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
     }
+    // It may have had a store when this was asked for.
+    check_store(&reviews.trail, &read(&change.to)?)?;
     let mut is_approved = false;
     let made: Result<(), Problem> = put_in_force(change, &reviews.trail, &review.id.to_string(), || {
         reviews.decide(caller, review, ReviewState::Approved, members)?;
@@ -169,14 +170,16 @@ fn approve_here(
     made
 }
 
+fn read(text: &str) -> Result<Policy, SetPolicyError> {
+    Policy::from_toml(text).map_err(|error| SetPolicyError::Invalid(error.to_string()))
+}
+
 fn put_in_force<E: From<SetPolicyError>>(
     change: &PolicyChange,
     trail: &Trail,
     review: &str,
     first: impl FnOnce() -> Result<(), E>,
 ) -> Result<(), E> {
-    let read =
-        |text: &str| Policy::from_toml(text).map_err(|error| SetPolicyError::Invalid(error.to_string()));
     trail.replace_policy(&read(&change.from)?, &read(&change.to)?, Some(review), first)
 }
 

@@ -19,6 +19,7 @@ use trailseal_export::{
 };
 use trailseal_index::{Hit, Order, Search};
 
+use super::accept::preferred;
 use super::answer::push_event;
 use super::reading::{Reading, Shown};
 use crate::client::Client;
@@ -54,18 +55,22 @@ pub(super) enum Format {
     Bundle,
 }
 
+/// The types that can be asked for. What is asked for equally is answered with the first of them.
+const TYPES: [(&str, Option<Format>); 7] = [
+    ("application/json", None),
+    ("text/csv", Some(Format::Csv)),
+    ("application/x-ndjson", Some(Format::Ndjson)),
+    ("application/ndjson", Some(Format::Ndjson)),
+    ("application/jsonl", Some(Format::Ndjson)),
+    ("application/vnd.apache.parquet", Some(Format::Parquet)),
+    ("application/zip", Some(Format::Bundle)),
+];
+
 impl Format {
-    /// What the client prefers to JSON: the first format named counts.
+    /// What the client prefers to JSON. Who accepts none of the types gets JSON, too.
     pub(super) fn of(headers: &HeaderMap) -> Option<Format> {
-        let accept = headers.get(header::ACCEPT)?.to_str().ok()?;
-        accept.split(',').find_map(|part| match part.split(';').next().unwrap_or_default().trim() {
-            "text/csv" => Some(Some(Format::Csv)),
-            "application/x-ndjson" | "application/jsonl" => Some(Some(Format::Ndjson)),
-            "application/vnd.apache.parquet" => Some(Some(Format::Parquet)),
-            "application/zip" => Some(Some(Format::Bundle)),
-            "application/json" | "*/*" => Some(None),
-            _ => None,
-        })?
+        let types = TYPES.map(|(name, _)| name);
+        preferred(headers.get_all(header::ACCEPT), &types).and_then(|place| TYPES[place].1)
     }
 
     fn content_type(self) -> &'static str {

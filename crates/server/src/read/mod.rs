@@ -1,5 +1,6 @@
 //! Everything that shows events. Each request is itself recorded, once, as `trail.read`.
 
+mod accept;
 mod answer;
 mod event;
 mod export;

@@ -10,7 +10,7 @@ use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::Event;
 
-use crate::access::{TokenError, Tokens};
+use crate::access::{TokenError, Tokens, is_host};
 use crate::config::Config;
 use crate::health::LOOK_EVERY;
 use crate::listen::{Acceptor, Serving, Socket, TlsError};
@@ -60,6 +60,14 @@ pub enum ServerError {
         "an open server cannot tell one person from another: leave out --open, or set no review.second_person"
     )]
     OpenAlone,
+    /// No request could name it.
+    #[error(
+        "server.hosts cannot have {host:?}: it takes names and addresses without scheme, port or path, such as audit.example.com"
+    )]
+    Host {
+        /// The entry.
+        host: String,
+    },
     /// What waits for the store would never be confirmed.
     #[error(
         "the policy lets {which} wait for a store (mode = \"sync\", acknowledge = \"store\"), and there is none: set \
@@ -210,6 +218,9 @@ fn check(trail: &Trail, config: &Config) -> Result<(), ServerError> {
     }
     if config.open && config.second_person.is_needed() {
         return Err(ServerError::OpenAlone);
+    }
+    if let Some(host) = config.hosts.iter().find(|host| !is_host(host)) {
+        return Err(ServerError::Host { host: host.clone() });
     }
     match waits_for_store(&trail.policy()).filter(|_| !trail.has_store()) {
         Some(which) => Err(ServerError::NoStore { which }),

@@ -50,6 +50,12 @@ fn is_own_page(host: &str, headers: &HeaderMap) -> bool {
     (is_own_fetch || cfg!(trailseal_fault = "cross_site_taken")) && is_own_origin
 }
 
+/// Whether a `Host` header could name it: a name, or an address.
+pub(crate) fn is_host(name: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    name.parse::<IpAddr>().is_ok() || !name.is_empty() && name.bytes().all(is_of_name)
+}
+
 /// The name in a `Host` header, without its port.
 fn host_name(host: &str) -> &str {
     if let Some(rest) = host.strip_prefix('[') {

@@ -10,7 +10,7 @@ use trailseal_core::{SetPolicyError, Trail};
 use trailseal_event::Event;
 use trailseal_event::policy::{Acknowledge, Mode, Policy, Treatment};
 
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::shared::{Looked, SharedStore};
 
 /// Keeps the policy.
@@ -168,7 +168,7 @@ pub(crate) fn as_kept(policy: &Policy) -> Result<String, Problem> {
 impl Problem {
     fn outdated_policy(what: &str) -> Problem {
         let detail = format!("the policy has changed meanwhile: {what}");
-        Problem::new(axum::http::StatusCode::CONFLICT, "outdated", detail)
+        Problem::new(Kind::Outdated, detail)
     }
 }
 
@@ -176,8 +176,7 @@ impl From<SetPolicyError> for Problem {
     fn from(error: SetPolicyError) -> Problem {
         match error {
             SetPolicyError::Outdated => Problem::new(
-                axum::http::StatusCode::CONFLICT,
-                "outdated",
+                Kind::Outdated,
                 "the policy has changed since this was requested: reject it, and request again",
             ),
             SetPolicyError::Invalid(what) => {

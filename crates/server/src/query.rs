@@ -8,7 +8,7 @@ use trailseal_event::filter::Filter;
 use trailseal_index::{By, First, Order};
 
 use crate::access::Caller;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::view::{Cursor, View};
 
 /// The parameter that has a part of a value. It is what somebody is still typing, perhaps of a person's name, and is not
@@ -39,13 +39,13 @@ impl Query {
         let text = uri.query().unwrap_or_default();
         let pairs: Vec<(String, String)> = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
         if pairs.len() > VALUES_MAX {
-            return Err(Problem::bad_request(
-                "query",
+            return Err(Problem::new(
+                Kind::Query,
                 format!("more than {VALUES_MAX} values: ask for less at once"),
             ));
         }
         match pairs.iter().any(|(name, value)| name.contains('\u{fffd}') || value.contains('\u{fffd}')) {
-            true => Err(Problem::bad_request("query", "the query is not UTF-8")),
+            true => Err(Problem::new(Kind::Query, "the query is not UTF-8")),
             false => Ok(Query { pairs }),
         }
     }
@@ -57,9 +57,7 @@ impl Query {
         let value = values.next();
         match values.next() {
             None => Ok(value),
-            Some(_) => {
-                Err(Problem::bad_request("query", format!("{name} is given twice")).with("field", name))
-            }
+            Some(_) => Err(Problem::new(Kind::Query, format!("{name} is given twice")).with("field", name)),
         }
     }
 
@@ -73,7 +71,7 @@ impl Query {
                     names => format!("use one of {}", names.join(", ")),
                 };
                 let detail = format!("there is no parameter {name:?} here: {known}");
-                Err(Problem::bad_request("query", detail).with("field", name.as_str()))
+                Err(Problem::new(Kind::Query, detail).with("field", name.as_str()))
             }
         }
     }
@@ -88,9 +86,9 @@ impl Query {
             if also.contains(&name.as_str()) {
                 continue;
             }
-            filter.set(name, value, now).map_err(|error| {
-                Problem::bad_request("query", error.to_string()).with("field", name.as_str())
-            })?;
+            filter
+                .set(name, value, now)
+                .map_err(|error| Problem::new(Kind::Query, error.to_string()).with("field", name.as_str()))?;
         }
         caller.restrict(&mut filter)?;
         Ok(filter)
@@ -111,8 +109,7 @@ impl Query {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => {
-                Err(Problem::bad_request("query", format!("{name} must be true or false"))
-                    .with("field", name))
+                Err(Problem::new(Kind::Query, format!("{name} must be true or false")).with("field", name))
             }
         }
     }
@@ -121,14 +118,14 @@ impl Query {
         let Some(text) = self.one("limit")? else { return Ok(None) };
         match text.parse() {
             Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(Some(limit)),
-            _ => Err(Problem::bad_request("query", format!("limit must be a number from 1 to {LIMIT_MAX}"))
+            _ => Err(Problem::new(Kind::Query, format!("limit must be a number from 1 to {LIMIT_MAX}"))
                 .with("field", "limit")),
         }
     }
 
     /// The requested order, beginning at this end by default.
     pub(crate) fn order(&self, usual: First) -> Result<Order, Problem> {
-        let wrong = |name: &str, detail: &str| Err(Problem::bad_request("query", detail).with("field", name));
+        let wrong = |name: &str, detail: &str| Err(Problem::new(Kind::Query, detail).with("field", name));
         let first = match self.one("order")? {
             None => usual,
             Some("desc") => First::Newest,
@@ -145,7 +142,7 @@ impl Query {
     /// Where to continue, in the requested order.
     pub(crate) fn cursor(&self, order: Order, view: &View) -> Result<Option<Cursor>, Problem> {
         let Some(text) = self.one("cursor")? else { return Ok(None) };
-        let wrong = |detail: &str| Problem::bad_request("query", detail).with("field", "cursor");
+        let wrong = |detail: &str| Problem::new(Kind::Query, detail).with("field", "cursor");
         let cursor = view.cursor(text).ok_or_else(|| wrong("cursor is not one of this server's cursors"))?;
         if cursor.order() == order {
             return Ok(Some(cursor));

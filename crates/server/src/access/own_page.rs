@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// An open server answers everybody who can reach it, so it must not be reachable through a browser that shows another
 /// site's page: neither under another name, nor by another site's form or script.
@@ -23,8 +23,7 @@ pub(super) fn check(
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     if !is_loopback && !hosts.iter().any(|known| known.eq_ignore_ascii_case(name)) {
         return Err(Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "host",
+            Kind::OtherHost,
             "an open server answers only to loopback names: add this one to server.hosts",
         ));
     }

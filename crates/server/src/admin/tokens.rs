@@ -16,7 +16,7 @@ use crate::access::{Caller, Grant, NewToken, Scope, TokenError, Tokens, VIEWER_S
 use crate::body::{Bodies, Members};
 use crate::fairness::blocking;
 use crate::own_events::{details, note, note_read};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// How long a viewer token lasts by default, in seconds.
 const VIEWER_SECONDS: u64 = 900;
@@ -112,7 +112,7 @@ fn token_problem(error: TokenError) -> Problem {
         TokenError::Tenant(_) => Problem::unprocessable(error.to_string()).with("field", "tenant"),
         TokenError::NoScope => Problem::unprocessable(error.to_string()).with("field", "scopes"),
         TokenError::Ended { .. } => Problem::unprocessable(error.to_string()).with("field", "expires"),
-        TokenError::Exists { .. } => Problem::new(StatusCode::CONFLICT, "exists", error.to_string()),
+        TokenError::Exists { .. } => Problem::new(Kind::Exists, error.to_string()),
         TokenError::Unknown { .. } => Problem::not_found(error.to_string()),
         TokenError::Store(detail) => Problem::no_store(detail),
         error => Problem::internal(&error),

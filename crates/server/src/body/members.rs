@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// The members that were not taken yet.
 pub(crate) struct Members(Map<String, Value>);
@@ -11,7 +11,7 @@ impl Members {
     /// Of a body that has none but these.
     pub(crate) fn of(body: &[u8], names: &[&str]) -> Result<Members, Problem> {
         let value: Value = serde_json::from_slice(body)
-            .map_err(|error| Problem::bad_request("not-json", format!("the body is not JSON: {error}")))?;
+            .map_err(|error| Problem::new(Kind::NotJson, format!("the body is not JSON: {error}")))?;
         let Value::Object(members) = value else {
             let detail = format!("the body must be a JSON object, with the members {}", names.join(", "));
             return Err(Problem::unprocessable(detail));

@@ -11,7 +11,7 @@ use super::answer::{erased_json, would_erase_json};
 use super::run::run_for;
 use crate::access::Caller;
 use crate::body::{Bodies, Members};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::retention::{HoldKeeper, long};
 use crate::reviews::{Asked, Reviews, request_erasure};
 
@@ -63,7 +63,7 @@ pub(crate) async fn erase(
         Some(_) => {
             let detail =
                 format!("the address already names somebody: use /v1/subjects/{IN_BODY}/erase with subject");
-            return Err(Problem::new(StatusCode::CONFLICT, "two-subjects", detail).with("field", "subject"));
+            return Err(Problem::new(Kind::TwoSubjects, detail).with("field", "subject"));
         }
         None => id,
     };

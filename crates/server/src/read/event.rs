@@ -18,7 +18,7 @@ use super::answer::{json_response, push_event};
 use super::list::elsewhere;
 use super::reading::Reading;
 use crate::access::Caller;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::response_work::whole;
 use crate::view::{Events, Gone};
@@ -242,7 +242,7 @@ fn gone(events: &mut dyn Events, wanted: &Wanted) -> Result<Option<Problem>, Pro
 
 fn retired(origin: &str, index: Index, by: Option<Index>) -> Problem {
     let detail = ReadError::Retired { index, by }.to_string();
-    let problem = Problem::new(StatusCode::GONE, "retired", detail);
+    let problem = Problem::new(Kind::Retired, detail);
     problem.with("origin", origin).with("index", index.get()).with("retired_by", json!(by.map(Index::get)))
 }
 
@@ -278,7 +278,7 @@ async fn prove(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Pro
             Err(error) if !is_unsealed(&error) => return Err(Problem::internal(&error)),
             Err(_) if Instant::now() >= deadline => {
                 let detail = "the event is not sealed yet: try again in a moment";
-                return Err(Problem::new(StatusCode::CONFLICT, "unsealed", detail).retry_after(1));
+                return Err(Problem::new(Kind::Unsealed, detail).retry_after(1));
             }
             Err(_) if *hit.origin == *reading.trail.origin() && !is_asked_for => {
                 is_asked_for = true;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -24,7 +24,7 @@ use super::answer::push_event;
 use super::reading::{Reading, Shown};
 use crate::client::Client;
 use crate::fairness::{Asker, Full, Shares, Turn, aside};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::response_work::Waiting;
 use crate::view::Cursor;
 
@@ -277,7 +277,7 @@ pub(super) fn response(
             Full::Whole => "too many exports are in progress: try again when one has ended",
             Full::OfClient => "you have too many exports in progress: try again when one of them has ended",
         };
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "exports", detail).retry_after(5)
+        Problem::new(Kind::Exports, detail).retry_after(5)
     })?;
     let waiting = Waiting::default();
     let given_up = waiting.given_up();

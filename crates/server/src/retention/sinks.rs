@@ -9,7 +9,7 @@ use trailseal_core::{ForgetSinkError, Trail};
 use super::run::long;
 use crate::access::Caller;
 use crate::own_events::{details, note, note_read};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// `GET /v1/sinks`.
 pub(crate) async fn sinks(
@@ -50,7 +50,7 @@ impl From<ForgetSinkError> for Problem {
                 let known = known.join(", ");
                 Problem::not_found(format!("no sink {name:?} holds up retirement: use one of {known}"))
             }
-            ForgetSinkError::Attached { .. } => Problem::new(StatusCode::CONFLICT, "attached", text),
+            ForgetSinkError::Attached { .. } => Problem::new(Kind::Attached, text),
             ForgetSinkError::Refused(_) => Problem::unavailable(text),
             _ => Problem::internal(&error),
         }

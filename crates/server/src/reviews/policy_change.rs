@@ -4,7 +4,6 @@
 //! the one before: first the decision is recorded, then the change (with the review's id), then it is saved and
 //! applied. A server killed in between continues when it starts.
 
-use axum::http::StatusCode;
 use serde_json::json;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::{SetPolicyError, Trail};
@@ -18,7 +17,7 @@ use super::review_events::{REQUESTED, Reviews};
 use crate::access::Caller;
 use crate::own_events::{by_token, event_of};
 use crate::policies::{as_kept, check_store};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// The maximum size of the policies before and after as JSON, so that they fit on one line of the trail.
 const JSON_BYTES_MAX: usize = 48 << 10;
@@ -120,7 +119,7 @@ pub(super) fn approve(
 ) -> Result<(), Problem> {
     if review.requested_by == caller.name() {
         let detail = "this needs a second person: whoever requested it can reject but not approve it";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "own-request", detail));
+        return Err(Problem::new(Kind::OwnRequest, detail));
     }
     let id = review.id.to_string();
     match &reviews.place {
@@ -154,7 +153,7 @@ fn approve_here(
     if change.origin != reviews.trail.origin() {
         let detail =
             format!("it concerns the policy of {}: decide where that trail is served", change.origin);
-        return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
+        return Err(Problem::new(Kind::Elsewhere, detail));
     }
     // It may have had a store when this was asked for.
     check_store(&reviews.trail, &read(&change.to)?)?;
@@ -187,7 +186,7 @@ fn put_in_force<E: From<SetPolicyError>>(
 fn not_made() -> Problem {
     let detail = "the change was approved but could not be made, so the policy is unchanged: see the server's log, \
         then request the same change again";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not-made", detail)
+    Problem::new(Kind::NotMade, detail)
 }
 
 /// Puts in force a change that was approved when the server was killed. Blocks.

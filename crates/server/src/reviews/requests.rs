@@ -24,7 +24,7 @@ use crate::body::{Bodies, Members};
 use crate::erasure::{erase_keys_for, erased_json};
 use crate::fairness::blocking;
 use crate::own_events::{details, note_read};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::read::{SAME_ID_MAX, several};
 use crate::response_work::whole;
@@ -227,11 +227,10 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    let wrong = || {
-        Problem::bad_request("query", "state must be pending, approved or rejected").with("field", "state")
-    };
+    let wrong =
+        || Problem::new(Kind::Query, "state must be pending, approved or rejected").with("field", "state");
     let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
-    let wrong = || Problem::bad_request("query", "before must be the id of a review").with("field", "before");
+    let wrong = || Problem::new(Kind::Query, "before must be the id of a review").with("field", "before");
     let before = query.one("before")?.map(|id| ReviewId::parse(id).ok_or_else(wrong)).transpose()?;
     note_read(&reviews.trail, &caller, "/v1/reviews", Some(&query), false).await;
     blocking(move || {

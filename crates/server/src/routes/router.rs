@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
 use axum::middleware;
 
 use super::layers::{known, observe, share};
@@ -12,7 +11,7 @@ use super::route::Takes;
 use super::state::App;
 use super::table::{Row, table};
 use crate::access::check;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// The router of the table.
 pub(crate) fn router(app: App) -> Router {
@@ -32,11 +31,7 @@ pub(crate) fn router(app: App) -> Router {
     router
         .fallback(|| async { Problem::not_found("there is no such path: /docs lists them") })
         .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method",
-                "this path does not support this method: see /docs",
-            )
+            Problem::new(Kind::Method, "this path does not support this method: see /docs")
         })
         // Whoever needs the body reads it, with the limit of the settings.
         .layer(DefaultBodyLimit::disable())

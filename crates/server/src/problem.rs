@@ -10,6 +10,24 @@ use trailseal_index::SearchError;
 
 pub(crate) use kind::Kind;
 
+/// The members that a problem may have besides those of RFC 9457, for the reference.
+pub(crate) const MEMBERS: [(&str, &str); 14] = [
+    ("item", "The place of an event in the request, from 0"),
+    ("field", "The name of a parameter, header or member"),
+    ("problem", "What is wrong with a field that strict refuses"),
+    ("hint", "What to do about it"),
+    ("id", "The id of an event"),
+    ("index", "The index of an event"),
+    ("origin", "The trail of an event, or the one to ask"),
+    ("events", "The events that are kept but not confirmed, as with 202"),
+    ("more_warnings", "How many warnings are not listed"),
+    ("state", "How the review was decided"),
+    ("decided_by", "Who decided the review"),
+    ("hold", "The name of the legal hold"),
+    ("retired_by", "The index of the event that tells of the retirement"),
+    ("not_yet_stored", "How many events are on this server's disk but not in the store"),
+];
+
 /// An error response. Boxed, so that success responses stay small.
 #[derive(Debug)]
 pub(crate) struct Problem(Box<Members>);
@@ -95,8 +113,9 @@ impl Problem {
         self.0.kind == Kind::StoreUnavailable
     }
 
-    /// Adds a member.
+    /// Adds one of the [members](MEMBERS).
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
+        debug_assert!(MEMBERS.iter().any(|(known, _)| *known == name), "the reference does not have {name}");
         self.0.more.insert(name.to_owned(), value.into());
         self
     }

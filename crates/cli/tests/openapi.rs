@@ -7,7 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::Place;
 use support::server::Server;
 
@@ -63,6 +63,51 @@ fn schemathesis_finds_nothing() {
     server.stop();
     assert!(!server.log().contains("panicked"), "{}", server.log());
     place.run("verify").ok();
+}
+
+#[test]
+fn the_document_has_what_is_taken_and_what_is_answered() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let document = server.client("").get("/openapi.json").is(200).json();
+    let parameters = document["paths"]["/v1/events"]["post"]["parameters"].as_array().unwrap();
+    let strict = parameters.iter().find(|parameter| parameter["name"] == "strict").expect("strict");
+    assert_eq!((&strict["in"], &strict["schema"]["type"]), (&json!("query"), &json!("boolean")));
+    assert!(strict["description"].as_str().unwrap().contains("422"), "{strict}");
+    let properties = |schema: &str| document["components"]["schemas"][schema]["properties"].clone();
+    assert_eq!(properties("RetentionRequest")["archive"]["type"], json!(["string", "null"]));
+    let problem = properties("Problem");
+    for member in [
+        "item",
+        "field",
+        "hint",
+        "problem",
+        "id",
+        "index",
+        "origin",
+        "events",
+        "more_warnings",
+        "state",
+        "decided_by",
+        "hold",
+        "retired_by",
+        "not_yet_stored",
+    ] {
+        assert!(problem[member]["description"].is_string(), "{member}: {problem}");
+    }
+    // A problem has no members but these.
+    server.admin().record(r#"{"action":"a","id":"one"}"#);
+    for (path, body) in [
+        ("/v1/events", r#"{"action":"b","id":"one"}"#),
+        ("/v1/events?strict=true", r#"{"action":"b","ip":"x"}"#),
+        ("/v1/events?strict=x", "{}"),
+    ] {
+        let answer = server.admin().post(path, body).json();
+        for (name, value) in answer.as_object().unwrap() {
+            let is_number = problem[name]["type"] == "integer";
+            assert!(!problem[name].is_null() && is_number == value.is_number(), "{name}: {answer}");
+        }
+    }
 }
 
 #[test]

@@ -429,3 +429,18 @@ fn a_tenant_is_not_told_how_far_behind_the_events_of_all_are() {
         }
     }
 }
+
+#[test]
+fn a_host_that_no_request_can_name_is_refused() {
+    for host in ["http://x/", "audit.example:8410", "*.example.com", "", "[::1]", "a b", "x/y"] {
+        let place = Place::new();
+        place.write("trailseal.toml", format!("[server]\nhosts = [\"{host}\"]\n"));
+        place.run("serve --listen 127.0.0.1:0 --open").could_not(&["server.hosts", host]);
+    }
+    let place = Place::new();
+    place.write("trailseal.toml", "[server]\nhosts = [\"Audit.example\", \"10.0.0.5\", \"::2\", \"a_b\"]\n");
+    let server = Server::with(&place, &["--open"]);
+    for host in ["audit.example", "10.0.0.5:8410", "[::2]:8410", "A_B"] {
+        server.client("").header("Host", host).get("/v1/events").is(200);
+    }
+}

@@ -261,6 +261,7 @@ fn numbers_and_health() {
     let stats = admin.get("/v1/stats").is(200);
     assert_eq!(stats.header("x-audit-health"), Some("good"));
     assert_eq!(stats.json()["health"], "good");
+    assert_eq!(stats.json()["accepting"], json!({"state": "running"}));
     let metrics = admin.get("/metrics").is(200);
     let text = metrics.text();
     assert!(text.lines().any(|line| line.starts_with("audit_events_total")), "{text}");
@@ -284,6 +285,22 @@ fn numbers_and_health() {
         assert!(policy.contains("default-src") && !policy.contains("unsafe-inline"), "{policy}");
         assert_eq!(page.header("set-cookie"), None);
     }
+}
+
+#[test]
+fn a_server_that_takes_no_events_is_not_healthy() {
+    let place = Place::new();
+    place.write("trailseal.toml", "disk_reserve = \"900000GiB\"\n");
+    let server = Server::start(&place);
+    let admin = server.admin();
+    admin.post("/v1/events", r#"{"action":"a"}"#).is(503);
+    let ready = admin.get("/readyz");
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    let stats = admin.get("/v1/stats").is(200);
+    assert_eq!(stats.header("x-audit-health"), Some("critical"));
+    let stats = stats.json();
+    assert_eq!((&stats["health"], &stats["accepting"]["state"]), (&json!("critical"), &json!("refusing")));
+    assert_eq!(stats["accepting"]["reason"], ready.json()["problems"][0]);
 }
 
 #[test]

@@ -331,6 +331,42 @@ fn an_event_is_fetched_once() {
 }
 
 #[test]
+fn an_event_whose_id_is_a_word_of_a_path_is_read_by_its_id() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let client = server.admin();
+    client.record(r#"{"action":"a","id":"stream"}"#);
+    assert_eq!(client.get("/v1/events/id:stream").is(200).json()["id"], "stream");
+    client.get("/v1/events/stream/proof").is(200);
+}
+
+#[test]
+fn the_type_of_an_answer_is_the_one_that_is_preferred() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    server.admin().record(r#"{"action":"a"}"#);
+    for (accept, wanted) in [
+        ("text/csv", "text/csv"),
+        ("TEXT/CSV", "text/csv"),
+        ("text/csv;q=0", "application/json"),
+        ("text/csv;q=0.1, application/json", "application/json"),
+        ("application/ndjson", "application/x-ndjson"),
+        ("text/html, */*;q=0.8", "application/json"),
+    ] {
+        for path in ["/v1/events", "/v1/resources/a/b/history"] {
+            let answer = server.admin().header("Accept", accept).get(path).is(200);
+            assert!(
+                answer.header("content-type").unwrap().starts_with(wanted),
+                "{accept} {path}: {answer:?}"
+            );
+        }
+    }
+    // Headers of one name are one list.
+    let both = server.admin().header("Accept", "application/json;q=0.5").header("Accept", "text/csv");
+    assert!(both.get("/v1/events").is(200).text().starts_with("origin,"));
+}
+
+#[test]
 fn proofs_are_checked_without_the_server() {
     let place = Place::new();
     let server = Server::start(&place);

@@ -190,6 +190,31 @@ fn a_tenants_reviewers_see_and_decide_their_own() {
 }
 
 #[test]
+fn of_several_events_with_an_id_the_one_that_is_meant_is_named() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let admin = server.admin();
+    for tenant in ["acme", "zeta"] {
+        admin.record(format!(r#"{{"action":"a","id":"twin","tenant":"{tenant}"}}"#));
+    }
+    let several = admin.post("/v1/reviews", r#"{"event":"twin","reason":"odd"}"#).is(300);
+    assert_eq!(several.json(), admin.get("/v1/events/twin").is(300).json());
+    assert!(list(&admin, "").is_empty(), "nothing was asked for");
+    let body = r#"{"event":"twin","reason":"odd","tenant":"zeta"}"#;
+    admin.post("/v1/reviews", body).is(201);
+    assert_eq!(list(&admin, "")[0]["tenant"], "zeta");
+    let origin = several.events()[0]["origin"].clone();
+    let body = json!({"event": "twin", "tenant": "acme", "origin": origin}).to_string();
+    admin.post("/v1/reviews", body).is(201);
+    admin.post("/v1/reviews", r#"{"event":"twin","origin":"elsewhere"}"#).is(404);
+    // A tenant's token has one, and learns of no other.
+    let writer = server.holder(r#"{"name":"writer","scopes":["write"],"tenant":"acme"}"#);
+    writer.post("/v1/reviews", r#"{"event":"twin"}"#).is(201);
+    writer.post("/v1/reviews", r#"{"event":"twin","tenant":"zeta"}"#).is(404);
+    assert_eq!(list(&admin, "").len(), 3);
+}
+
+#[test]
 fn what_cannot_be_a_review_is_refused() {
     let place = Place::new();
     let mut server = Server::start(&place);

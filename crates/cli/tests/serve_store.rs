@@ -126,6 +126,9 @@ fn an_event_of_another_trail_is_found_and_proved_there([one, other]: [&Client; 2
     // An index is one event of each trail.
     let several = one.get(&format!("/v1/events/{index}")).is(300).events();
     assert_eq!(fields(&several, "origin"), ["example.com/a", "example.com/b"]);
+    let asked = json!({"event": index.to_string()}).to_string();
+    let several = one.post("/v1/reviews", asked).is(300).events();
+    assert_eq!(fields(&several, "origin"), ["example.com/a", "example.com/b"]);
     for what in ["proof", "verify"] {
         let refused = one.get(&format!("/v1/events/b-4/{what}")).is(409);
         assert_eq!(refused.header("retry-after"), None);

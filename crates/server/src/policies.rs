@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use trailseal_core::{SetPolicyError, Trail};
 use trailseal_event::Event;
-use trailseal_event::policy::Policy;
+use trailseal_event::policy::{Acknowledge, Mode, Policy, Treatment};
 
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::shared::{Looked, SharedStore};
 
 /// Keeps the policy.
@@ -136,6 +136,28 @@ impl PolicyKeeper {
     }
 }
 
+/// Which events wait for a store by this policy, in words; `None` if none do.
+pub(crate) fn waits_for_store(policy: &Policy) -> Option<String> {
+    let waits = |then: &Treatment| then.mode == Mode::Sync && then.acknowledge == Acknowledge::Store;
+    let rule = policy.rules.iter().position(|rule| waits(&rule.then));
+    let rule = rule.map(|place| format!("rule {}", place + 1));
+    rule.or_else(|| waits(&policy.otherwise).then(|| "all other events".to_owned()))
+}
+
+/// Refuses a policy by which events wait for a store where there is none: none of them would ever be confirmed.
+pub(crate) fn check_store(trail: &Trail, policy: &Policy) -> Result<(), Problem> {
+    match waits_for_store(policy) {
+        Some(which) if !trail.has_store() => {
+            let detail = format!(
+                "the policy cannot be used: {which} would wait for a store, and there is none: use acknowledge = \"durable\", \
+                 or set index.enabled or store.url"
+            );
+            Err(Problem::unprocessable(detail).with("field", "acknowledge"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The policy as every server will read it.
 pub(crate) fn as_kept(policy: &Policy) -> Result<String, Problem> {
     let text = policy.to_toml();
@@ -146,7 +168,7 @@ pub(crate) fn as_kept(policy: &Policy) -> Result<String, Problem> {
 impl Problem {
     fn outdated_policy(what: &str) -> Problem {
         let detail = format!("the policy has changed meanwhile: {what}");
-        Problem::new(axum::http::StatusCode::CONFLICT, "outdated", detail)
+        Problem::new(Kind::Outdated, detail)
     }
 }
 
@@ -154,8 +176,7 @@ impl From<SetPolicyError> for Problem {
     fn from(error: SetPolicyError) -> Problem {
         match error {
             SetPolicyError::Outdated => Problem::new(
-                axum::http::StatusCode::CONFLICT,
-                "outdated",
+                Kind::Outdated,
                 "the policy has changed since this was requested: reject it, and request again",
             ),
             SetPolicyError::Invalid(what) => {

@@ -1,12 +1,32 @@
 //! Errors as RFC 9457 problem details: a stable `type`, a sentence that says what to do, and the place.
 
+mod kind;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use trailseal_core::file::is_shortage;
 use trailseal_index::SearchError;
 
-const NO_STORE: &str = "store-unavailable";
+pub(crate) use kind::Kind;
+
+/// The members that a problem may have besides those of RFC 9457, for the reference.
+pub(crate) const MEMBERS: [(&str, &str); 14] = [
+    ("item", "The place of an event in the request, from 0"),
+    ("field", "The name of a parameter, header or member"),
+    ("problem", "What is wrong with a field that strict refuses"),
+    ("hint", "What to do about it"),
+    ("id", "The id of an event"),
+    ("index", "The index of an event"),
+    ("origin", "The trail of an event, or the one to ask"),
+    ("events", "The events that are kept but not confirmed, as with 202"),
+    ("more_warnings", "How many warnings are not listed"),
+    ("state", "How the review was decided"),
+    ("decided_by", "Who decided the review"),
+    ("hold", "The name of the legal hold"),
+    ("retired_by", "The index of the event that tells of the retirement"),
+    ("not_yet_stored", "How many events are on this server's disk but not in the store"),
+];
 
 /// An error response. Boxed, so that success responses stay small.
 #[derive(Debug)]
@@ -14,56 +34,44 @@ pub(crate) struct Problem(Box<Members>);
 
 #[derive(Debug)]
 struct Members {
-    status: StatusCode,
-    /// The last part of `type`; never changed once published.
-    kind: &'static str,
+    kind: Kind,
     detail: String,
     more: Map<String, Value>,
     retry_after: Option<u32>,
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Problem {
-        Problem(Box::new(Members {
-            status,
-            kind,
-            detail: detail.into(),
-            more: Map::new(),
-            retry_after: None,
-        }))
-    }
-
-    pub(crate) fn bad_request(kind: &'static str, detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::BAD_REQUEST, kind, detail)
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Problem {
+        Problem(Box::new(Members { kind, detail: detail.into(), more: Map::new(), retry_after: None }))
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::NOT_FOUND, "not-found", detail)
+        Problem::new(Kind::NotFound, detail)
     }
 
     pub(crate) fn forbidden(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+        Problem::new(Kind::Forbidden, detail)
     }
 
     pub(crate) fn unauthorized(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+        Problem::new(Kind::Unauthorized, detail)
     }
 
     pub(crate) fn too_large(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+        Problem::new(Kind::TooLarge, detail)
     }
 
     pub(crate) fn unprocessable(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unusable", detail)
+        Problem::new(Kind::Unusable, detail)
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "refused", detail).retry_after(1)
+        Problem::new(Kind::Refused, detail).retry_after(1)
     }
 
     /// What is read or decided in a shared store cannot be, or be told, since that does not answer.
     pub(crate) fn no_store(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, NO_STORE, detail).retry_after(2)
+        Problem::new(Kind::StoreUnavailable, detail).retry_after(2)
     }
 
     /// An error that the caller cannot fix. Its cause goes to the log; a response could reveal paths.
@@ -82,12 +90,12 @@ impl Problem {
         }
         tracing::error!(error = text, "a request failed");
         let detail = "the server could not do this: its log says why";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+        Problem::new(Kind::Internal, detail)
     }
 
     /// Its status.
     pub(crate) fn status(&self) -> StatusCode {
-        self.0.status
+        self.0.kind.status()
     }
 
     /// What it says.
@@ -97,16 +105,17 @@ impl Problem {
 
     /// Whether it says that there is no room, rather than that the request is wrong.
     pub(crate) fn is_refused(&self) -> bool {
-        self.0.status == StatusCode::SERVICE_UNAVAILABLE
+        self.status() == StatusCode::SERVICE_UNAVAILABLE
     }
 
     /// Whether it is [`no_store`](Problem::no_store).
     pub(crate) fn is_of_the_store(&self) -> bool {
-        self.0.kind == NO_STORE
+        self.0.kind == Kind::StoreUnavailable
     }
 
-    /// Adds a member.
+    /// Adds one of the [members](MEMBERS).
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
+        debug_assert!(MEMBERS.iter().any(|(known, _)| *known == name), "the reference does not have {name}");
         self.0.more.insert(name.to_owned(), value.into());
         self
     }
@@ -136,9 +145,10 @@ impl From<SearchError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Members { status, kind, detail, more, retry_after } = *self.0;
+        let Members { kind, detail, more, retry_after } = *self.0;
+        let status = kind.status();
         let mut body = json!({
-            "type": format!("urn:trailseal:problem:{kind}"),
+            "type": format!("urn:trailseal:problem:{}", kind.name()),
             "title": status.canonical_reason().unwrap_or("Problem"),
             "status": status.as_u16(),
             "detail": detail,

@@ -8,7 +8,7 @@ use trailseal_event::filter::Filter;
 use trailseal_index::{By, First, Order};
 
 use crate::access::Caller;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::view::{Cursor, View};
 
 /// The parameter that has a part of a value. It is what somebody is still typing, perhaps of a person's name, and is not
@@ -21,6 +21,9 @@ pub(crate) const LIMIT_MAX: usize = 1_000;
 
 /// The maximum number of values of all parameters together. Each filter value is compared with each event.
 const VALUES_MAX: usize = 200;
+
+/// The filters that have one value. Given twice, one of the two would silently not count.
+pub(crate) const ONCE: [&str; 5] = ["since", "until", "recorded_since", "recorded_until", "system"];
 
 /// How much of a query is recorded: about this many bytes of a longer one, and of each value at least this many.
 const NOTED_BYTES_MAX: usize = 2_048;
@@ -37,13 +40,13 @@ impl Query {
         let text = uri.query().unwrap_or_default();
         let pairs: Vec<(String, String)> = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
         if pairs.len() > VALUES_MAX {
-            return Err(Problem::bad_request(
-                "query",
+            return Err(Problem::new(
+                Kind::Query,
                 format!("more than {VALUES_MAX} values: ask for less at once"),
             ));
         }
         match pairs.iter().any(|(name, value)| name.contains('\u{fffd}') || value.contains('\u{fffd}')) {
-            true => Err(Problem::bad_request("query", "the query is not UTF-8")),
+            true => Err(Problem::new(Kind::Query, "the query is not UTF-8")),
             false => Ok(Query { pairs }),
         }
     }
@@ -55,33 +58,38 @@ impl Query {
         let value = values.next();
         match values.next() {
             None => Ok(value),
-            Some(_) => {
-                Err(Problem::bad_request("query", format!("{name} is given twice")).with("field", name))
-            }
+            Some(_) => Err(Problem::new(Kind::Query, format!("{name} is given twice")).with("field", name)),
         }
     }
 
-    /// Refuses unknown names: a mistyped filter would show too much.
+    /// Refuses unknown names: a mistyped filter would show too much. The router asks this for every route.
     pub(crate) fn only(&self, names: &[&str]) -> Result<(), Problem> {
         match self.pairs.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             None => Ok(()),
             Some((name, _)) => {
-                let detail = format!("there is no parameter {name:?} here: use one of {}", names.join(", "));
-                Err(Problem::bad_request("query", detail).with("field", name.as_str()))
+                let known = match names {
+                    [] => "leave it out, there are none".to_owned(),
+                    names => format!("use one of {}", names.join(", ")),
+                };
+                let detail = format!("there is no parameter {name:?} here: {known}");
+                Err(Problem::new(Kind::Query, detail).with("field", name.as_str()))
             }
         }
     }
 
     /// The requested filter, narrowed to what the caller may see. Other names are those of `also`.
     pub(crate) fn filter(&self, caller: &Caller, now: Timestamp, also: &[&str]) -> Result<Filter, Problem> {
+        for name in ONCE {
+            self.one(name)?;
+        }
         let mut filter = Filter::default();
         for (name, value) in &self.pairs {
             if also.contains(&name.as_str()) {
                 continue;
             }
-            filter.set(name, value, now).map_err(|error| {
-                Problem::bad_request("query", error.to_string()).with("field", name.as_str())
-            })?;
+            filter
+                .set(name, value, now)
+                .map_err(|error| Problem::new(Kind::Query, error.to_string()).with("field", name.as_str()))?;
         }
         caller.restrict(&mut filter)?;
         Ok(filter)
@@ -102,8 +110,7 @@ impl Query {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => {
-                Err(Problem::bad_request("query", format!("{name} must be true or false"))
-                    .with("field", name))
+                Err(Problem::new(Kind::Query, format!("{name} must be true or false")).with("field", name))
             }
         }
     }
@@ -112,14 +119,14 @@ impl Query {
         let Some(text) = self.one("limit")? else { return Ok(None) };
         match text.parse() {
             Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(Some(limit)),
-            _ => Err(Problem::bad_request("query", format!("limit must be a number from 1 to {LIMIT_MAX}"))
+            _ => Err(Problem::new(Kind::Query, format!("limit must be a number from 1 to {LIMIT_MAX}"))
                 .with("field", "limit")),
         }
     }
 
     /// The requested order, beginning at this end by default.
     pub(crate) fn order(&self, usual: First) -> Result<Order, Problem> {
-        let wrong = |name: &str, detail: &str| Err(Problem::bad_request("query", detail).with("field", name));
+        let wrong = |name: &str, detail: &str| Err(Problem::new(Kind::Query, detail).with("field", name));
         let first = match self.one("order")? {
             None => usual,
             Some("desc") => First::Newest,
@@ -136,7 +143,7 @@ impl Query {
     /// Where to continue, in the requested order.
     pub(crate) fn cursor(&self, order: Order, view: &View) -> Result<Option<Cursor>, Problem> {
         let Some(text) = self.one("cursor")? else { return Ok(None) };
-        let wrong = |detail: &str| Problem::bad_request("query", detail).with("field", "cursor");
+        let wrong = |detail: &str| Problem::new(Kind::Query, detail).with("field", "cursor");
         let cursor = view.cursor(text).ok_or_else(|| wrong("cursor is not one of this server's cursors"))?;
         if cursor.order() == order {
             return Ok(Some(cursor));

@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::http::StatusCode;
-
 use crate::fairness::blocking;
 use crate::metrics::Metrics;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// How long one request for a page may search.
 const BUDGET: Duration = Duration::from_secs(2);
@@ -102,5 +100,5 @@ fn too_much_work(most: Duration) -> Problem {
     let detail = format!(
         "the answer takes more than the {seconds} s allowed for one request: narrow it, for example by time, or ask for pages"
     );
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "work-limit", detail)
+    Problem::new(Kind::WorkLimit, detail)
 }

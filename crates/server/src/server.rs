@@ -10,12 +10,13 @@ use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::Event;
 
-use crate::access::{TokenError, Tokens};
+use crate::access::{TokenError, Tokens, is_host};
 use crate::config::Config;
 use crate::health::LOOK_EVERY;
 use crate::listen::{Acceptor, Serving, Socket, TlsError};
 use crate::memory;
 use crate::owner::Owner;
+use crate::policies::waits_for_store;
 use crate::retention::daily;
 use crate::reviews::finish_approved;
 use crate::routes::{App, router};
@@ -59,6 +60,23 @@ pub enum ServerError {
         "an open server cannot tell one person from another: leave out --open, or set no review.second_person"
     )]
     OpenAlone,
+    /// No request could name it.
+    #[error(
+        "server.hosts cannot have {host:?}: it takes names and addresses without scheme, port or path, such as audit.example.com"
+    )]
+    Host {
+        /// The entry.
+        host: String,
+    },
+    /// What waits for the store would never be confirmed.
+    #[error(
+        "the policy lets {which} wait for a store (mode = \"sync\", acknowledge = \"store\"), and there is none: set \
+         index.enabled = true or store.url, or acknowledge = \"durable\""
+    )]
+    NoStore {
+        /// Which events.
+        which: String,
+    },
     /// It cannot listen there.
     #[error(
         "could not listen on {listen}: another program may be using it, or the address is not this machine's"
@@ -113,20 +131,11 @@ impl Server {
     /// If there is no token yet, one that allows everything but to see personal values is made.
     ///
     /// # Errors
-    /// When it cannot listen, or should not: where others could reach it without TLS.
+    /// When it cannot listen, or should not: where others could reach it without TLS, or where it could not do what its
+    /// settings say.
     pub async fn bind(trail: Trail, dir: PathBuf, config: Config) -> Result<Server, ServerError> {
+        check(&trail, &config)?;
         let listen = config.listen;
-        if !listen.ip().is_loopback() {
-            if config.open {
-                return Err(ServerError::OpenToAll { listen });
-            }
-            if config.tls.is_none() && !config.allow_plain_http {
-                return Err(ServerError::PlainHttp { listen });
-            }
-        }
-        if config.open && config.second_person.is_needed() {
-            return Err(ServerError::OpenAlone);
-        }
         memory::give_large_blocks_back();
         let tls = config.tls.clone().map(Acceptor::new).transpose()?;
         let failed = |source| ServerError::Listen { listen, source };
@@ -193,6 +202,29 @@ impl Server {
         let tokens = app.tokens.clone();
         let _ = tokio::task::spawn_blocking(move || keep_uses(&tokens)).await;
         Stopped { cut }
+    }
+}
+
+/// Refuses what should not be served, or could not be as it is set.
+fn check(trail: &Trail, config: &Config) -> Result<(), ServerError> {
+    let listen = config.listen;
+    if !listen.ip().is_loopback() {
+        if config.open {
+            return Err(ServerError::OpenToAll { listen });
+        }
+        if config.tls.is_none() && !config.allow_plain_http {
+            return Err(ServerError::PlainHttp { listen });
+        }
+    }
+    if config.open && config.second_person.is_needed() {
+        return Err(ServerError::OpenAlone);
+    }
+    if let Some(host) = config.hosts.iter().find(|host| !is_host(host)) {
+        return Err(ServerError::Host { host: host.clone() });
+    }
+    match waits_for_store(&trail.policy()).filter(|_| !trail.has_store()) {
+        Some(which) => Err(ServerError::NoStore { which }),
+        None => Ok(()),
     }
 }
 

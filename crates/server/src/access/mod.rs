@@ -18,6 +18,7 @@ mod viewer_token;
 
 pub(crate) use caller::Caller;
 pub(crate) use gate::{Gate, Needs, check};
+pub(crate) use own_page::is_host;
 pub use scope::Scope;
 pub(crate) use token::TokenHash;
 pub use token::{NewToken, TokenError, TokenInfo};

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// An open server answers everybody who can reach it, so it must not be reachable through a browser that shows another
 /// site's page: neither under another name, nor by another site's form or script.
@@ -23,8 +23,7 @@ pub(super) fn check(
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     if !is_loopback && !hosts.iter().any(|known| known.eq_ignore_ascii_case(name)) {
         return Err(Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "host",
+            Kind::OtherHost,
             "an open server answers only to loopback names: add this one to server.hosts",
         ));
     }
@@ -48,6 +47,12 @@ fn is_own_page(host: &str, headers: &HeaderMap) -> bool {
         })
     });
     (is_own_fetch || cfg!(trailseal_fault = "cross_site_taken")) && is_own_origin
+}
+
+/// Whether a `Host` header could name it: a name, or an address.
+pub(crate) fn is_host(name: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    name.parse::<IpAddr>().is_ok() || !name.is_empty() && name.bytes().all(is_of_name)
 }
 
 /// The name in a `Host` header, without its port.

@@ -13,7 +13,7 @@ use crate::access::Caller;
 use crate::body::Bodies;
 use crate::fairness::blocking;
 use crate::own_events::note_read;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::reviews::{PolicyPut, Reviews, put_policy};
 
 /// `GET /v1/policy`: as TOML, which `PUT` accepts.
@@ -35,13 +35,10 @@ pub(crate) async fn set_policy(
     let bytes = bodies.read(&caller, &headers, body).await?;
     if bytes.trim_ascii().is_empty() {
         // It would be a valid policy, the default one, but hardly anybody means that.
-        return Err(Problem::bad_request(
-            "empty",
-            "the body is empty: send a policy, such as mode = \"async\"",
-        ));
+        return Err(Problem::new(Kind::Empty, "the body is empty: send a policy, such as mode = \"async\""));
     }
     let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Problem::bad_request("not-toml", "the policy is not UTF-8: send it as TOML"))?;
+        .map_err(|_| Problem::new(Kind::NotToml, "the policy is not UTF-8: send it as TOML"))?;
     let policy = Policy::from_toml(text)
         .map_err(|error| Problem::unprocessable(format!("the policy cannot be used: {error}")))?;
     if let PolicyPut::Pending(review) = blocking(move || put_policy(&reviews, &caller, &policy)).await? {

@@ -6,7 +6,6 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
 use serde_json::json;
 use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
@@ -14,18 +13,16 @@ use trailseal_event::Timestamp;
 use trailseal_event::filter::{Filter, ResourceFilter};
 
 use crate::access::{Caller, Grant, NewToken, Scope, TokenError, Tokens, VIEWER_SECONDS_MAX};
-use crate::body::{Bodies, parse, whole};
+use crate::body::{Bodies, Members};
 use crate::fairness::blocking;
 use crate::own_events::{details, note, note_read};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// How long a viewer token lasts by default, in seconds.
 const VIEWER_SECONDS: u64 = 900;
 /// The maximum lifetime of a token with an expiry: a hundred years, so that its end is a time with a four-digit year.
 pub(crate) const TOKEN_SECONDS_MAX: u64 = 100 * 365 * 86_400;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct TokenRequest {
     name: String,
     scopes: Vec<Scope>,
@@ -33,8 +30,26 @@ struct TokenRequest {
     /// A time.
     expires: Option<String>,
     /// Or seconds from now.
-    #[serde(default, deserialize_with = "whole")]
     ttl_seconds: Option<u64>,
+}
+
+impl TokenRequest {
+    fn read(body: &[u8]) -> Result<TokenRequest, Problem> {
+        let mut members = Members::of(body, &["name", "scopes", "tenant", "expires", "ttl_seconds"])?;
+        let wrong = |detail: String| Problem::unprocessable(detail).with("field", "scopes");
+        let scopes = members.texts("scopes")?.ok_or_else(|| wrong("scopes is missing".to_owned()))?;
+        let scope = |name: String| {
+            let names = || Scope::ALL.map(Scope::name).join(", ");
+            Scope::parse(&name).ok_or_else(|| wrong(format!("there is no scope {name:?}: use {}", names())))
+        };
+        Ok(TokenRequest {
+            name: members.text("name")?,
+            scopes: scopes.into_iter().map(scope).collect::<Result<_, _>>()?,
+            tenant: members.text_or_null("tenant")?,
+            expires: members.text_or_null("expires")?,
+            ttl_seconds: members.whole_or_null("ttl_seconds")?,
+        })
+    }
 }
 
 /// `POST /v1/tokens`. The token is in the response, and never anywhere else.
@@ -46,7 +61,7 @@ pub(crate) async fn create_token(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request: TokenRequest = parse(&bodies.read(&caller, &headers, body).await?)?;
+    let request = TokenRequest::read(&bodies.read(&caller, &headers, body).await?)?;
     let now = SystemClock.now();
     if request.ttl_seconds.is_some_and(|seconds| !(1..=TOKEN_SECONDS_MAX).contains(&seconds)) {
         let detail = format!("ttl_seconds must be a number from 1 to {TOKEN_SECONDS_MAX}");
@@ -97,21 +112,30 @@ fn token_problem(error: TokenError) -> Problem {
         TokenError::Tenant(_) => Problem::unprocessable(error.to_string()).with("field", "tenant"),
         TokenError::NoScope => Problem::unprocessable(error.to_string()).with("field", "scopes"),
         TokenError::Ended { .. } => Problem::unprocessable(error.to_string()).with("field", "expires"),
-        TokenError::Exists { .. } => Problem::new(StatusCode::CONFLICT, "exists", error.to_string()),
+        TokenError::Exists { .. } => Problem::new(Kind::Exists, error.to_string()),
         TokenError::Unknown { .. } => Problem::not_found(error.to_string()),
         TokenError::Store(detail) => Problem::no_store(detail),
         error => Problem::internal(&error),
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ViewerRequest {
     tenant: Option<String>,
     actor: Option<String>,
     resource: Option<String>,
-    #[serde(default, deserialize_with = "whole")]
     ttl_seconds: Option<u64>,
+}
+
+impl ViewerRequest {
+    fn read(body: &[u8]) -> Result<ViewerRequest, Problem> {
+        let mut members = Members::of(body, &["tenant", "actor", "resource", "ttl_seconds"])?;
+        Ok(ViewerRequest {
+            tenant: members.text_or_null("tenant")?,
+            actor: members.text_or_null("actor")?,
+            resource: members.text_or_null("resource")?,
+            ttl_seconds: members.whole_or_null("ttl_seconds")?,
+        })
+    }
 }
 
 /// `POST /v1/viewer-tokens`: a read token to embed the viewer in another product. It never shows more than the token
@@ -125,7 +149,7 @@ pub(crate) async fn create_viewer_token(
     body: Body,
 ) -> Result<Response, Problem> {
     caller.may_grant()?;
-    let request: ViewerRequest = parse(&bodies.read(&caller, &headers, body).await?)?;
+    let request = ViewerRequest::read(&bodies.read(&caller, &headers, body).await?)?;
     let seconds = request.ttl_seconds.unwrap_or(VIEWER_SECONDS);
     if !(1..=VIEWER_SECONDS_MAX).contains(&seconds) {
         let detail = format!("ttl_seconds must be a number from 1 to {VIEWER_SECONDS_MAX}");

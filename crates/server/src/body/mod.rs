@@ -1,13 +1,13 @@
 //! The bodies of requests and answers.
 
 mod accompanied;
-mod json;
+mod members;
 mod receive;
 mod room;
 mod unpack;
 
 pub(crate) use accompanied::Accompanied;
-pub(crate) use json::{parse, whole};
+pub(crate) use members::Members;
 pub(crate) use receive::{Bodies, Sent, Whole};
 #[cfg(fuzzing)]
 pub(crate) use unpack::unpacked;

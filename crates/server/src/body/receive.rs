@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::room::Held;
@@ -14,7 +14,7 @@ use crate::access::Caller;
 use crate::client::Client;
 use crate::config::Config;
 use crate::fairness::{Shares, Turn, Turns, aside};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// The whole body of a request, as sent.
 pub(crate) struct Sent {
@@ -115,7 +115,7 @@ impl Bodies {
             Ok(collected) => collected?.ok_or_else(too_large)?,
             Err(_) => {
                 let detail = "the body took too long: send it faster, or send less at once";
-                return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail).retry_after(1));
+                return Err(Problem::new(Kind::Timeout, detail).retry_after(1));
             }
         };
         let encoding = headers.get(header::CONTENT_ENCODING);
@@ -166,7 +166,7 @@ async fn collect(
         let frame = match frame {
             Ok(frame) => frame,
             Err(error) if error.is::<LengthLimitError>() => return Ok(None),
-            Err(_) => return Err(Problem::bad_request("body", "the body ended early")),
+            Err(_) => return Err(Problem::new(Kind::Body, "the body ended early")),
         };
         let Ok(piece) = frame.into_data() else { continue };
         held.grow(piece.len())?;

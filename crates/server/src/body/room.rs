@@ -3,10 +3,8 @@
 //! What must hold: large bodies, however slowly they arrive, take a bounded part of the memory and never keep small
 //! ones out. So the first bytes of each body are free: the number of connections bounds those.
 
-use axum::http::StatusCode;
-
 use crate::fairness::{Full, Share};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// How many bytes of each body take no room.
 pub(super) const FREE_BYTES: usize = 64 << 10;
@@ -33,7 +31,7 @@ impl Held {
             Full::OfClient => {
                 let detail =
                     "you have too many large bodies in progress: send this again when one of them is done";
-                Problem::new(StatusCode::TOO_MANY_REQUESTS, "bodies", detail).retry_after(1)
+                Problem::new(Kind::Bodies, detail).retry_after(1)
             }
         })
     }

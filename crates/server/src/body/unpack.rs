@@ -2,10 +2,8 @@
 
 use std::io::Read;
 
-use axum::http::StatusCode;
-
 use super::room::Held;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// How many bytes are decompressed before room is taken for them.
 const UNPACKED_AT_ONCE: u64 = 64 << 10;
@@ -17,7 +15,7 @@ pub(super) fn decode(
     max: usize,
     held: &mut Held,
 ) -> Result<Option<Vec<u8>>, Problem> {
-    let wrong = |_| Problem::bad_request("encoding", format!("the body is not {encoding}"));
+    let wrong = |_| Problem::new(Kind::Unpacking, format!("the body is not {encoding}"));
     match encoding {
         "gzip" | "x-gzip" => unpack(flate2::read::MultiGzDecoder::new(bytes), max, held, wrong),
         "zstd" => {
@@ -28,7 +26,7 @@ pub(super) fn decode(
         }
         _ => {
             let detail = "this Content-Encoding is not supported: use gzip or zstd, or none";
-            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", detail))
+            Err(Problem::new(Kind::Encoding, detail))
         }
     }
 }

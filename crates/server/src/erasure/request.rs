@@ -6,13 +6,12 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
 
 use super::answer::{erased_json, would_erase_json};
 use super::run::run_for;
 use crate::access::Caller;
-use crate::body::{Bodies, parse};
-use crate::problem::Problem;
+use crate::body::{Bodies, Members};
+use crate::problem::{Kind, Problem};
 use crate::retention::{HoldKeeper, long};
 use crate::reviews::{Asked, Reviews, request_erasure};
 
@@ -21,14 +20,27 @@ const REASON_BYTES_MAX: usize = 4_096;
 /// In the place of an id that is in the body, so that it is in no log of addresses.
 const IN_BODY: &str = "-";
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default)]
 struct Request {
     subject: Option<String>,
-    #[serde(default)]
     dry_run: bool,
     /// For the second person, and kept for ever.
     reason: Option<String>,
+}
+
+impl Request {
+    /// Everything may be in the address.
+    fn read(body: &[u8]) -> Result<Request, Problem> {
+        if body.is_empty() {
+            return Ok(Request::default());
+        }
+        let mut members = Members::of(body, &["subject", "dry_run", "reason"])?;
+        Ok(Request {
+            subject: members.text_or_null("subject")?,
+            dry_run: members.flag("dry_run")?,
+            reason: members.text_or_null("reason")?,
+        })
+    }
 }
 
 /// Erases, or says what would be. The answer comes when the keys are gone.
@@ -41,8 +53,7 @@ pub(crate) async fn erase(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = bodies.read(&caller, &headers, body).await?;
-    let request: Request = if body.is_empty() { Request::default() } else { parse(&body)? };
+    let request = Request::read(&bodies.read(&caller, &headers, body).await?)?;
     if request.reason.as_ref().is_some_and(|reason| reason.len() > REASON_BYTES_MAX) {
         let detail = format!("reason has more than {REASON_BYTES_MAX} bytes");
         return Err(Problem::unprocessable(detail).with("field", "reason"));
@@ -52,7 +63,7 @@ pub(crate) async fn erase(
         Some(_) => {
             let detail =
                 format!("the address already names somebody: use /v1/subjects/{IN_BODY}/erase with subject");
-            return Err(Problem::new(StatusCode::CONFLICT, "two-subjects", detail).with("field", "subject"));
+            return Err(Problem::new(Kind::TwoSubjects, detail).with("field", "subject"));
         }
         None => id,
     };

@@ -1,12 +1,11 @@
 //! The run that everything leads to.
 
-use axum::http::StatusCode;
 use trailseal_core::{EraseError, Erased, Trail};
 use trailseal_event::Value;
 
 use crate::access::Caller;
 use crate::own_events::{details, note};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// Erases what a second person has approved. Blocks.
 pub(crate) fn erase_keys_for(
@@ -37,11 +36,9 @@ impl From<EraseError> for Problem {
     fn from(error: EraseError) -> Problem {
         let text = error.to_string();
         match &error {
-            EraseError::Off | EraseError::Unknown => Problem::new(StatusCode::NOT_FOUND, "no-values", text),
-            EraseError::Held { hold, .. } => {
-                Problem::new(StatusCode::CONFLICT, "held", text).with("hold", hold.as_str())
-            }
-            EraseError::Running => Problem::new(StatusCode::CONFLICT, "running", text),
+            EraseError::Off | EraseError::Unknown => Problem::new(Kind::NoValues, text),
+            EraseError::Held { hold, .. } => Problem::new(Kind::Held, text).with("hold", hold.as_str()),
+            EraseError::Running => Problem::new(Kind::Running, text),
             EraseError::Refused(_) | EraseError::NotSealed { .. } => Problem::unavailable(text),
             _ => Problem::internal(&error),
         }

@@ -39,6 +39,14 @@ pub(crate) async fn stats(
     let not_durable_age = watch.age();
     let mut health =
         Health::of_age(not_durable_age, limits.durable).max(of_sealing(&stats)).max(of_keys(&stats));
+    let accepting = match trail.why_shut() {
+        None => json!({"state": "running"}),
+        Some(why) => {
+            // Nothing gets old where nothing comes in.
+            health = Health::Critical;
+            json!({"state": "refusing", "reason": why.to_string()})
+        }
+    };
     if view.trouble().is_some() {
         health = health.max(Health::Warning);
     }
@@ -68,6 +76,7 @@ pub(crate) async fn stats(
         "origin": trail.origin(),
         "health": health.name(),
         "events": {"accepted": stats.accepted, "durable": stats.durable, "sealed": stats.sealed},
+        "accepting": accepting,
         "not_durable": {"events": stats.accepted.saturating_sub(stats.durable), "seconds": not_durable_age.as_secs_f64()},
         "sealing": sealing(&stats),
         "counted": stats.counted,

@@ -21,7 +21,7 @@ use super::stream::ClientStream;
 use crate::body::Accompanied;
 use crate::client::Peer;
 use crate::metrics::Metrics;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// Limits on the head of a request: its bytes, and its lines after the first.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -103,8 +103,7 @@ fn has_one_host(request: &hyper::Request<Incoming>) -> bool {
 }
 
 fn wrong_host() -> Response {
-    let mut response =
-        Problem::bad_request("host", "a request needs exactly one Host header").into_response();
+    let mut response = Problem::new(Kind::Host, "a request needs exactly one Host header").into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

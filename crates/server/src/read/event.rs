@@ -18,13 +18,13 @@ use super::answer::{json_response, push_event};
 use super::list::elsewhere;
 use super::reading::Reading;
 use crate::access::Caller;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::response_work::whole;
 use crate::view::{Events, Gone};
 
 /// How many events with one id are listed at most.
-const SAME_ID_MAX: usize = 100;
+pub(crate) const SAME_ID_MAX: usize = 100;
 /// How long to wait until an event that was accepted is on disk.
 const DURABLE_WAIT: Duration = Duration::from_secs(2);
 /// How long to wait for a proof.
@@ -145,7 +145,6 @@ impl Wanted {
     fn of(trail: &Trail, uri: &Uri, id: &str, caller: &Caller) -> Result<Wanted, Problem> {
         let accepted = trail.stats().accepted;
         let query = Query::of(uri)?;
-        query.only(&["tenant", "origin"])?;
         let Ok(wanted) = id.parse::<IdFilter>();
         let mut filter = Filter { id: vec![wanted], system: true, ..Filter::default() };
         filter.tenant.extend(query.one("tenant")?.map(str::to_owned));
@@ -229,15 +228,20 @@ fn found(mut hits: Vec<Hit>) -> Option<Found> {
         true => Some(Found::One(hit)),
         false => {
             hits.push(hit);
-            let one = |hit: &Hit| {
-                let event = hit.read(None).map(|recorded| recorded.event).unwrap_or_default();
-                json!({"origin": &*hit.origin, "index": hit.index.get(), "id": event.id, "tenant": event.tenant})
-            };
-            let events: Vec<_> = hits.iter().map(one).collect();
-            let body = json_response(json!({ "events": events }).to_string().into());
-            Some(Found::Several((StatusCode::MULTIPLE_CHOICES, body).into_response()))
+            Some(Found::Several(several(&hits)))
         }
     }
+}
+
+/// What is said of several events with the id that was asked for.
+pub(crate) fn several(hits: &[Hit]) -> Response {
+    let one = |hit: &Hit| {
+        let event = hit.read(None).map(|recorded| recorded.event).unwrap_or_default();
+        json!({"origin": &*hit.origin, "index": hit.index.get(), "id": event.id, "tenant": event.tenant})
+    };
+    let events: Vec<_> = hits.iter().map(one).collect();
+    let body = json_response(json!({ "events": events }).to_string().into());
+    (StatusCode::MULTIPLE_CHOICES, body).into_response()
 }
 
 /// What is said of an event that was retired; `None` if there is none that the caller may know of.
@@ -257,7 +261,7 @@ fn gone(events: &mut dyn Events, wanted: &Wanted) -> Result<Option<Problem>, Pro
 
 fn retired(origin: &str, index: Index, by: Option<Index>) -> Problem {
     let detail = ReadError::Retired { index, by }.to_string();
-    let problem = Problem::new(StatusCode::GONE, "retired", detail);
+    let problem = Problem::new(Kind::Retired, detail);
     problem.with("origin", origin).with("index", index.get()).with("retired_by", json!(by.map(Index::get)))
 }
 
@@ -293,7 +297,7 @@ async fn prove(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Pro
             Err(error) if !is_unsealed(&error) => return Err(Problem::internal(&error)),
             Err(_) if Instant::now() >= deadline => {
                 let detail = "the event is not sealed yet: try again in a moment";
-                return Err(Problem::new(StatusCode::CONFLICT, "unsealed", detail).retry_after(1));
+                return Err(Problem::new(Kind::Unsealed, detail).retry_after(1));
             }
             Err(_) if *hit.origin == *reading.trail.origin() && !is_asked_for => {
                 is_asked_for = true;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -19,11 +19,12 @@ use trailseal_export::{
 };
 use trailseal_index::{Hit, Order, Search};
 
+use super::accept::preferred;
 use super::answer::push_event;
 use super::reading::{Reading, Shown};
 use crate::client::Client;
 use crate::fairness::{Asker, Full, Shares, Turn, aside};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::response_work::Waiting;
 use crate::view::Cursor;
 
@@ -54,18 +55,22 @@ pub(super) enum Format {
     Bundle,
 }
 
+/// The types that can be asked for. What is asked for equally is answered with the first of them.
+const TYPES: [(&str, Option<Format>); 7] = [
+    ("application/json", None),
+    ("text/csv", Some(Format::Csv)),
+    ("application/x-ndjson", Some(Format::Ndjson)),
+    ("application/ndjson", Some(Format::Ndjson)),
+    ("application/jsonl", Some(Format::Ndjson)),
+    ("application/vnd.apache.parquet", Some(Format::Parquet)),
+    ("application/zip", Some(Format::Bundle)),
+];
+
 impl Format {
-    /// What the client prefers to JSON: the first format named counts.
+    /// What the client prefers to JSON. Who accepts none of the types gets JSON, too.
     pub(super) fn of(headers: &HeaderMap) -> Option<Format> {
-        let accept = headers.get(header::ACCEPT)?.to_str().ok()?;
-        accept.split(',').find_map(|part| match part.split(';').next().unwrap_or_default().trim() {
-            "text/csv" => Some(Some(Format::Csv)),
-            "application/x-ndjson" | "application/jsonl" => Some(Some(Format::Ndjson)),
-            "application/vnd.apache.parquet" => Some(Some(Format::Parquet)),
-            "application/zip" => Some(Some(Format::Bundle)),
-            "application/json" | "*/*" => Some(None),
-            _ => None,
-        })?
+        let types = TYPES.map(|(name, _)| name);
+        preferred(headers.get_all(header::ACCEPT), &types).and_then(|place| TYPES[place].1)
     }
 
     fn content_type(self) -> &'static str {
@@ -272,7 +277,7 @@ pub(super) fn response(
             Full::Whole => "too many exports are in progress: try again when one has ended",
             Full::OfClient => "you have too many exports in progress: try again when one of them has ended",
         };
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "exports", detail).retry_after(5)
+        Problem::new(Kind::Exports, detail).retry_after(5)
     })?;
     let waiting = Waiting::default();
     let given_up = waiting.given_up();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde_json::json;
 use trailseal_core::clock::{Clock as _, SystemClock};
@@ -17,7 +17,7 @@ use super::answer::{json_response, push_event};
 use super::export::{self, Exports, Format, Wanted};
 use super::reading::{Reading, Shown};
 use crate::access::Caller;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::query::{LIMIT, PART, Query};
 use crate::view::{Lag, Origin, Page};
 
@@ -75,7 +75,6 @@ pub(crate) async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    query.only(&["limit", "cursor", "order", "order_by", "tenant"])?;
     let path = path_of(&reading, &kind, &id, uri.path());
     let told = reading.trail.shown("resource", &format!("{kind}/{id}")).into_owned();
     let mut filter = Filter { resource: vec![ResourceFilter { kind, id: Some(id) }], ..Filter::default() };
@@ -104,7 +103,7 @@ fn is_possible(reading: &Reading, format: Format, wanted: &Wanted) -> Result<(),
     }
     if wanted.limit.is_some() || wanted.cursor.is_some() {
         let detail = "a bundle has everything that matches: leave out limit and cursor";
-        return Err(Problem::bad_request("query", detail));
+        return Err(Problem::new(Kind::Query, detail));
     }
     let own = reading.trail.origin();
     let is_here = |origin: &String| origin == own || reading.searches.slots().is_some();
@@ -123,7 +122,7 @@ fn is_possible(reading: &Reading, format: Format, wanted: &Wanted) -> Result<(),
 
 /// What is asked for is at the server of another trail.
 pub(super) fn elsewhere(detail: String) -> Problem {
-    Problem::new(StatusCode::CONFLICT, "elsewhere", detail)
+    Problem::new(Kind::Elsewhere, detail)
 }
 
 /// How many events an answer lacks, for those who may know.
@@ -156,7 +155,7 @@ pub(crate) async fn summary(
             Some(span) if span >= Duration::from_secs(1) => Some(span),
             _ => {
                 let detail = "bucket must be a span of at least a second, such as 15m or 1d";
-                return Err(Problem::bad_request("query", detail).with("field", "bucket"));
+                return Err(Problem::new(Kind::Query, detail).with("field", "bucket"));
             }
         },
     };
@@ -179,7 +178,7 @@ pub(crate) async fn values(
     let Some((_, field)) = named else {
         let names: Vec<&str> = FacetField::NAMED.iter().map(|(name, _)| *name).collect();
         let detail = format!("field must be one of {}", names.join(", "));
-        return Err(Problem::bad_request("query", detail).with("field", "field"));
+        return Err(Problem::new(Kind::Query, detail).with("field", "field"));
     };
     let (top, part) = (top(&query)?, query.one(PART)?.unwrap_or_default().to_owned());
     reading.note(&caller, "/v1/values", Some(&query)).await;
@@ -207,7 +206,7 @@ fn top(query: &Query) -> Result<usize, Problem> {
         Some(Ok(top)) if (1..=TOP_MAX).contains(&top) => Ok(top),
         Some(_) => {
             let detail = format!("top must be a number from 1 to {TOP_MAX}");
-            Err(Problem::bad_request("query", detail).with("field", "top"))
+            Err(Problem::new(Kind::Query, detail).with("field", "top"))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that shows events. Each request is itself recorded, once, as `trail.read`.
 
+mod accept;
 mod answer;
 mod event;
 mod export;
@@ -8,7 +9,7 @@ mod reading;
 mod stream;
 mod tiles;
 
-pub(crate) use event::{one, proof, verify};
+pub(crate) use event::{SAME_ID_MAX, one, proof, several, verify};
 pub(crate) use export::Exports;
 pub(crate) use list::{events, history, origins, summary, values};
 pub(crate) use reading::Reading;

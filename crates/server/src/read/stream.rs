@@ -24,7 +24,7 @@ use super::answer::push_event;
 use super::reading::{Reading, Shown};
 use crate::access::{Caller, Tokens};
 use crate::fairness::{Asker, Places};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 use crate::stopping::Stopping;
 use crate::view::{Cursor, Events as Searched, Moment};
@@ -55,12 +55,12 @@ pub(crate) async fn stream(
     let (query, reading) = (Query::of(&uri)?, &streaming.reading);
     let filter = query.filter(&caller, SystemClock.now(), &["cursor"])?;
     let last = headers.get("last-event-id").map(|id| {
-        let wrong = || Problem::bad_request("header", "Last-Event-ID is not one of this server's ids");
+        let wrong = || Problem::new(Kind::Header, "Last-Event-ID is not one of this server's ids");
         reading.view.cursor(id.to_str().map_err(|_| wrong())?).ok_or_else(wrong)
     });
     let cursor = match last.transpose()? {
         Some(cursor) if cursor.order() == Order::OLDEST_RECORDED => Some(cursor),
-        Some(_) => return Err(Problem::bad_request("header", "Last-Event-ID does not belong to a stream")),
+        Some(_) => return Err(Problem::new(Kind::Header, "Last-Event-ID does not belong to a stream")),
         None => query.cursor(Order::OLDEST_RECORDED, &reading.view)?,
     };
     let cursor = match cursor {

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use trailseal_core::{Receipt, Status};
 use trailseal_event::Index;
 
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 pub(super) fn json(text: String) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text)
@@ -103,7 +103,7 @@ pub(super) fn unconfirmed(origin: &str, receipts: &[Receipt]) -> Problem {
         })
         .collect();
     let detail = "the events are kept, but were not confirmed in time: a retry with the same ids is safe";
-    let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "unconfirmed", detail).with("events", events);
+    let problem = Problem::new(Kind::Unconfirmed, detail).with("events", events);
     let problem = if more > 0 { problem.with("more_warnings", more) } else { problem };
     problem.retry_after(1)
 }

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use trailseal_core::{Ack, RecordError, Status, Trail};
 
 use crate::access::Caller;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
 
 pub(crate) use recorder::Recorder;
@@ -34,7 +34,6 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
     let (ack, strict) = (ack(&recorder.trail, &query)?, strict(&query)?);
-    query.only(&["ack", "strict"])?;
     let sent = recorder.bodies.receive(&caller, &headers, body).await?;
     let asked = Asked { ack, strict, key: idempotency_key(&headers)? };
     let Done { pending, count } = recorder.record(&caller, sent, asked).await?;
@@ -68,11 +67,14 @@ fn ack(trail: &Trail, query: &Query) -> Result<Ack, Problem> {
         None | Some("accepted") => Ok(Ack::Accepted),
         Some("durable") => Ok(Ack::Durable),
         Some("store") if trail.has_store() => Ok(Ack::Store),
-        Some("store") => Err(Problem::bad_request(
-            "ack",
+        Some("store") => Err(Problem::new(
+            Kind::Ack,
             "there is no store: use ack=durable, or set index.enabled or store.url",
-        )),
-        Some(_) => Err(Problem::bad_request("ack", "ack must be accepted, durable or store")),
+        )
+        .with("field", "ack")),
+        Some(_) => {
+            Err(Problem::new(Kind::Ack, "ack must be accepted, durable or store").with("field", "ack"))
+        }
     }
 }
 
@@ -81,7 +83,9 @@ fn strict(query: &Query) -> Result<bool, Problem> {
     match query.one("strict")? {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(Problem::bad_request("strict", "strict must be true or false")),
+        Some(_) => {
+            Err(Problem::new(Kind::StrictParameter, "strict must be true or false").with("field", "strict"))
+        }
     }
 }
 
@@ -90,6 +94,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let is_key = |key: &&str| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len());
     let detail = "Idempotency-Key must be 1 to 255 characters of printable ASCII";
-    let wrong = || Problem::bad_request("header", detail).with("field", "Idempotency-Key");
+    let wrong = || Problem::new(Kind::Header, detail).with("field", "Idempotency-Key");
     key.to_str().ok().filter(is_key).map(Some).ok_or_else(wrong)
 }

@@ -1,10 +1,9 @@
 //! What is answered when events are refused.
 
-use axum::http::StatusCode;
 use trailseal_core::RecordError;
 use trailseal_event::{BadLine, Warning};
 
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// Of a request of which nothing was recorded.
 pub(super) fn problem(error: RecordError) -> Problem {
@@ -16,27 +15,35 @@ pub(super) fn problem(error: RecordError) -> Problem {
     }
 }
 
+/// The part of a warning that is true of an event that was refused: that it is kept is said last.
+fn of_refused(words: &str) -> &str {
+    let ends = [": it is kept", "; what was sent is kept"]
+        .into_iter()
+        .filter_map(|words_of_kept| words.find(words_of_kept));
+    ends.min().map_or(words, |end| &words[..end])
+}
+
 /// Of one event, which stopped its request.
 fn of_event(place: usize, error: RecordError) -> Problem {
     match error {
         RecordError::NoAction(error) => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no-action", format!("event {place}: {error}"))
-                .with("field", "action")
+            Problem::new(Kind::NoAction, format!("event {place}: {error}")).with("field", "action")
         }
         RecordError::Invalid(BadLine::NotStrict(warning)) => {
             let Warning { field, problem, hint } = &warning;
-            let detail = format!("event {place}: {warning}");
-            let refused = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "strict", detail);
-            refused.with("field", &**field).with("problem", &**problem).with("hint", &**hint)
+            let (problem, hint) = (of_refused(problem), of_refused(hint));
+            let detail = format!("event {place}: `{field}` is {problem}: {hint}");
+            let refused = Problem::new(Kind::Strict, detail);
+            refused.with("field", &**field).with("problem", problem).with("hint", hint)
         }
-        RecordError::Invalid(error) => Problem::bad_request("not-json", format!("event {place}: {error}")),
+        RecordError::Invalid(error) => Problem::new(Kind::NotJson, format!("event {place}: {error}")),
         RecordError::OtherTenant => {
             Problem::forbidden(format!("event {place} belongs to another tenant than the token"))
                 .with("field", "tenant")
         }
         RecordError::Conflict { id, index } => {
             let detail = format!("event {place}: another event with other content has its id");
-            let problem = Problem::new(StatusCode::CONFLICT, "conflict", detail);
+            let problem = Problem::new(Kind::Conflict, detail);
             let problem = problem.with("field", "id").with("id", id);
             match index {
                 Some(index) => problem.with("index", index.get()),

@@ -4,7 +4,7 @@ use serde::Deserializer as _;
 use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// The texts of the events in a body: one object, an array of objects, or objects one after the other. At most `max`:
 /// the record of a small event's place takes many times its own bytes.
@@ -12,16 +12,13 @@ pub(super) fn split(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Problem> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
     let texts = match body.first() {
         None => {
-            return Err(Problem::bad_request(
-                "empty",
-                "the body is empty: send one event, an array, or NDJSON",
-            ));
+            return Err(Problem::new(Kind::Empty, "the body is empty: send one event, an array, or NDJSON"));
         }
         Some(b'[') => split_array(body, max)?,
         Some(_) => split_lines(body, max).map_or_else(|| split_stream(body, max), Ok)?,
     };
     match texts.len() {
-        0 => Err(Problem::bad_request("empty", "there is no event in the body")),
+        0 => Err(Problem::new(Kind::Empty, "there is no event in the body")),
         count if count > max => Err(Problem::too_large(format!(
             "there are more than {max} events in one request: send fewer at once"
         ))),
@@ -47,7 +44,7 @@ fn split_stream(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Problem> {
             Ok(value) => texts.push(value.get().as_bytes()),
             Err(error) => {
                 let detail = format!("event {} is not JSON: line {} of the body", texts.len(), error.line());
-                return Err(Problem::bad_request("not-json", detail).with("item", texts.len()));
+                return Err(Problem::new(Kind::NotJson, detail).with("item", texts.len()));
             }
         }
     }
@@ -62,10 +59,21 @@ fn split_array(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Problem> {
         Err(error) if texts.len() <= max => {
             let (line, column) = (error.line(), error.column());
             let detail = format!("the array is not JSON: line {line}, column {column}");
-            Err(Problem::bad_request("not-json", detail))
+            let problem = Problem::new(Kind::NotJson, detail);
+            Err(if is_in_next(body, texts.last()) { problem.with("item", texts.len()) } else { problem })
         }
         _ => Ok(texts),
     }
+}
+
+/// Whether an array that is not JSON goes on with one more element behind the last that could be read: then that is what
+/// is wrong, and not what is between elements or behind all.
+fn is_in_next(array: &[u8], last: Option<&&[u8]>) -> bool {
+    let read = last.map_or(0, |last| last.as_ptr().addr() + last.len() - array.as_ptr().addr());
+    let rest = array.get(read..).unwrap_or_default().trim_ascii_start();
+    let begins = if last.is_some() { b"," } else { b"[" };
+    let next = rest.strip_prefix(begins).unwrap_or_default().trim_ascii_start();
+    !matches!(next.first(), None | Some(b']'))
 }
 
 /// Takes the texts of an array's elements, up to one more than `max`.
@@ -94,7 +102,7 @@ impl<'a> Visitor<'a> for Elements<'a, '_> {
 fn utf8(body: &[u8]) -> Result<&str, Problem> {
     std::str::from_utf8(body).map_err(|error| {
         let detail = format!("byte {} of the body is not UTF-8: send JSON in UTF-8", error.valid_up_to());
-        Problem::bad_request("not-json", detail)
+        Problem::new(Kind::NotJson, detail)
     })
 }
 

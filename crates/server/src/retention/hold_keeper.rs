@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use trailseal_core::{Hold, HoldAdded, HoldError, Trail};
 use trailseal_event::{Event, Index};
 
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::shared::{Looked, SharedStore};
 
 /// Keeps the holds.
@@ -149,7 +149,7 @@ impl From<HoldError> for Problem {
             HoldError::Filter(_) | HoldError::Resource | HoldError::Masked { .. } => {
                 Problem::unprocessable(text).with("field", "filters")
             }
-            HoldError::Exists { .. } => Problem::new(StatusCode::CONFLICT, "exists", text),
+            HoldError::Exists { .. } => Problem::new(Kind::Exists, text),
             HoldError::Unknown { .. } => Problem::not_found(text),
             HoldError::Refused(_) | HoldError::NotDurable => Problem::unavailable(text),
             _ => Problem::internal(&error),

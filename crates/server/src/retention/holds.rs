@@ -1,13 +1,11 @@
 //! Legal holds over HTTP. Each trail that has one records each change; who made it is a second event.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
 use serde_json::json;
 use trailseal_core::Trail;
 
@@ -15,25 +13,31 @@ use super::answer::hold_json;
 use super::hold_keeper::HoldKeeper;
 use super::run::long;
 use crate::access::Caller;
-use crate::body::{Bodies, parse};
+use crate::body::{Bodies, Members};
 use crate::own_events::{details, event_of, note_read};
 use crate::problem::Problem;
+use crate::query::ONCE;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Request {
     name: String,
     reason: String,
-    /// By the names of the filters of a search: a text, or several.
-    #[serde(default)]
-    filters: BTreeMap<String, Texts>,
+    /// By the names of the filters of a search.
+    filters: Vec<(String, String)>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Texts {
-    One(String),
-    Many(Vec<String>),
+impl Request {
+    fn read(body: &[u8]) -> Result<Request, Problem> {
+        let mut members = Members::of(body, &["name", "reason", "filters"])?;
+        let mut filters = Vec::new();
+        for (name, values) in members.texts_by_name("filters")? {
+            if values.len() > 1 && ONCE.contains(&name.as_str()) {
+                let detail = format!("{name} is given twice");
+                return Err(Problem::unprocessable(detail).with("field", "filters"));
+            }
+            filters.extend(values.into_iter().map(|value| (name.clone(), value)));
+        }
+        Ok(Request { name: members.text("name")?, reason: members.text("reason")?, filters })
+    }
 }
 
 /// `GET /v1/holds`.
@@ -56,18 +60,10 @@ pub(crate) async fn add_hold(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request: Request = parse(&bodies.read(&caller, &headers, body).await?)?;
-    let mut filters = Vec::new();
-    for (name, texts) in request.filters {
-        let texts = match texts {
-            Texts::One(text) => vec![text],
-            Texts::Many(texts) => texts,
-        };
-        filters.extend(texts.into_iter().map(|text| (name.clone(), text)));
-    }
+    let request = Request::read(&bodies.read(&caller, &headers, body).await?)?;
     let answer = long(move || {
         let told = event_of(&caller, details([("name", Some(request.name.clone()))]));
-        let added = keeper.add(&request.name, &request.reason, &filters, told)?;
+        let added = keeper.add(&request.name, &request.reason, &request.filters, told)?;
         Ok(json!({"name": request.name, "index": added.index.get(), "announced": added.announced}))
     });
     Ok((StatusCode::CREATED, axum::Json(answer.await?)).into_response())

@@ -6,29 +6,37 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
 use trailseal_core::{RETAIN_DAYS_MAX, RetainError, RetentionRule};
 use trailseal_event::Category;
 
 use super::answer::retained_json;
 use super::run::{Retention, long};
 use crate::access::Caller;
-use crate::body::{Bodies, parse, whole};
+use crate::body::{Bodies, Members};
 use crate::problem::Problem;
 use crate::reviews::{Reviews, request_retention};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Request {
-    #[serde(default, deserialize_with = "whole")]
     older_than_days: Option<u64>,
     tenant: Option<String>,
-    #[serde(default)]
     category: Vec<String>,
-    #[serde(default)]
     dry_run: bool,
     /// Only for the owner of the trail's folder, who could write there anyway.
     archive: Option<String>,
+}
+
+impl Request {
+    fn read(body: &[u8]) -> Result<Request, Problem> {
+        let names = ["older_than_days", "tenant", "category", "dry_run", "archive"];
+        let mut members = Members::of(body, &names)?;
+        Ok(Request {
+            older_than_days: members.whole_or_null("older_than_days")?,
+            tenant: members.text_or_null("tenant")?,
+            category: members.texts("category")?.unwrap_or_default(),
+            dry_run: members.flag("dry_run")?,
+            archive: members.text_or_null("archive")?,
+        })
+    }
 }
 
 /// Retires, or says what would go. The answer comes when all is gone.
@@ -40,7 +48,7 @@ pub(crate) async fn retain(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request: Request = parse(&bodies.read(&caller, &headers, body).await?)?;
+    let request = Request::read(&bodies.read(&caller, &headers, body).await?)?;
     if request.archive.is_some() && !caller.is_owner() {
         let detail = "only the owner of the trail's folder names an archive: set retention.archive in the server's settings";
         return Err(Problem::forbidden(detail).with("field", "archive"));

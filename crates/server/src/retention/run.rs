@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use trailseal_core::{RetainError, Retained, RetentionRule, Trail};
 use trailseal_event::Value;
 
@@ -10,7 +9,7 @@ use super::hold_keeper::HoldKeeper;
 use crate::access::Caller;
 use crate::config::RetentionConfig;
 use crate::own_events::{details, note};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// Retirement of the server's own trail.
 pub(crate) struct Retention {
@@ -78,15 +77,13 @@ impl From<RetainError> for Problem {
         let text = error.to_string();
         match &error {
             RetainError::Days { .. } => Problem::unprocessable(text).with("field", "older_than_days"),
-            RetainError::Running => Problem::new(StatusCode::CONFLICT, "running", text),
-            RetainError::Clock { .. } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "clock", text),
-            RetainError::NotSealed { .. } => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-sealed", text).retry_after(60)
-            }
+            RetainError::Running => Problem::new(Kind::Running, text),
+            RetainError::Clock { .. } => Problem::new(Kind::Clock, text),
+            RetainError::NotSealed { .. } => Problem::new(Kind::NotSealed, text).retry_after(60),
             RetainError::Archive(cause) => {
                 tracing::error!(error = %cause, "the archive did not take events, so nothing was retired");
                 let detail = format!("{text}: see the server's log");
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "archive", detail)
+                Problem::new(Kind::Archive, detail)
             }
             RetainError::Refused(_) => Problem::unavailable(text),
             _ => Problem::internal(&error),

@@ -9,7 +9,7 @@ use trailseal_core::{ForgetSinkError, Trail};
 use super::run::long;
 use crate::access::Caller;
 use crate::own_events::{details, note, note_read};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// `GET /v1/sinks`.
 pub(crate) async fn sinks(
@@ -43,8 +43,14 @@ impl From<ForgetSinkError> for Problem {
     fn from(error: ForgetSinkError) -> Problem {
         let text = error.to_string();
         match &error {
-            ForgetSinkError::Unknown { .. } => Problem::not_found(text),
-            ForgetSinkError::Attached { .. } => Problem::new(StatusCode::CONFLICT, "attached", text),
+            ForgetSinkError::Unknown { name, known } if known.is_empty() => {
+                Problem::not_found(format!("no sink {name:?} holds up retirement: none does"))
+            }
+            ForgetSinkError::Unknown { name, known } => {
+                let known = known.join(", ");
+                Problem::not_found(format!("no sink {name:?} holds up retirement: use one of {known}"))
+            }
+            ForgetSinkError::Attached { .. } => Problem::new(Kind::Attached, text),
             ForgetSinkError::Refused(_) => Problem::unavailable(text),
             _ => Problem::internal(&error),
         }

@@ -8,11 +8,10 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
 use trailseal_core::Trail;
 use trailseal_core::file::open_ordinary_as;
 
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// In the folder of the slots. The file stays and is empty.
 const FILE: &str = "reviews.lock";
@@ -52,6 +51,6 @@ impl Alone {
         }
         let detail = "the decision is recorded but not on the disk yet, so another server may not know it: read the \
             review again";
-        Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "unconfirmed", detail).retry_after(1))
+        Err(Problem::new(Kind::Unconfirmed, detail).retry_after(1))
     }
 }

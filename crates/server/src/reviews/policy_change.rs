@@ -4,7 +4,6 @@
 //! the one before: first the decision is recorded, then the change (with the review's id), then it is saved and
 //! applied. A server killed in between continues when it starts.
 
-use axum::http::StatusCode;
 use serde_json::json;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::{SetPolicyError, Trail};
@@ -17,8 +16,8 @@ use super::review::{PolicyChange, Review, ReviewState, Subject};
 use super::review_events::{REQUESTED, Reviews};
 use crate::access::Caller;
 use crate::own_events::{by_token, event_of};
-use crate::policies::as_kept;
-use crate::problem::Problem;
+use crate::policies::{as_kept, check_store};
+use crate::problem::{Kind, Problem};
 
 /// The maximum size of the policies before and after as JSON, so that they fit on one line of the trail.
 const JSON_BYTES_MAX: usize = 48 << 10;
@@ -35,6 +34,7 @@ pub(crate) enum PolicyPut {
 
 /// Puts a policy in force or, if it is weaker and that needs two people, requests it. Blocks.
 pub(crate) fn put_policy(reviews: &Reviews, caller: &Caller, policy: &Policy) -> Result<PolicyPut, Problem> {
+    check_store(&reviews.trail, policy)?;
     if reviews.second_person.policy {
         // Stricter policies too: comparing takes time, and nobody could take back what is too long for a review.
         check_fits(&[&policy.to_toml()])?;
@@ -119,7 +119,7 @@ pub(super) fn approve(
 ) -> Result<(), Problem> {
     if review.requested_by == caller.name() {
         let detail = "this needs a second person: whoever requested it can reject but not approve it";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "own-request", detail));
+        return Err(Problem::new(Kind::OwnRequest, detail));
     }
     let id = review.id.to_string();
     match &reviews.place {
@@ -129,9 +129,7 @@ pub(super) fn approve(
             if before.policy.to_toml() != change.from {
                 return Err(SetPolicyError::Outdated.into());
             }
-            let policy = Policy::from_toml(&change.to);
-            let policy = policy.map_err(|error| SetPolicyError::Invalid(error.to_string()))?;
-            let text = as_kept(&policy)?;
+            let text = as_kept(&read(&change.to)?)?;
             let policy = Some((before.number, text.as_str()));
             reviews.decide_in(place, caller, review, (ReviewState::Approved, members), policy)?;
             // Decided for all. What prevents it here was logged, and is tried again.
@@ -155,8 +153,10 @@ fn approve_here(
     if change.origin != reviews.trail.origin() {
         let detail =
             format!("it concerns the policy of {}: decide where that trail is served", change.origin);
-        return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
+        return Err(Problem::new(Kind::Elsewhere, detail));
     }
+    // It may have had a store when this was asked for.
+    check_store(&reviews.trail, &read(&change.to)?)?;
     let mut is_approved = false;
     let made: Result<(), Problem> = put_in_force(change, &reviews.trail, &review.id.to_string(), || {
         reviews.decide(caller, review, ReviewState::Approved, members)?;
@@ -169,14 +169,16 @@ fn approve_here(
     made
 }
 
+fn read(text: &str) -> Result<Policy, SetPolicyError> {
+    Policy::from_toml(text).map_err(|error| SetPolicyError::Invalid(error.to_string()))
+}
+
 fn put_in_force<E: From<SetPolicyError>>(
     change: &PolicyChange,
     trail: &Trail,
     review: &str,
     first: impl FnOnce() -> Result<(), E>,
 ) -> Result<(), E> {
-    let read =
-        |text: &str| Policy::from_toml(text).map_err(|error| SetPolicyError::Invalid(error.to_string()));
     trail.replace_policy(&read(&change.from)?, &read(&change.to)?, Some(review), first)
 }
 
@@ -184,7 +186,7 @@ fn put_in_force<E: From<SetPolicyError>>(
 fn not_made() -> Problem {
     let detail = "the change was approved but could not be made, so the policy is unchanged: see the server's log, \
         then request the same change again";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not-made", detail)
+    Problem::new(Kind::NotMade, detail)
 }
 
 /// Puts in force a change that was approved when the server was killed. Blocks.

@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::complete::EventId;
@@ -21,12 +20,13 @@ use super::retirement::may_approve;
 use super::review::{Review, ReviewState, Subject};
 use super::review_events::{REQUESTED, Reviews};
 use crate::access::Caller;
-use crate::body::{Bodies, parse};
+use crate::body::{Bodies, Members};
 use crate::erasure::{erase_keys_for, erased_json};
 use crate::fairness::blocking;
 use crate::own_events::{details, note_read};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::query::Query;
+use crate::read::{SAME_ID_MAX, several};
 use crate::response_work::whole;
 use crate::retention::{Retention, retained_json};
 use crate::view::Events;
@@ -36,13 +36,26 @@ const TEXT_BYTES_MAX: usize = 4_096;
 /// The maximum number of reviews in one response.
 const LISTED_MAX: usize = 1_000;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Request {
     event: String,
-    #[serde(default)]
+    /// Of several events with this id, the one of this tenant or trail.
+    tenant: Option<String>,
+    origin: Option<String>,
     reason: String,
     confidence: Option<f64>,
+}
+
+impl Request {
+    fn read(body: &[u8]) -> Result<Request, Problem> {
+        let mut members = Members::of(body, &["event", "tenant", "origin", "reason", "confidence"])?;
+        Ok(Request {
+            event: members.text("event")?,
+            tenant: members.text_or_null("tenant")?,
+            origin: members.text_or_null("origin")?,
+            reason: members.text_if_any("reason")?.unwrap_or_default(),
+            confidence: members.number_or_null("confidence")?,
+        })
+    }
 }
 
 /// `POST /v1/reviews`: requests a review of an event. Whoever may write or decide may request it.
@@ -53,7 +66,7 @@ pub(crate) async fn request(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request: Request = parse(&bodies.read(&caller, &headers, body).await?)?;
+    let request = Request::read(&bodies.read(&caller, &headers, body).await?)?;
     if request.confidence.is_some_and(|confidence| !(0.0..=1.0).contains(&confidence)) {
         return Err(
             Problem::unprocessable("confidence must be a number from 0 to 1").with("field", "confidence")
@@ -62,17 +75,22 @@ pub(crate) async fn request(
     check_length("reason", &request.reason)?;
     let Ok(wanted) = request.event.parse::<IdFilter>();
     let mut filter = Filter { id: vec![wanted], ..Filter::default() };
-    caller.restrict(&mut filter)?;
+    filter.tenant.extend(request.tenant.clone());
+    filter.origin.extend(request.origin.clone());
+    // That another tenant has such an event is not told.
+    caller.restrict(&mut filter).map_err(|_| no_event(&request.event))?;
     blocking(move || {
         let mut found = look(&reviews, &filter)?;
-        if found.is_none() {
+        if found.is_empty() {
             // An event recorded a moment ago may still be on its way to the disk.
             // If it does not arrive there in time, there is no such event yet.
             let _ = reviews.trail.flush(Duration::from_secs(2));
             found = look(&reviews, &filter)?;
         }
-        let missing = || Problem::not_found(format!("there is no event {}", request.event));
-        let hit = found.ok_or_else(missing)?;
+        if found.len() > 1 {
+            return Ok(several(&found));
+        }
+        let hit = found.pop().ok_or_else(|| no_event(&request.event))?;
         let recorded = hit.read(None).map_err(|error| Problem::internal(&error))?;
         let id = EventId::new(SystemClock.now());
         let mut members = details([
@@ -92,29 +110,51 @@ pub(crate) async fn request(
     .await
 }
 
-/// The first event that matches; those in the folder come before others of a shared store, which may be out of reach. The request is recorded
-/// even if the client has gone: only the time budget ends this look-up.
-fn look(reviews: &Reviews, filter: &Filter) -> Result<Option<Hit>, Problem> {
+fn no_event(id: &str) -> Problem {
+    Problem::not_found(format!("there is no event {id}"))
+}
+
+/// The events that match: those in the folder, and others of a shared store. The request is recorded even if the client has
+/// gone: only the time budget ends this look-up.
+fn look(reviews: &Reviews, filter: &Filter) -> Result<Vec<Hit>, Problem> {
     let budget = reviews.view.budget();
-    let first = |events: &mut dyn Events| {
-        let page = events.page(filter, Order::OLDEST_RECORDED, None, 1, budget)?;
-        if page.hits.is_empty() {
-            whole(page.scanned)?;
-        }
-        Ok::<_, Problem>(page.hits.into_iter().next())
+    let all = |events: &mut dyn Events| {
+        let page = events.page(filter, Order::OLDEST_RECORDED, None, SAME_ID_MAX, budget)?;
+        whole(page.scanned)?;
+        Ok::<_, Problem>(page.hits)
     };
-    let here = reviews.searches.with(&Arc::default(), |search| first(search))?;
-    match here {
-        None if reviews.view.is_shared() => reviews.view.with(&Arc::default(), first),
-        here => Ok(here),
+    let mut found = reviews.searches.with(&Arc::default(), |search| all(search))?;
+    if !reviews.view.is_shared() {
+        return Ok(found);
+    }
+    match reviews.view.with(&Arc::default(), all) {
+        Ok(stored) => {
+            let is_new = |hit: &Hit, found: &[Hit]| {
+                found.iter().all(|known| (&known.origin, known.index) != (&hit.origin, hit.index))
+            };
+            for hit in stored {
+                if is_new(&hit, &found) {
+                    found.push(hit);
+                }
+            }
+            Ok(found)
+        }
+        // Of what is in the folder somebody may ask for a review although the store is out of reach.
+        Err(problem) if problem.is_of_the_store() && !found.is_empty() => Ok(found),
+        Err(problem) => Err(problem),
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Decision {
     decision: String,
     comment: Option<String>,
+}
+
+impl Decision {
+    fn read(body: &[u8]) -> Result<Decision, Problem> {
+        let mut members = Members::of(body, &["decision", "comment"])?;
+        Ok(Decision { decision: members.text("decision")?, comment: members.text_or_null("comment")? })
+    }
 }
 
 /// `POST /v1/reviews/{id}`: approved or rejected.
@@ -127,7 +167,7 @@ pub(crate) async fn decide(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let decision: Decision = parse(&bodies.read(&caller, &headers, body).await?)?;
+    let decision = Decision::read(&bodies.read(&caller, &headers, body).await?)?;
     check_length("comment", decision.comment.as_deref().unwrap_or_default())?;
     let state = match ReviewState::parse(&decision.decision) {
         Some(state) if state != ReviewState::Pending => state,
@@ -187,12 +227,10 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
-    query.only(&["state", "before"])?;
-    let wrong = || {
-        Problem::bad_request("query", "state must be pending, approved or rejected").with("field", "state")
-    };
+    let wrong =
+        || Problem::new(Kind::Query, "state must be pending, approved or rejected").with("field", "state");
     let state = query.one("state")?.map(|name| ReviewState::parse(name).ok_or_else(wrong)).transpose()?;
-    let wrong = || Problem::bad_request("query", "before must be the id of a review").with("field", "before");
+    let wrong = || Problem::new(Kind::Query, "before must be the id of a review").with("field", "before");
     let before = query.one("before")?.map(|id| ReviewId::parse(id).ok_or_else(wrong)).transpose()?;
     note_read(&reviews.trail, &caller, "/v1/reviews", Some(&query), false).await;
     blocking(move || {

@@ -3,7 +3,6 @@
 //! The request is an event with the rule. Once somebody else approves it, the decision is recorded first, and then the
 //! trail retires. A server that is stopped in between has not begun, and nothing continues it: it is requested again.
 
-use axum::http::StatusCode;
 use serde_json::{Value, json};
 use trailseal_core::RetentionRule;
 use trailseal_core::clock::{Clock as _, SystemClock};
@@ -13,7 +12,7 @@ use trailseal_event::{Object, Value as Member};
 use super::review::{Retirement, Review};
 use super::review_events::{REQUESTED, Reviews};
 use crate::access::Caller;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// Records the request; returns what is answered. Blocks.
 pub(crate) fn request_retention(
@@ -51,11 +50,11 @@ pub(super) fn may_approve(
 ) -> Result<(), Problem> {
     if review.requested_by == caller.name() && !cfg!(trailseal_fault = "retires_alone") {
         let detail = "this needs a second person: whoever requested it can reject but not approve it";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "own-request", detail));
+        return Err(Problem::new(Kind::OwnRequest, detail));
     }
     if origin != reviews.trail.origin() {
         let detail = format!("it concerns the events of {origin}: decide where that trail is served");
-        return Err(Problem::new(StatusCode::CONFLICT, "elsewhere", detail));
+        return Err(Problem::new(Kind::Elsewhere, detail));
     }
     Ok(())
 }

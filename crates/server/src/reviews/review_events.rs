@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::http::StatusCode;
 use serde_json::json;
 use trailseal_core::Trail;
 use trailseal_core::clock::{Clock as _, SystemClock};
@@ -17,7 +16,7 @@ use crate::access::Caller;
 use crate::config::SecondPerson;
 use crate::own_events::by_token;
 use crate::policies::PolicyKeeper;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::searches::Searches;
 use crate::shared::SharedStore;
 use crate::view::View;
@@ -131,7 +130,7 @@ impl Reviews {
 
 pub(super) fn decided(review: &Review) -> Problem {
     let by = review.decided_by.clone().unwrap_or_default();
-    Problem::new(StatusCode::CONFLICT, "decided", format!("the review was decided by {by}"))
+    Problem::new(Kind::Decided, format!("the review was decided by {by}"))
         .with("state", json!(review.state))
         .with("decided_by", by)
 }

@@ -1,11 +1,12 @@
-//! What requests pass before their handlers: the rate of their address, and a place of their client.
+//! What requests pass before their handlers: the rate of their address, the parameters of their route, and a place of
+//! their client.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Extension, MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
@@ -15,7 +16,8 @@ use crate::body::Accompanied;
 use crate::config::Config;
 use crate::fairness::{Asker, Full, Places, Rates};
 use crate::metrics::Metrics;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
+use crate::query::Query;
 
 /// Passes on a request for which its client has a place, which it holds until the whole response is sent. This comes
 /// before anything else, so that refusing a flood is cheap.
@@ -27,8 +29,8 @@ pub(super) async fn share(
 ) -> Result<Response, Problem> {
     let client = caller.client();
     let (shares, kind, what) = match takes {
-        Takes::Stream => (&places.streams, "streams", "streams"),
-        Takes::Little | Takes::Turns => (&places.turning, "turns", "requests of this kind"),
+        Takes::Stream => (&places.streams, Kind::Streams, "streams"),
+        Takes::Little | Takes::Turns => (&places.turning, Kind::Turns, "requests of this kind"),
     };
     let mut place = shares.begin(client.clone());
     place.grow(1).map_err(|full| {
@@ -38,10 +40,23 @@ pub(super) async fn share(
                 format!("you have too many {what} in progress: try again when one of them has ended")
             }
         };
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, kind, detail).retry_after(1)
+        Problem::new(kind, detail).retry_after(1)
     })?;
     let response = Asker::new(&places.turns, client).during(next.run(request)).await;
     Ok(response.map(|body| Body::new(Accompanied::new(body, place))))
+}
+
+/// Passes on a request with no parameters but these. Who misspells one, or believes in one, would get something else than
+/// what was asked for: `dry_run=true` at the end of an address would be no dry run.
+pub(super) async fn known(
+    State(names): State<Arc<[&'static str]>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if request.uri().query().is_some() {
+        Query::of(request.uri())?.only(&names)?;
+    }
+    Ok(next.run(request).await)
 }
 
 /// Sees every request.
@@ -59,10 +74,10 @@ pub(super) async fn observe(State(observer): State<Arc<Observer>>, request: Requ
     let is_text = percent_encoding::percent_decode_str(request.uri().path()).decode_utf8().is_ok();
     let mut response = match (is_rated, is_text) {
         (true, true) => next.run(request).await,
-        (true, false) => Problem::bad_request("path", "the path is not UTF-8").into_response(),
+        (true, false) => Problem::new(Kind::Path, "the path is not UTF-8").into_response(),
         (false, _) => {
             let detail = "too many requests from this address: try again in a moment";
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", detail).retry_after(1).into_response()
+            Problem::new(Kind::Rate, detail).retry_after(1).into_response()
         }
     };
     let headers = response.headers_mut();

@@ -10,16 +10,15 @@ use super::route::Route;
 use crate::access::VIEWER_SECONDS_MAX;
 use crate::access::{Needs, Scope};
 use crate::admin::TOKEN_SECONDS_MAX;
+use crate::problem::MEMBERS;
 use crate::query::LIMIT_MAX;
 
 /// The format of opaque values from an earlier response that are used to continue; clients do not look inside.
 const CURSOR: &str = "trailseal-cursor";
 
-/// A parameter that is only described in words: with it, a body that the schema allows may be refused, which no OpenAPI
-/// schema can express. A tool that tests against the reference would report that as a fault.
-const STRICT: &str = "strict";
-const STRICT_DESCRIPTION: &str = "Fields in the wrong place or form are kept and reported in `warnings`. With \
-    `?strict=true`, unknown names and wrong JSON types refuse the request (422); a value never does.";
+/// What no schema can express: with it, a body that the schema allows may be refused.
+const STRICT_DESCRIPTION: &str = "Fields in the wrong place or form are kept and reported in `warnings`. With `true`, unknown \
+    names and wrong JSON types refuse the request (422); a value never does.";
 
 /// The reference of these routes.
 pub(super) fn document(routes: &[Route]) -> Value {
@@ -59,8 +58,7 @@ fn operation(route: &Route) -> Value {
         }
         parameters.push(parameter);
     }
-    let described = |name: &&&str| **name != STRICT;
-    parameters.extend(route.query.iter().filter(described).map(|name| query_parameter(name)));
+    parameters.extend(route.query.iter().map(|name| query_parameter(name)));
     parameters.extend(FILTER_NAMES.iter().filter(|_| route.filters).map(|name| filter_parameter(name)));
     parameters.extend(header_parameters(route));
     let (status, schema) = route.success;
@@ -72,6 +70,9 @@ fn operation(route: &Route) -> Value {
         Needs::Scope(_) | Needs::OneOf(_) | Needs::WholeTrail(_) | Needs::Tiles => {
             problems.extend([401, 403])
         }
+    }
+    if !route.is_linked && !problems.contains(&400) {
+        problems.push(400);
     }
     problems.extend([421, 429, 500]);
     for problem in problems {
@@ -89,9 +90,6 @@ fn operation(route: &Route) -> Value {
     }
     let mut operation =
         json!({"summary": route.summary, "operationId": operation_id(route), "responses": responses});
-    if route.query.contains(&STRICT) {
-        operation["description"] = STRICT_DESCRIPTION.into();
-    }
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
     }
@@ -128,6 +126,10 @@ fn query_parameter(name: &str) -> Value {
         "limit" => whole(LIMIT_MAX),
         "top" => whole(1_000),
         "count" | "json_columns" => json!({"type": "boolean"}),
+        "strict" => {
+            let schema = json!({"type": "boolean"});
+            return json!({"name": name, "in": "query", "required": false, "description": STRICT_DESCRIPTION, "schema": schema});
+        }
         "order" => json!({"type": "string", "enum": ["asc", "desc"]}),
         "order_by" => json!({"type": "string", "enum": ["time", "recorded"]}),
         "ack" => json!({"type": "string", "enum": ["accepted", "durable", "store"]}),
@@ -295,7 +297,7 @@ fn schemas() -> Value {
             "submitted": number, "succeeded": number, "failed": number, "success_rate": text, "queue_size": number}},
         "Policy": {"type": "string", "minLength": 1, "format": "trailseal-policy"},
         "ReviewRequest": {"type": "object", "required": ["event"], "additionalProperties": false, "properties": {
-            "event": text, "reason": text, "confidence": {"type": ["number", "null"], "minimum": 0, "maximum": 1}}},
+            "event": text, "tenant": {"type": ["string", "null"]}, "origin": {"type": ["string", "null"]}, "reason": text, "confidence": {"type": ["number", "null"], "minimum": 0, "maximum": 1}}},
         "Decision": {"type": "object", "required": ["decision"], "additionalProperties": false, "properties": {
             "decision": {"type": "string", "enum": ["approved", "rejected"]}, "comment": {"type": ["string", "null"]}}},
         "ViewerRequest": {"type": "object", "additionalProperties": false, "properties": {
@@ -316,7 +318,8 @@ fn schemas() -> Value {
         "RetentionRequest": {"type": "object", "required": ["older_than_days"], "additionalProperties": false, "properties": {
             "older_than_days": {"type": "integer", "minimum": 1, "maximum": RETAIN_DAYS_MAX},
             "tenant": {"type": ["string", "null"]}, "category": {"type": "array", "items": filter_value("category")},
-            "dry_run": {"type": "boolean"}}},
+            "dry_run": {"type": "boolean"},
+            "archive": {"type": ["string", "null"], "description": "Only for the owner of the trail's folder"}}},
         "Retained": {"type": "object", "required": ["dry_run", "events", "kept", "retired_by"], "properties": {
             "dry_run": {"type": "boolean"}, "events": number, "bytes": number, "segments": number,
             "segments_removed": number, "freed_bytes": number, "archive": {"type": ["string", "null"]},
@@ -328,7 +331,26 @@ fn schemas() -> Value {
             "dry_run": {"type": "boolean"}, "keys": {"type": "array", "items": text},
             "erased_by": {"type": "array", "items": number}, "already": {"type": ["object", "null"]}}},
         "Sinks": list_of("sinks"),
-        "Problem": {"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
-            "type": text, "title": text, "status": {"type": "integer"}, "detail": text}},
+        "Problem": {"type": "object", "required": ["type", "title", "status", "detail"], "properties": problem_members()},
     })
+}
+
+/// What a problem says: always the first four, and others where there is something to say.
+fn problem_members() -> Value {
+    let mut members = json!({
+        "type": {"type": "string", "description": "`urn:trailseal:problem:` and a name that never changes"},
+        "title": {"type": "string"}, "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong, and what to do"},
+    });
+    for (name, description) in MEMBERS {
+        let mut member = match name {
+            "item" | "index" | "more_warnings" | "not_yet_stored" => json!({"type": "integer", "minimum": 0}),
+            "retired_by" => json!({"type": ["integer", "null"], "minimum": 0}),
+            "events" => json!({"type": "array", "items": {"type": "object"}}),
+            _ => json!({"type": "string"}),
+        };
+        member["description"] = description.into();
+        members[name] = member;
+    }
+    members
 }

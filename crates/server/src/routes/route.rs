@@ -1,6 +1,7 @@
 //! What is to be known of a route.
 
 use axum::http::Method;
+use trailseal_event::filter::FILTER_NAMES;
 
 use crate::access::Needs;
 
@@ -21,6 +22,16 @@ pub(crate) struct Route {
     /// Other possible responses, besides those implied by the table.
     pub(crate) problems: &'static [u16],
     pub(crate) takes: Takes,
+    /// Whether browsers open it by links, which may get parameters of others on their way, as from a newsletter.
+    pub(crate) is_linked: bool,
+}
+
+impl Route {
+    /// The parameters that it knows; `None` if it takes any, which it does not read.
+    pub(crate) fn parameters(&self) -> Option<Vec<&'static str>> {
+        let filters = FILTER_NAMES.iter().filter(|_| self.filters);
+        (!self.is_linked).then(|| self.query.iter().chain(filters).copied().collect())
+    }
 }
 
 /// The shared resource that a route uses.

@@ -27,7 +27,7 @@ pub(crate) struct Row {
 macro_rules! route {
     ($method:ident $path:literal, $needs:expr, $summary:literal, $handler:expr
         $(, query $query:expr)? $(, filters $filters:literal)? $(, body $body:literal)?, gives $status:literal $schema:literal
-        $(, or $problems:expr)? $(, takes $takes:expr)?) => {{
+        $(, or $problems:expr)? $(, takes $takes:expr)? $(, linked $linked:literal)?) => {{
         #[allow(unused_mut, unused_assignments)]
         let mut route = Route {
             method: Method::$method,
@@ -40,12 +40,14 @@ macro_rules! route {
             success: ($status, $schema),
             problems: &[],
             takes: Takes::Little,
+            is_linked: false,
         };
         $(route.query = $query;)?
         $(route.filters = $filters;)?
         $(route.body = Some($body);)?
         $(route.problems = $problems;)?
         $(route.takes = $takes;)?
+        $(route.is_linked = $linked;)?
         Row { route, handler: || $handler }
     }};
 }
@@ -76,7 +78,7 @@ pub(crate) fn table() -> Vec<Row> {
         route!(GET "/v1/reviews", Needs::Scope(Review), "The review queue", get(reviews::list),
             query &["state", "before"], gives 200 "Reviews", or &[400], takes Takes::Turns),
         route!(POST "/v1/reviews", Needs::OneOf(&[Write, Review, Admin]), "Request a review of an event", post(reviews::request),
-            body "ReviewRequest", gives 201 "Review", or &[400, 404, 408, 413, 415, 422, 503], takes Takes::Turns),
+            body "ReviewRequest", gives 201 "Review", or &[300, 400, 404, 408, 413, 415, 422, 503], takes Takes::Turns),
         route!(POST "/v1/reviews/{id}", Needs::Scope(Review), "Approve or reject", post(reviews::decide),
             body "Decision", gives 200 "Review", or &[400, 404, 408, 409, 413, 415, 422, 503, 504], takes Takes::Turns),
         route!(POST "/v1/viewer-tokens", Needs::Scope(Read), "A short-lived token to embed the viewer", post(admin::create_viewer_token),
@@ -116,9 +118,9 @@ pub(crate) fn table() -> Vec<Row> {
         route!(GET "/healthz", Nothing, "The process responds", get(health::healthz), gives 200 "Object"),
         route!(GET "/readyz", Nothing, "Events would be accepted", get(health::readyz), gives 200 "Object", or &[503]),
         route!(GET "/openapi.json", Nothing, "This reference", get(reference), gives 200 "Object", or &[304]),
-        route!(GET "/docs", Nothing, "This reference, for people", get(docs), gives 200 "Text", or &[304]),
-        route!(GET "/", Nothing, "The viewer", get(pages::page), gives 200 "Text", or &[304]),
-        route!(GET "/assets/{name}", Nothing, "A file of the viewer", get(pages::asset), gives 200 "Bytes", or &[304, 404]),
+        route!(GET "/docs", Nothing, "This reference, for people", get(docs), gives 200 "Text", or &[304], linked true),
+        route!(GET "/", Nothing, "The viewer", get(pages::page), gives 200 "Text", or &[304], linked true),
+        route!(GET "/assets/{name}", Nothing, "A file of the viewer", get(pages::asset), gives 200 "Bytes", or &[304, 404], linked true),
     ]
 }
 

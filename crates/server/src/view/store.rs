@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use trailseal_core::deliver::MustEnd;
 use trailseal_core::{Folder, Trail, load_mask_key, trails_in};
 use trailseal_event::filter::{Filter, IdFilter};
@@ -26,7 +25,7 @@ use trailseal_postgres::{
 use super::events::{Events, Followed, Gone, Lag, Origin, Page};
 use super::{Cursor, News};
 use crate::config::Config;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::searches::Searches;
 use crate::view::new_events::Watched;
 use reach::Reach;
@@ -138,11 +137,11 @@ impl Stored {
                     "the answer takes more than {} s: narrow it, for example by time, or ask for pages",
                     within.as_secs_f64()
                 );
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "work-limit", detail)
+                Problem::new(Kind::WorkLimit, detail)
             }
             StoreError::Buckets { max } => {
                 let detail = format!("bucket is too short: there would be more than {max} bars");
-                Problem::bad_request("query", detail).with("field", "bucket")
+                Problem::new(Kind::Query, detail).with("field", "bucket")
             }
             // Whoever asked has gone, or the time is over. If the store does not answer at all, that is why.
             StoreError::Ended { .. } => match self.reader.answers_within(ANSWERS_WITHIN) {
@@ -351,7 +350,7 @@ fn of_store(cursor: &Cursor) -> Result<&StoreCursor, Problem> {
     match cursor {
         Cursor::Store(cursor) => Ok(cursor),
         Cursor::Folder(_) | Cursor::Position(_) => {
-            Err(Problem::bad_request("query", "cursor is not one of this server's cursors"))
+            Err(Problem::new(Kind::Query, "cursor is not one of this server's cursors"))
         }
     }
 }

@@ -432,6 +432,11 @@ fn whoever_tampers_with_what_is_kept_is_found() {
             ("store_differs", Some(0), "ids that are kept"),
         ),
         (
+            "the places of ids changed, so that no search finds them",
+            r"UPDATE trailseal.retired_ids SET head = '\xff'".to_owned(),
+            ("store_differs", Some(0), "ids that are kept"),
+        ),
+        (
             "the event removed",
             format!("DELETE FROM trailseal.events WHERE idx = {event}"),
             ("missing", Some(event), ""),

@@ -85,20 +85,28 @@ fn ends_of(parts: &[StoredPart]) -> Vec<(u64, [u8; 32])> {
     parts.iter().map(end).collect()
 }
 
+/// The ids that are kept with a part of a list.
+#[derive(Clone, Copy)]
+pub(super) struct KeptIds {
+    pub(super) sha256: [u8; 32],
+    /// Whether a search finds each of them: it looks for a row by its column `head`.
+    pub(super) are_found: bool,
+}
+
 /// What is kept with a part of a list.
 #[derive(Clone, Copy, Default)]
 pub(super) struct KeptWith {
-    /// The SHA-256 of the ids, if there are any.
-    pub(super) ids: Option<[u8; 32]>,
+    /// The ids, if there are any.
+    pub(super) ids: Option<KeptIds>,
     /// Up to which index leaf hashes are. The last of them come together with the ids.
     pub(super) leaves_to: u64,
 }
 
-/// How long a list is with a part of it, the SHA-256 of so much, and that of the ids that are kept with the part.
+/// How long a list is with a part of it, the SHA-256 of so much, and the ids that are kept with the part.
 struct End {
     bytes: u64,
     sha256: [u8; 32],
-    ids: Option<[u8; 32]>,
+    ids: Option<KeptIds>,
     /// Whether all that is kept with the part has come.
     is_whole: bool,
 }
@@ -210,7 +218,7 @@ impl Claims {
             for list in &event.lists {
                 let found = lists.find(list);
                 match found.map(|end| (end, end.ids)) {
-                    Some((_, Some(ids))) if list.ids != Some(ids) => {
+                    Some((_, Some(ids))) if list.ids != Some(ids.sha256) || !ids.are_found => {
                         other_ids.get_or_insert_with(|| of_other_ids(list));
                     }
                     Some((end, None)) if list.ids.is_some() && end.is_whole && !may_lack_ids() => {

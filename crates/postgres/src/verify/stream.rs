@@ -251,9 +251,13 @@ impl<'a> Snapshot<'a> {
 
     fn parts(&mut self, origin: &str, segment: i64) -> Result<Vec<StoredPart>, StoreError> {
         self.connection.run("read the retired ranges in", FETCH_WITHIN, async |client| {
-            let select = "SELECT bytes, list FROM trailseal.retired_lists WHERE origin = $1 AND segment = $2 ORDER BY bytes";
+            let select = "SELECT bytes, event, list FROM trailseal.retired_lists \
+                WHERE origin = $1 AND segment = $2 ORDER BY bytes";
             let rows = client.query_typed(select, &[(&origin, Type::TEXT), (&segment, Type::INT8)]).await?;
-            rows.iter().map(|row| Ok(StoredPart { bytes: row.try_get(0)?, list: row.try_get(1)? })).collect()
+            let part = |row: &PgRow| {
+                Ok(StoredPart { bytes: row.try_get(0)?, event: row.try_get(1)?, list: row.try_get(2)? })
+            };
+            rows.iter().map(part).collect()
         })
     }
 

@@ -91,6 +91,21 @@ pub enum StoreError {
         /// The maximum.
         max: usize,
     },
+    /// Rows were given, and others or none were kept, without an error.
+    #[error(
+        "{store} kept {kept} of {given} rows of trailseal.{table} and reported no error, so nothing was stored: somebody put a \
+         trigger on that table. Find out who did it, and drop the trigger"
+    )]
+    Swallowed {
+        /// The store.
+        store: String,
+        /// The table, in the schema `trailseal`.
+        table: String,
+        /// How many rows were sent.
+        given: u64,
+        /// How many PostgreSQL says that it has kept.
+        kept: u64,
+    },
     /// Nobody waits any more.
     #[error("could not {doing} {store} before the trail was closed")]
     Ended {
@@ -221,6 +236,7 @@ impl StoreError {
             StoreError::Unfit { .. }
             | StoreError::Newer { .. }
             | StoreError::NoOutbox { .. }
+            | StoreError::Swallowed { .. }
             | StoreError::Missing { .. } => Problem::Schema,
             StoreError::System { .. } | StoreError::WorkLimit { .. } | StoreError::Buckets { .. } => {
                 Problem::Other

@@ -522,3 +522,36 @@ fn writers_keep_what_is_retired_and_only_whoever_retires_drops_it() {
     let verdicts = verify_store(&mut as_user(&server, "auditor"), &options).unwrap();
     assert_eq!((verdicts[0].ok, verdicts[0].retired), (false, retained.events), "{}", verdicts[0].message);
 }
+
+#[test]
+fn what_goes_with_a_whole_partition_is_counted() {
+    let (server, dir) = (store(), tempfile::tempdir().unwrap());
+    let (clock, mut options) = (Set::default(), options(ORIGIN));
+    let now = SystemClock.now().as_micros();
+    clock.0.store(now - 500 * 86_400_000_000, Ordering::SeqCst);
+    options.clock = Arc::new(clock.clone());
+    options.segment.roll = Roll::Bytes(16 << 10);
+    let trail = delivering(dir.path(), options.clone(), &url(&server, "billing"));
+    for number in 0..100 {
+        trail.with(Ack::Durable).record(&trails::event(number)).unwrap();
+    }
+    clock.0.store(now - 86_400_000_000, Ordering::SeqCst);
+    for number in 0..80 {
+        trail.with(Ack::Durable).record(&trails::event(number)).unwrap();
+    }
+    trail.close(SOON).unwrap();
+    // Of the opening that is under way something always stays.
+    let trail = delivering(dir.path(), options, &url(&server, "billing"));
+    wait_stored(&trail);
+    let retained = trail.retain(&RetentionRule::older_than_days(90), None).unwrap();
+    assert!(retained.events >= 100, "{retained:?}");
+    trail.close(SOON).unwrap();
+    let key = {
+        let folder = trailseal_core::Folder::new(dir.path(), Arc::new(trailseal_core::file::StdFiles));
+        Manifest::read(&folder).unwrap().unwrap().key_ring().0.keys()[0].key.clone()
+    };
+    let before = partitions(&server).len();
+    let retired = trailseal_postgres::retire(&mut as_user(&server, "archivist"), &[key]).unwrap();
+    assert_eq!((retired[0].events, &retired[0].left), (retained.events, &None));
+    assert_eq!(partitions(&server).len(), before - 1, "as a whole");
+}

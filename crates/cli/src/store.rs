@@ -114,9 +114,12 @@ impl Trouble {
             Problem::Permission => "run what `trailseal store roles` prints, as the owner of the database",
             Problem::DiskFull => "make room on the server's disk; until then events wait in the trail",
             Problem::ReadOnly => "name the primary in store.url",
-            Problem::Connections => "raise max_connections, or put PgBouncer in front",
+            Problem::Connections => {
+                "allow more connections: by max_connections, or by the CONNECTION LIMIT of the user or the database; or put PgBouncer \
+                 in front"
+            }
             Problem::Schema => {
-                "deliver to it once with a role that may create schemas, or restore what is missing"
+                "deliver to it once with a role that may create schemas; or put back what somebody removed or changed in its tables"
             }
             _ => "see the server's log; until then events wait in the trail",
         };

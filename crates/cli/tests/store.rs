@@ -251,7 +251,18 @@ fn an_outbox_is_made_relayed_shown_and_redelivered_without_showing_the_password(
     let doctor = run(&["doctor", "--json"]).no();
     assert!(doctor.json()["findings"].to_string().contains(r#""code":"outbox_refused""#), "{doctor:?}");
     server.execute(r#"UPDATE trailseal_outbox.refused SET event = '{"action":"two"}'"#);
-    assert!(run(&["redeliver"]).ok().out.starts_with("1 events wait"));
+    server.execute(
+        "INSERT INTO trailseal_outbox.refused (place, id, event, masked, written, origin, reason) \
+         VALUES (0, 'large', repeat('e', 9000000), '{}', now(), 'example.com/x', 'no event')",
+    );
+    let status = run(&["outbox", "status"]).ok().out;
+    assert!(status.contains("2 events cannot be recorded\n") && status.contains(", large: no event\n"), "{status}");
+    let status = run(&["outbox", "status", "--json"]).ok().json();
+    assert_eq!(status["newest_refused"][0]["id"], "large", "{status}");
+    let redelivered = run(&["redeliver"]).no();
+    assert!(redelivered.out.starts_with("1 events wait"), "{redelivered:?}");
+    assert!(redelivered.err.contains("1 events stay") && redelivered.out.contains(", large: it has 9000005 bytes"), "{redelivered:?}");
+    server.execute("DELETE FROM trailseal_outbox.refused");
     write(r#"{"action":"three"}"#);
     let serving = Server::with(&place, &[]);
     let admin = serving.admin();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "roles/gaps.rs"]
+mod gaps;
 mod server;
 mod trails;
 
@@ -16,9 +18,9 @@ use trailseal_core::{Ack, Manifest, RetentionRule, Roll};
 use trailseal_event::Timestamp;
 use trailseal_event::count::FacetField;
 use trailseal_event::filter::Filter;
-use trailseal_postgres::roles::{self, GapKind};
+use trailseal_postgres::roles;
 use trailseal_postgres::verify::{StoreVerifyError, StoreVerifyOptions, verify_store};
-use trailseal_postgres::{Connection, Pool, Reader, StoreError, StorePosition, StoreUrl, migrate, version};
+use trailseal_postgres::{Connection, Pool, Reader, StoreError, StorePosition, StoreUrl, migrate};
 
 const ORIGIN: &str = "example.com/roles";
 
@@ -264,69 +266,6 @@ fn not_even_the_owner_changes_what_is_stored_by_accident() {
         assert!(source.to_string().contains("only ever added to"), "{sql}: {source}");
     }
     check_equal(&server, ORIGIN, dir.path());
-}
-
-#[test]
-fn gaps_in_the_guard_are_named() {
-    let (server, dir) = (store(), tempfile::tempdir().unwrap());
-    let kinds = |user: &str| {
-        let gaps = roles::gaps(&mut as_user(&server, user)).unwrap();
-        gaps.into_iter().map(|gap| (gap.kind, gap.what)).collect::<Vec<_>>()
-    };
-    let trail = delivering(dir.path(), options(ORIGIN), &url(&server, "billing"));
-    record(&trail, 0..10);
-    trail.close(SOON).unwrap();
-    assert_eq!(kinds("billing"), [], "a writer that is only that");
-    assert_eq!(kinds("audit_owner").iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [GapKind::Roles]);
-    assert!(kinds("test")[0].1.contains("superuser"));
-    assert_eq!(version(&mut as_user(&server, "billing")).unwrap(), Some(trailseal_postgres::VERSION));
-
-    let part = partition(&server);
-    let name = part.trim_start_matches("trailseal.").to_owned();
-    for (sql, undo, kind, named) in [
-        (
-            format!("ALTER TABLE {part} DISABLE TRIGGER no_truncate"),
-            format!("ALTER TABLE {part} ENABLE TRIGGER no_truncate"),
-            GapKind::AppendOnly,
-            &*name,
-        ),
-        (
-            format!("ALTER TABLE {part} DISABLE TRIGGER append_only"),
-            format!("ALTER TABLE {part} ENABLE TRIGGER append_only"),
-            GapKind::AppendOnly,
-            &*name,
-        ),
-        (
-            "ALTER TABLE trailseal.checkpoints DISABLE TRIGGER ALL".to_owned(),
-            "ALTER TABLE trailseal.checkpoints ENABLE TRIGGER ALL".to_owned(),
-            GapKind::AppendOnly,
-            "checkpoints",
-        ),
-        (
-            "ALTER TABLE trailseal.events DISABLE ROW LEVEL SECURITY".to_owned(),
-            "ALTER TABLE trailseal.events ENABLE ROW LEVEL SECURITY".to_owned(),
-            GapKind::Tenants,
-            "row-level security",
-        ),
-        (
-            format!("GRANT DELETE ON {part} TO trailseal_writer"),
-            format!("REVOKE DELETE ON {part} FROM trailseal_writer"),
-            GapKind::Roles,
-            "billing",
-        ),
-        (
-            "CREATE TABLE trailseal.rest PARTITION OF trailseal.events DEFAULT".to_owned(),
-            "DROP TABLE trailseal.rest".to_owned(),
-            GapKind::Partitions,
-            "default",
-        ),
-    ] {
-        run(&server, "test", &sql).unwrap();
-        let found = kinds("billing");
-        assert!(found.iter().any(|(found, what)| *found == kind && what.contains(named)), "{sql}: {found:?}");
-        run(&server, "test", &undo).unwrap();
-        assert_eq!(kinds("billing"), [], "{undo}");
-    }
 }
 
 fn partitions(server: &Server) -> Vec<String> {

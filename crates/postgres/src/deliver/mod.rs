@@ -204,6 +204,20 @@ pub fn position_of(connection: &mut Connection, origin: &str) -> Result<Option<P
     })
 }
 
+/// The leaf hash that a store has of an event; `None` if it has no such event, or shows it not.
+///
+/// # Errors
+/// When the store cannot be asked, or the role may not read events.
+pub fn leaf_at(connection: &mut Connection, origin: &str, index: u64) -> Result<Option<Hash>, StoreError> {
+    let index = index.cast_signed();
+    connection.run("ask for an event in", ASK_WITHIN, async |client| {
+        let select = "SELECT leaf FROM trailseal.events WHERE origin = $1 AND idx = $2";
+        let rows = client.query_typed(select, &[(&origin, Type::TEXT), (&index, Type::INT8)]).await?;
+        let leaf = rows.first().map(|row| row.try_get::<_, &[u8]>(0)).transpose()?;
+        Ok(leaf.and_then(|leaf| leaf.try_into().ok()).map(Hash))
+    })
+}
+
 /// What became of a batch.
 enum Stored {
     /// It is there, and this is the position now.

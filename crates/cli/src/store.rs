@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{DeliveryState, MustEnd, Position};
 use trailseal_core::{Closed, Trail};
-use trailseal_postgres::{Problem, SINK_NAME, StoreError, StoreSink, StoreUrl, check_readable, position_of};
+use trailseal_postgres::{
+    Problem, SINK_NAME, StoreError, StoreSink, StoreUrl, check_readable, leaf_at, position_of,
+};
+use trailseal_tlog::Hash;
 
 use crate::failure::{Failure, Outcome};
 use crate::output::tell;
@@ -79,6 +82,26 @@ impl Store {
         asked().map(Option::unwrap_or_default).map_err(|error| Trouble::of(&error))
     }
 
+    /// The first event below `end` of which it has another leaf hash than `ours` gives, or `end` if there is none. Histories that have
+    /// parted have nothing in common again, so few events need to be looked at. `None` if one of these cannot be compared.
+    pub(crate) fn first_other(
+        &self,
+        origin: &str,
+        end: u64,
+        ours: &mut dyn FnMut(u64) -> Option<Hash>,
+    ) -> Option<u64> {
+        let mut connection = self.0.connect(&MustEnd::default()).ok()?;
+        let (mut same, mut other) = (0, end);
+        while same < other {
+            let middle = same + (other - same) / 2;
+            match leaf_at(&mut connection, origin, middle).ok()?? == ours(middle)? {
+                true => same = middle + 1,
+                false => other = middle,
+            }
+        }
+        Some(other)
+    }
+
     /// How many of the trail's events it does not have yet, in words; `None` if it has all.
     pub(crate) fn behind(closed: &Closed) -> Option<String> {
         let sink = closed.deliveries.iter().find(|sink| sink.name == SINK_NAME)?;
@@ -114,9 +137,12 @@ impl Trouble {
             Problem::Permission => "run what `trailseal store roles` prints, as the owner of the database",
             Problem::DiskFull => "make room on the server's disk; until then events wait in the trail",
             Problem::ReadOnly => "name the primary in store.url",
-            Problem::Connections => "raise max_connections, or put PgBouncer in front",
+            Problem::Connections => {
+                "allow more connections: by max_connections, or by the CONNECTION LIMIT of the user or the database; or put PgBouncer \
+                 in front"
+            }
             Problem::Schema => {
-                "deliver to it once with a role that may create schemas, or restore what is missing"
+                "deliver to it once with a role that may create schemas; or put back what somebody removed or changed in its tables"
             }
             _ => "see the server's log; until then events wait in the trail",
         };

@@ -2,6 +2,7 @@
 
 use trailseal_core::deliver::Position;
 use trailseal_core::{Closed, Trail};
+use trailseal_tlog::Hash;
 
 use crate::failure::Outcome;
 
@@ -27,6 +28,15 @@ impl Store {
     }
 
     pub(crate) fn position_of(&self, _origin: &str) -> Result<Position, Trouble> {
+        match *self {}
+    }
+
+    pub(crate) fn first_other(
+        &self,
+        _origin: &str,
+        _end: u64,
+        _ours: &mut dyn FnMut(u64) -> Option<Hash>,
+    ) -> Option<u64> {
         match *self {}
     }
 

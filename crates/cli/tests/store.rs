@@ -251,7 +251,25 @@ fn an_outbox_is_made_relayed_shown_and_redelivered_without_showing_the_password(
     let doctor = run(&["doctor", "--json"]).no();
     assert!(doctor.json()["findings"].to_string().contains(r#""code":"outbox_refused""#), "{doctor:?}");
     server.execute(r#"UPDATE trailseal_outbox.refused SET event = '{"action":"two"}'"#);
-    assert!(run(&["redeliver"]).ok().out.starts_with("1 events wait"));
+    server.execute(
+        "INSERT INTO trailseal_outbox.refused (place, id, event, masked, written, origin, reason) \
+         VALUES (0, 'large', repeat('e', 9000000), '{}', now(), 'example.com/x', 'no event')",
+    );
+    let status = run(&["outbox", "status"]).ok().out;
+    assert!(
+        status.contains("2 events cannot be recorded\n") && status.contains(", large: no event\n"),
+        "{status}"
+    );
+    let status = run(&["outbox", "status", "--json"]).ok().json();
+    assert_eq!(status["newest_refused"][0]["id"], "large", "{status}");
+    let redelivered = run(&["redeliver"]).no();
+    assert!(redelivered.out.starts_with("1 events wait"), "{redelivered:?}");
+    assert!(
+        redelivered.err.contains("1 events stay")
+            && redelivered.out.contains(", large: it has 9000005 bytes"),
+        "{redelivered:?}"
+    );
+    server.execute("DELETE FROM trailseal_outbox.refused");
     write(r#"{"action":"three"}"#);
     let serving = Server::with(&place, &[]);
     let admin = serving.admin();
@@ -297,4 +315,56 @@ fn what_the_store_refuses_for_a_change_of_its_tables_halts_delivery_and_loses_no
     assert_eq!(actions(&store), ["good"]);
     store.execute("ALTER TABLE trailseal.events DROP CONSTRAINT ours");
     wait_until("all of it is delivered", || actions(&store) == ["good", "bad", "after"]);
+}
+
+/// A trail that was restored from a backup and went on has parted from what the store has; where, an operator wants to know.
+#[test]
+fn doctor_names_the_first_line_that_is_not_the_same_in_the_store() {
+    let (store, url) = guarded(&[]);
+    let place = Place::new();
+    place.write("trailseal.toml", format!("[store]\nurl = \"{url}\"\n"));
+    let record = |count: u64| {
+        let events: String = (0..count).map(|number| format!("{{\"action\":\"a.{number}\"}}\n")).collect();
+        place.feed("record", &events)
+    };
+    let copy = |from: &str, to: &str| {
+        let (from, to) = (place.path(from), place.path(to));
+        let done = std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+        assert!(done.success());
+    };
+    place.feed("record --ack store", "{\"action\":\"first\"}").ok();
+    copy("trail", "backup");
+    let next = || store.value("SELECT next FROM trailseal.cursors").parse::<u64>().unwrap();
+    let parted = next();
+    place.feed("record --ack store", "{\"action\":\"later\"}\n".repeat(20)).ok();
+    let found = || {
+        let findings = place.run("doctor --json").json()["findings"].clone();
+        let all = findings.as_array().unwrap().clone();
+        let of_store = all.iter().find(|finding| finding["code"] == "store").cloned();
+        of_store.unwrap_or_else(|| panic!("{findings}"))["what"].as_str().unwrap().to_owned()
+    };
+    std::fs::remove_dir_all(place.path("trail")).unwrap();
+    copy("backup", "trail");
+    let wanted = format!("; the first line that is not the same in both is line {parted}");
+    let what = found();
+    assert!(what.contains(&format!("has {} lines", next())) && what.contains(&wanted), "{what}");
+    // It goes on, first below the store's cursor, and then beyond it.
+    record(2);
+    let what = found();
+    assert!(what.contains("lines of this trail") && what.contains(&wanted), "{what}");
+    record(60);
+    let what = found();
+    assert!(
+        what.contains(&format!("line {} in the shared store differs", next() - 1)) && what.contains(&wanted),
+        "{what}"
+    );
+    // Whoever only writes cannot compare, and is told the rest.
+    store.execute(&place.run("store roles").ok().out);
+    store.execute("CREATE ROLE billing LOGIN IN ROLE trailseal_writer");
+    store.execute("ALTER ROLE billing PASSWORD 's3cret'");
+    let authority = &url[..url.rfind('@').unwrap()];
+    let as_billing = url.replacen(authority, "postgres://billing:s3cret", 1);
+    place.write("trailseal.toml", format!("[store]\nurl = \"{as_billing}\"\n"));
+    let what = found();
+    assert!(what.contains("differs from the trail's") && !what.contains("the first line"), "{what}");
 }

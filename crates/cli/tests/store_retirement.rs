@@ -432,6 +432,16 @@ fn whoever_tampers_with_what_is_kept_is_found() {
             ("store_differs", Some(0), "ids that are kept"),
         ),
         (
+            "the places of ids changed, so that no search finds them",
+            r"UPDATE trailseal.retired_ids SET head = '\xff'".to_owned(),
+            ("store_differs", Some(0), "ids that are kept"),
+        ),
+        (
+            "another event named as the one that retired",
+            "UPDATE trailseal.retired_lists SET event = 17 WHERE segment = 0".to_owned(),
+            ("store_differs", Some(0), "says that event 17 retired them"),
+        ),
+        (
             "the event removed",
             format!("DELETE FROM trailseal.events WHERE idx = {event}"),
             ("missing", Some(event), ""),

@@ -489,6 +489,10 @@ fn doctor_says_what_is_missing_in_the_guard_of_a_store() {
         codes(),
         ["store_append_only", "store_append_only", "store_tenants", "store_roles", "store_partitions"]
     );
+    server.execute("DROP TABLE trailseal.rest; ALTER TABLE trailseal.holds RENAME TO gone");
+    assert_eq!(codes(), ["store_schema"]);
+    server.execute("ALTER TABLE trailseal.migrations RENAME TO versions_gone");
+    assert!(codes().contains(&"store_schema".to_owned()), "{:?}", codes());
     place.write("trailseal.toml", "[store]\nurl = \"postgres://nobody:s3cret@127.0.0.1:1/none\"\n");
     assert_eq!(codes(), ["store"]);
     let answer = place.run("doctor");

@@ -44,7 +44,7 @@ pub enum StoreError {
         what: String,
     },
     /// PostgreSQL, or the way there, refused.
-    #[error("could not {doing} {store}{}", advice(.source))]
+    #[error("could not {doing} {store}{}", advice(.doing, .source))]
     Postgres {
         /// What was tried.
         doing: &'static str,
@@ -65,7 +65,7 @@ pub enum StoreError {
         by: String,
     },
     /// No answer came in time.
-    #[error("could not {doing} {store}: no answer within {} s", within.as_secs())]
+    #[error("could not {doing} {store}: no answer {}", in_time(within))]
     TimedOut {
         /// What was tried.
         doing: &'static str,
@@ -90,6 +90,21 @@ pub enum StoreError {
     Buckets {
         /// The maximum.
         max: usize,
+    },
+    /// Rows were given, and others or none were kept, without an error.
+    #[error(
+        "{store} kept {kept} of {given} rows of trailseal.{table} and reported no error, so nothing was stored: somebody put a \
+         trigger on that table. Find out who did it, and drop the trigger"
+    )]
+    Swallowed {
+        /// The store.
+        store: String,
+        /// The table, in the schema `trailseal`.
+        table: String,
+        /// How many rows were sent.
+        given: u64,
+        /// How many PostgreSQL says that it has kept.
+        kept: u64,
     },
     /// Nobody waits any more.
     #[error("could not {doing} {store} before the trail was closed")]
@@ -221,6 +236,7 @@ impl StoreError {
             StoreError::Unfit { .. }
             | StoreError::Newer { .. }
             | StoreError::NoOutbox { .. }
+            | StoreError::Swallowed { .. }
             | StoreError::Missing { .. } => Problem::Schema,
             StoreError::System { .. } | StoreError::WorkLimit { .. } | StoreError::Buckets { .. } => {
                 Problem::Other
@@ -240,23 +256,78 @@ fn problem_of(refusal: &Refusal) -> Problem {
         "25006" => Problem::ReadOnly,
         "53300" => Problem::Connections,
         "55P03" | "40P01" | "57014" => Problem::Locked,
-        "3D000" | "3F000" | "42P01" | "42703" | "42704" | "42883" | "23514" => Problem::Schema,
+        "3D000" | "3F000" | "42P01" | "42703" | "42704" | "42883" | "42804" | "23502" | "23514" => {
+            Problem::Schema
+        }
         code if code.starts_with("08") || code.starts_with("57P") => Problem::Unreachable,
         _ => Problem::Other,
     }
 }
 
 /// What to do, in a bracket.
-fn advice(refusal: &Refusal) -> &'static str {
+fn advice(doing: &str, refusal: &Refusal) -> &'static str {
+    // Whatever is done to an outbox is called so.
+    let is_outbox = doing.contains("outbox");
     match problem_of(refusal) {
         Problem::Login => " (check the user and the password in the store's URL, and pg_hba.conf)",
+        Problem::Permission if is_outbox => " (grant the role what docs/outbox.md has for it)",
+        // A user that retires or erases on the command line only looks what is decided and held.
+        Problem::Permission
+            if doing.starts_with("look for decisions") || doing.starts_with("read the legal holds") =>
+        {
+            " (grant the role what `trailseal store roles` prints; for `retain`, `erase` and `hold list` that of trailseal_hold_reader)"
+        }
         Problem::Permission => " (grant the role what `trailseal store roles` prints)",
         Problem::DiskFull => " (make room on the server's disk)",
         Problem::ReadOnly => " (it is read-only, as a standby is: name the primary)",
-        Problem::Connections => " (raise max_connections, or put PgBouncer in front)",
+        Problem::Connections => of_connections(refusal),
         Problem::Locked => " (another connection holds what this one needs)",
-        Problem::Schema => " (create the database, or restore what is missing in its schema trailseal)",
+        Problem::Schema => of_schema(refusal, is_outbox),
         _ => "",
+    }
+}
+
+fn of_schema(refusal: &Refusal, is_outbox: bool) -> &'static str {
+    match (refusal.code().map_or("", SqlState::code), is_outbox) {
+        ("3D000", _) => " (create the database, or correct its name in the URL)",
+        ("23514" | "23502" | "42804", true) => {
+            " (nothing is missing: a constraint or column in its schema trailseal_outbox refuses a row. Correct the row, or find out \
+             who changed the table)"
+        }
+        ("23514" | "23502" | "42804", false) => {
+            " (nothing is missing: a constraint or column in its schema trailseal refuses a row. Find out who changed the table, and \
+             undo that)"
+        }
+        ("42703", true) => {
+            " (a column is missing in its schema trailseal_outbox: find out who changed the table, and undo that)"
+        }
+        ("42703", false) => {
+            " (a column is missing in its schema trailseal: find out who changed the table, and undo that)"
+        }
+        (_, true) => " (restore what is missing in its schema trailseal_outbox)",
+        (_, false) => " (restore what is missing in its schema trailseal)",
+    }
+}
+
+/// Three limits have the same code and, in PostgreSQL's own words, which may be of any language, other texts. The place in its source
+/// tells them apart.
+fn of_connections(refusal: &Refusal) -> &'static str {
+    match refusal.told().as_db_error().and_then(|refused| refused.routine()) {
+        Some("InitializeSessionUserId") => {
+            " (this user has all the connections that its CONNECTION LIMIT allows: raise it with ALTER ROLE)"
+        }
+        Some("CheckMyDatabase") => {
+            " (the database has all the connections that its CONNECTION LIMIT allows: raise it with ALTER DATABASE)"
+        }
+        _ => " (raise max_connections, or put PgBouncer in front)",
+    }
+}
+
+/// What is left of a longer wait may be less than a second.
+fn in_time(within: &Duration) -> String {
+    match within.as_secs() {
+        0 => "in time".to_owned(),
+        seconds => format!("within {seconds} s"),
     }
 }
 

@@ -30,7 +30,7 @@ pub mod views;
 
 pub use abandoned::{AbandonedSlots, AbandonedTimes};
 pub use connect::{Connection, Lent, Pool};
-pub use deliver::{SINK_NAME, StoreSink, position_of};
+pub use deliver::{SINK_NAME, StoreSink, leaf_at, position_of};
 pub use error::{Problem, Refusal, StoreError};
 pub use read::{
     Arrived, PAGE_BYTES_MAX, Reader, RetiredEvent, StoreCursor, StoreCursorError, StorePage, StorePosition,

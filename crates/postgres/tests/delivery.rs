@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use server::Server;
 use trails::{check_equal, copy_folder, delivering, lines, options, record, wait_stopped, wait_stored};
 use trailseal_core::clock::Clock;
-use trailseal_core::deliver::{Batch, BatchLine, Sink, SinkError};
+use trailseal_core::deliver::{Batch, BatchLine, DeliveryState, Sink, SinkError};
 use trailseal_core::{Ack, AnyEvent, Status, Trail};
 use trailseal_event::{Event, Index, Timestamp};
 use trailseal_postgres::StoreSink;
@@ -235,6 +235,50 @@ fn a_store_restored_from_an_older_backup_is_filled_up_again() {
     let trail = delivering(dir.path(), options(ORIGIN), &server.url());
     record(&trail, 300..310);
     wait_stored(&trail);
+    trail.close(trails::SOON).unwrap();
+    check_equal(&server, ORIGIN, dir.path());
+}
+
+#[test]
+fn rows_that_a_trigger_swallows_are_not_called_stored() {
+    let (server, dir) = (Server::start(), tempfile::tempdir().unwrap());
+    let trail = delivering(dir.path(), options(ORIGIN), &server.url());
+    record(&trail, 0..3);
+    wait_stored(&trail);
+    server.execute(
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+         CREATE FUNCTION swallow_some() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN IF NEW.idx % 2 = 0 THEN RETURN NULL; END IF; RETURN NEW; END'",
+    );
+    let part = server.value("SELECT tableoid::regclass::text FROM trailseal.events LIMIT 1");
+    let tables = [
+        ("trailseal.checkpoints", "INSERT", "swallow"),
+        ("trailseal.extents", "INSERT OR UPDATE", "swallow"),
+        ("trailseal.cursors", "UPDATE", "swallow"),
+        (&*part, "INSERT", "swallow"),
+        (&*part, "INSERT", "swallow_some"),
+    ];
+    for (number, (table, on, function)) in (10..).step_by(10).zip(tables) {
+        server.execute(&format!(
+            "CREATE TRIGGER a_swallows BEFORE {on} ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()"
+        ));
+        let held = server.value("SELECT count(*) FROM trailseal.events");
+        record(&trail, number..number + 4);
+        let why = trails::wait_failing(&trail);
+        assert!(
+            why.contains(table) && why.contains("somebody put a trigger on that table"),
+            "{table}: {why}"
+        );
+        if table != "trailseal.checkpoints" {
+            assert_eq!(server.value("SELECT count(*) FROM trailseal.events"), held, "{table}");
+        }
+        server.execute(&format!("DROP TRIGGER a_swallows ON {table}"));
+        // It is tried again by itself.
+        trails::wait_until("delivery works again", || {
+            !matches!(trails::delivery(&trail).state, DeliveryState::Failing { .. })
+        });
+        wait_stored(&trail);
+    }
     trail.close(trails::SOON).unwrap();
     check_equal(&server, ORIGIN, dir.path());
 }

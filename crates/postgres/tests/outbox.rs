@@ -271,10 +271,15 @@ fn what_cannot_be_recorded_goes_aside_and_comes_again_when_it_was_put_right() {
     let state = look(&mut connection).unwrap();
     assert_eq!((state.waiting, state.refused), (0, 3));
     assert!(state.first_refused.unwrap().contains("JSON"));
+    let newest: Vec<&str> = state.newest_refused.iter().map(|event| &*event.reason).collect();
+    assert!(
+        newest.len() == 3 && newest[0].contains("other content") && newest[2].contains("JSON"),
+        "{newest:?}"
+    );
     server.execute(
         r#"UPDATE trailseal_outbox.refused SET event = '{"action":"mended"}' WHERE event = 'not JSON'"#,
     );
-    assert_eq!(redeliver(&mut connection).unwrap(), 3);
+    assert_eq!(redeliver(&mut connection).unwrap().events, 3);
     assert!(relay.wait_emptied(SOON));
     assert_eq!(actions(dir.path()), ["one", "two", "mended"]);
     assert_eq!(server.value("SELECT count(*) FROM trailseal_outbox.refused"), "2");

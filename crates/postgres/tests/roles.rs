@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "roles/gaps.rs"]
+mod gaps;
 mod server;
 mod trails;
 
@@ -16,9 +18,9 @@ use trailseal_core::{Ack, Manifest, RetentionRule, Roll};
 use trailseal_event::Timestamp;
 use trailseal_event::count::FacetField;
 use trailseal_event::filter::Filter;
-use trailseal_postgres::roles::{self, GapKind};
+use trailseal_postgres::roles;
 use trailseal_postgres::verify::{StoreVerifyError, StoreVerifyOptions, verify_store};
-use trailseal_postgres::{Connection, Pool, Reader, StoreError, StorePosition, StoreUrl, migrate, version};
+use trailseal_postgres::{Connection, Pool, Reader, StoreError, StorePosition, StoreUrl, migrate};
 
 const ORIGIN: &str = "example.com/roles";
 
@@ -266,69 +268,6 @@ fn not_even_the_owner_changes_what_is_stored_by_accident() {
     check_equal(&server, ORIGIN, dir.path());
 }
 
-#[test]
-fn gaps_in_the_guard_are_named() {
-    let (server, dir) = (store(), tempfile::tempdir().unwrap());
-    let kinds = |user: &str| {
-        let gaps = roles::gaps(&mut as_user(&server, user)).unwrap();
-        gaps.into_iter().map(|gap| (gap.kind, gap.what)).collect::<Vec<_>>()
-    };
-    let trail = delivering(dir.path(), options(ORIGIN), &url(&server, "billing"));
-    record(&trail, 0..10);
-    trail.close(SOON).unwrap();
-    assert_eq!(kinds("billing"), [], "a writer that is only that");
-    assert_eq!(kinds("audit_owner").iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [GapKind::Roles]);
-    assert!(kinds("test")[0].1.contains("superuser"));
-    assert_eq!(version(&mut as_user(&server, "billing")).unwrap(), Some(trailseal_postgres::VERSION));
-
-    let part = partition(&server);
-    let name = part.trim_start_matches("trailseal.").to_owned();
-    for (sql, undo, kind, named) in [
-        (
-            format!("ALTER TABLE {part} DISABLE TRIGGER no_truncate"),
-            format!("ALTER TABLE {part} ENABLE TRIGGER no_truncate"),
-            GapKind::AppendOnly,
-            &*name,
-        ),
-        (
-            format!("ALTER TABLE {part} DISABLE TRIGGER append_only"),
-            format!("ALTER TABLE {part} ENABLE TRIGGER append_only"),
-            GapKind::AppendOnly,
-            &*name,
-        ),
-        (
-            "ALTER TABLE trailseal.checkpoints DISABLE TRIGGER ALL".to_owned(),
-            "ALTER TABLE trailseal.checkpoints ENABLE TRIGGER ALL".to_owned(),
-            GapKind::AppendOnly,
-            "checkpoints",
-        ),
-        (
-            "ALTER TABLE trailseal.events DISABLE ROW LEVEL SECURITY".to_owned(),
-            "ALTER TABLE trailseal.events ENABLE ROW LEVEL SECURITY".to_owned(),
-            GapKind::Tenants,
-            "row-level security",
-        ),
-        (
-            format!("GRANT DELETE ON {part} TO trailseal_writer"),
-            format!("REVOKE DELETE ON {part} FROM trailseal_writer"),
-            GapKind::Roles,
-            "billing",
-        ),
-        (
-            "CREATE TABLE trailseal.rest PARTITION OF trailseal.events DEFAULT".to_owned(),
-            "DROP TABLE trailseal.rest".to_owned(),
-            GapKind::Partitions,
-            "default",
-        ),
-    ] {
-        run(&server, "test", &sql).unwrap();
-        let found = kinds("billing");
-        assert!(found.iter().any(|(found, what)| *found == kind && what.contains(named)), "{sql}: {found:?}");
-        run(&server, "test", &undo).unwrap();
-        assert_eq!(kinds("billing"), [], "{undo}");
-    }
-}
-
 fn partitions(server: &Server) -> Vec<String> {
     let list = "SELECT DISTINCT partition FROM trailseal.extents";
     rows(server, "auditor", list).into_iter().flatten().collect()
@@ -521,4 +460,37 @@ fn writers_keep_what_is_retired_and_only_whoever_retires_drops_it() {
     let options = StoreVerifyOptions { public_keys: vec![key], ..StoreVerifyOptions::default() };
     let verdicts = verify_store(&mut as_user(&server, "auditor"), &options).unwrap();
     assert_eq!((verdicts[0].ok, verdicts[0].retired), (false, retained.events), "{}", verdicts[0].message);
+}
+
+#[test]
+fn what_goes_with_a_whole_partition_is_counted() {
+    let (server, dir) = (store(), tempfile::tempdir().unwrap());
+    let (clock, mut options) = (Set::default(), options(ORIGIN));
+    let now = SystemClock.now().as_micros();
+    clock.0.store(now - 500 * 86_400_000_000, Ordering::SeqCst);
+    options.clock = Arc::new(clock.clone());
+    options.segment.roll = Roll::Bytes(16 << 10);
+    let trail = delivering(dir.path(), options.clone(), &url(&server, "billing"));
+    for number in 0..100 {
+        trail.with(Ack::Durable).record(&trails::event(number)).unwrap();
+    }
+    clock.0.store(now - 86_400_000_000, Ordering::SeqCst);
+    for number in 0..80 {
+        trail.with(Ack::Durable).record(&trails::event(number)).unwrap();
+    }
+    trail.close(SOON).unwrap();
+    // Of the opening that is under way something always stays.
+    let trail = delivering(dir.path(), options, &url(&server, "billing"));
+    wait_stored(&trail);
+    let retained = trail.retain(&RetentionRule::older_than_days(90), None).unwrap();
+    assert!(retained.events >= 100, "{retained:?}");
+    trail.close(SOON).unwrap();
+    let key = {
+        let folder = trailseal_core::Folder::new(dir.path(), Arc::new(trailseal_core::file::StdFiles));
+        Manifest::read(&folder).unwrap().unwrap().key_ring().0.keys()[0].key.clone()
+    };
+    let before = partitions(&server).len();
+    let retired = trailseal_postgres::retire(&mut as_user(&server, "archivist"), &[key]).unwrap();
+    assert_eq!((retired[0].events, &retired[0].left), (retained.events, &None));
+    assert_eq!(partitions(&server).len(), before - 1, "as a whole");
 }

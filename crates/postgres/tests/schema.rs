@@ -174,3 +174,49 @@ fn nothing_recorded_is_changed_even_by_the_owner() {
         assert_eq!(source.code().unwrap().code(), "42501", "{sql}");
     }
 }
+
+#[test]
+fn what_a_hint_says_fits_what_is_wrong() {
+    let server = Server::start_own(&[]);
+    migrate(&mut server.connect()).unwrap();
+    let said = |doing: &'static str, sql: &str| {
+        let done = server
+            .connect()
+            .run(doing, Duration::from_secs(30), async |client| client.batch_execute(sql).await);
+        done.unwrap_err().to_string()
+    };
+    let reviews =
+        "INSERT INTO trailseal.reviews (id, origin, idx, line, state) VALUES ('x', 'o', 0, 'x', 'other')";
+    for (doing, sql, wanted) in [
+        (
+            "add events to",
+            reviews,
+            "(nothing is missing: a constraint or column in its schema trailseal refuses",
+        ),
+        ("read", "SELECT other FROM trailseal.events", "(a column is missing in its schema trailseal:"),
+        ("read", "SELECT FROM trailseal.other", "(restore what is missing in its schema trailseal)"),
+        (
+            "look into the outbox of",
+            "SELECT FROM trailseal_outbox.other",
+            "what is missing in its schema trailseal_outbox)",
+        ),
+    ] {
+        let text = said(doing, sql);
+        assert!(text.contains(wanted), "{sql}: {text}");
+    }
+    server.execute("CREATE ROLE few LOGIN CONNECTION LIMIT 0; CREATE ROLE many LOGIN");
+    server.execute("CREATE DATABASE narrow CONNECTION LIMIT 0");
+    let connected = |user: &str, database: &str| {
+        let url = format!("postgres://{user}@127.0.0.1:{}/{database}", server.port());
+        let connected = StoreUrl::parse(&url).unwrap().connect(&Default::default());
+        connected.err().unwrap().to_string()
+    };
+    assert!(connected("few", "postgres").contains("ALTER ROLE"), "{}", connected("few", "postgres"));
+    assert!(connected("many", "narrow").contains("ALTER DATABASE"), "{}", connected("many", "narrow"));
+    assert!(connected("many", "nowhere").contains("create the database"), "{}", connected("many", "nowhere"));
+    let mut connection = server.connect();
+    let asked = connection.run("wait in", Duration::from_millis(300), async |client| {
+        client.batch_execute("SELECT pg_sleep(9)").await
+    });
+    assert!(asked.unwrap_err().to_string().ends_with("no answer in time"));
+}

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use trailseal_core::Trail;
 use trailseal_core::deliver::MustEnd;
-use trailseal_postgres::outbox::{self, OutboxState, Relay};
+use trailseal_postgres::outbox::{self, OutboxState, RefusedEvent, Relay};
 use trailseal_postgres::{Connection, StoreUrl};
 
 use super::text::write_out;
@@ -47,12 +47,35 @@ pub(super) fn run(settings: &Settings, command: &Outbox, as_json: bool) -> Outco
 /// `trailseal redeliver`.
 pub(super) fn redelivered(settings: &Settings, flag: &OutboxFlag, as_json: bool) -> Outcome {
     let mut connection = connect(&named(settings, flag)?)?;
-    let events = outbox::redeliver(&mut connection)?;
+    let done = outbox::redeliver(&mut connection)?;
     let text = match as_json {
-        true => json!({ "redelivered": events }).to_string(),
-        false => format!("{} events wait in the outbox again", thousands(events)),
+        true => {
+            let left = done.first_left.iter().map(refused_json).collect::<Vec<_>>();
+            json!({ "redelivered": done.events, "left": done.left, "first_left": left }).to_string()
+        }
+        false => {
+            let left: String =
+                done.first_left.iter().map(|event| format!("\n{}", refused_line(event))).collect();
+            format!("{} events wait in the outbox again{left}", thousands(done.events))
+        }
     };
-    write_out(None, format!("{text}\n").as_bytes())
+    write_out(None, format!("{text}\n").as_bytes())?;
+    match done.left {
+        0 => Ok(()),
+        left => Err(Failure::no(format!(
+            "{} events stay in trailseal_outbox.refused, since no row of the outbox can be like them: correct them there, or delete \
+             them",
+            thousands(left)
+        ))),
+    }
+}
+
+fn refused_json(event: &RefusedEvent) -> Value {
+    json!({ "key": event.key, "id": event.id, "reason": event.reason })
+}
+
+fn refused_line(event: &RefusedEvent) -> String {
+    crate::output::printable(&format!("  key {}, {}: {}", event.key, event.id, event.reason))
 }
 
 fn named(settings: &Settings, flag: &OutboxFlag) -> Outcome<StoreUrl> {
@@ -127,7 +150,7 @@ fn migrated(url: &StoreUrl, as_json: bool) -> Outcome {
 }
 
 fn show(state: &OutboxState, as_json: bool) -> Outcome {
-    let OutboxState { waiting, waits, taken, refused, first_refused, .. } = state;
+    let OutboxState { waiting, waits, taken, refused, first_refused, newest_refused, .. } = state;
     if as_json {
         let taken: Vec<_> = taken
             .iter()
@@ -138,6 +161,7 @@ fn show(state: &OutboxState, as_json: bool) -> Outcome {
         let answer = json!({
             "waiting": waiting, "waits_seconds": waits.as_secs(), "taken": taken, "refused": refused,
             "first_refused": first_refused,
+            "newest_refused": newest_refused.iter().map(refused_json).collect::<Vec<_>>(),
         });
         return write_out(None, format!("{answer}\n").as_bytes());
     }
@@ -151,8 +175,11 @@ fn show(state: &OutboxState, as_json: bool) -> Outcome {
         ));
     }
     text.push_str(&format!("{} events cannot be recorded\n", thousands(*refused)));
-    if let Some(first) = first_refused {
-        text.push_str(&format!("  {}\n", crate::output::printable(first)));
+    if newest_refused.len() < usize::try_from(*refused).unwrap_or(usize::MAX) {
+        text.push_str(&format!("the newest {} of them:\n", newest_refused.len()));
+    }
+    for event in newest_refused {
+        text.push_str(&format!("{}\n", refused_line(event)));
     }
     write_out(None, text.as_bytes())
 }

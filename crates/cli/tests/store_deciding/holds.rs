@@ -141,3 +141,53 @@ fn holds_of_before_and_by_command() {
     ]);
     answer.could_not(&["masking hides this value"]);
 }
+
+/// A nightly `retain` needs to know what is held, and no right to decide.
+#[test]
+fn whoever_reads_the_holds_can_retire_and_decides_nothing() {
+    let common = with_old_events();
+    let (store, aged) = (&common.store, &common.places[1]);
+    aged.run("hold add case-7 --reason Example --tenant t1 --store settings").ok();
+    store.execute(&aged.run("store roles").ok().out);
+    store.execute(
+        "CREATE ROLE billing LOGIN IN ROLE trailseal_writer; \
+         CREATE ROLE nightly LOGIN IN ROLE trailseal_writer, trailseal_hold_reader",
+    );
+    let settings = aged.read("trailseal.toml");
+    let as_user = |user: &str| aged.write("trailseal.toml", settings.replace("test@", &format!("{user}@")));
+    as_user("billing");
+    let commands =
+        ["retain --older-than 90d --dry-run", "hold list --store settings", "erase --subject u1 --dry-run"];
+    for command in commands {
+        aged.run(command).could_not(&["store roles", "trailseal_hold_reader"]);
+    }
+    as_user("nightly");
+    for command in commands {
+        let answer = aged.run(command);
+        assert!(!answer.err.contains("permission denied"), "{command}: {answer:?}");
+    }
+    assert!(aged.run("hold list --store settings").ok().out.contains("case-7"));
+    let retained = aged.run("retain --older-than 90d").ok().out;
+    assert!(retained.contains("held by legal holds") && retained.contains("case-7"), "{retained}");
+    assert!(here(aged, "t1") > 100);
+    for command in [
+        "hold add more --reason Example --tenant t0 --store settings",
+        "hold remove case-7 --store settings",
+        "token create app --scope admin --store settings",
+        "token list --store settings",
+    ] {
+        aged.run(command).could_not(&[]);
+    }
+    assert_eq!(
+        store
+            .value("SELECT (SELECT count(*) FROM trailseal.holds) + (SELECT count(*) FROM trailseal.tokens)"),
+        "1"
+    );
+    let url = store.url_text().replace("test@", "nightly@");
+    let url = trailseal_postgres::StoreUrl::parse(&url).unwrap();
+    let mut connection = url.connect(&Default::default()).unwrap();
+    let asked = connection.run("read tokens in", std::time::Duration::from_secs(9), async |client| {
+        client.batch_execute("SELECT * FROM trailseal.tokens").await
+    });
+    assert!(asked.unwrap_err().to_string().contains("could not read tokens"));
+}

@@ -8,6 +8,7 @@ use trailseal_event::Index;
 use trailseal_tlog::{Checkpoint, Hash, SignedNote};
 
 use super::{ASK_WITHIN, StoreSink};
+use crate::error::StoreError;
 
 const SIZES: &str = "SELECT size FROM trailseal.checkpoints WHERE origin = $1 ORDER BY size";
 
@@ -16,6 +17,15 @@ const NOTE: &str = "SELECT note FROM trailseal.checkpoints WHERE origin = $1 AND
 /// Nothing is ever replaced: of two of one size, the first stays.
 const KEEP: &str = "INSERT INTO trailseal.checkpoints (origin, size, note) VALUES ($1, $2, $3) \
     ON CONFLICT DO NOTHING RETURNING size";
+
+/// Which checkpoint the store has of a size, after this one was given.
+enum Kept {
+    This,
+    /// One that was there before: this note.
+    Other(Vec<u8>),
+    /// None, although PostgreSQL reported no error.
+    Nothing,
+}
 
 impl StoreSink {
     /// The checkpoints that the store keeps of this trail.
@@ -50,14 +60,18 @@ impl StoreSink {
             let row =
                 [(*origin, text.clone()), (*key, int.clone()), (&note as &(dyn ToSql + Sync), Type::BYTEA)];
             if !client.query_typed(KEEP, &row).await?.is_empty() {
-                return Ok(None);
+                return Ok(Kept::This);
             }
             let rows = client.query_typed(NOTE, &wanted).await?;
-            rows.first().map(|row| row.try_get::<_, Vec<u8>>(0)).transpose()
+            rows.first().map_or(Ok(Kept::Nothing), |row| row.try_get(0).map(Kept::Other))
         })?;
         self.answered = Instant::now();
         match there {
-            Some(there) if !cfg!(trailseal_fault = "store_fork_not_refused") => {
+            Kept::Nothing => {
+                let (store, table) = (self.url.shown().to_owned(), "checkpoints".to_owned());
+                Err(StoreError::Swallowed { store, table, given: 1, kept: 0 }.into())
+            }
+            Kept::Other(there) if !cfg!(trailseal_fault = "store_fork_not_refused") => {
                 let (_, kept) = self.root_of(key, &there)?;
                 if kept == root {
                     return Ok(());

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::SinkExt;
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join_all};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 use trailseal_core::Folder;
@@ -161,20 +161,31 @@ impl StoreSink {
                 client.batch_execute("ROLLBACK").await?;
                 return Ok(Stored::NotNext(position.cursor));
             }
-            let mut leaf = None;
             for part in &mut parts {
-                add(client, &origin, part).await?;
-                widen_extent(client, &origin, part).await?;
-                leaf = Some(part.rows.last_leaf);
+                let (table, kept) = (part.partition.clone(), add(client, &origin, part).await?);
+                if kept != part.rows.len {
+                    client.batch_execute("ROLLBACK").await?;
+                    return Ok(Stored::Swallowed { table, given: part.rows.len, kept });
+                }
             }
+            let leaf = parts.last().map(|part| part.rows.last_leaf);
+            let widening = try_join_all(parts.iter().map(|part| widen_extent(client, &origin, part)));
             let stored = Stored::All(Position { cursor: end, last_leaf: leaf });
             if cfg!(trailseal_fault = "store_cursor_moved_apart") {
+                widening.await?;
                 client.batch_execute("COMMIT").await?;
                 std::thread::sleep(Duration::from_millis(2));
                 move_cursor(client, &origin, end, leaf).await?;
                 return Ok(stored);
             }
-            try_join(move_cursor(client, &origin, end, leaf), client.batch_execute("COMMIT")).await?;
+            let (widened, moved) = try_join(widening, move_cursor(client, &origin, end, leaf)).await?;
+            for (table, rows) in widened.iter().map(|rows| ("extents", *rows)).chain([("cursors", moved)]) {
+                if rows != 1 {
+                    client.batch_execute("ROLLBACK").await?;
+                    return Ok(Stored::Swallowed { table: table.to_owned(), given: 1, kept: rows });
+                }
+            }
+            client.batch_execute("COMMIT").await?;
             Ok(stored)
         })
     }
@@ -193,12 +204,28 @@ pub fn position_of(connection: &mut Connection, origin: &str) -> Result<Option<P
     })
 }
 
+/// The leaf hash that a store has of an event; `None` if it has no such event, or shows it not.
+///
+/// # Errors
+/// When the store cannot be asked, or the role may not read events.
+pub fn leaf_at(connection: &mut Connection, origin: &str, index: u64) -> Result<Option<Hash>, StoreError> {
+    let index = index.cast_signed();
+    connection.run("ask for an event in", ASK_WITHIN, async |client| {
+        let select = "SELECT leaf FROM trailseal.events WHERE origin = $1 AND idx = $2";
+        let rows = client.query_typed(select, &[(&origin, Type::TEXT), (&index, Type::INT8)]).await?;
+        let leaf = rows.first().map(|row| row.try_get::<_, &[u8]>(0)).transpose()?;
+        Ok(leaf.and_then(|leaf| leaf.try_into().ok()).map(Hash))
+    })
+}
+
 /// What became of a batch.
 enum Stored {
     /// It is there, and this is the position now.
     All(Position),
     /// It does not begin at this, the cursor.
     NotNext(Index),
+    /// A trigger that somebody put on a table kept other rows than it was given, without an error. Nothing is stored.
+    Swallowed { table: String, given: u64, kept: u64 },
 }
 
 /// The lines of a batch that belong to one partition.
@@ -227,8 +254,8 @@ fn position_in(row: &Row) -> Result<Position, tokio_postgres::Error> {
     Ok(Position { cursor: Index::new(next.cast_unsigned()), last_leaf })
 }
 
-/// Makes the rows while the server takes those before.
-async fn add(client: &Client, origin: &str, part: &mut Part<'_>) -> Result<(), tokio_postgres::Error> {
+/// Makes the rows while the server takes those before. Returns how many it has kept.
+async fn add(client: &Client, origin: &str, part: &mut Part<'_>) -> Result<u64, tokio_postgres::Error> {
     let partition = part.partition.replace('"', "\"\"");
     let copy = format!("COPY trailseal.\"{partition}\" ({COLUMNS}) FROM STDIN (FORMAT binary)");
     let copying = client.copy_in::<_, Bytes>(&copy).await?;
@@ -240,15 +267,15 @@ async fn add(client: &Client, origin: &str, part: &mut Part<'_>) -> Result<(), t
         }
     }
     copying.feed(part.rows.take_last()).await?;
-    copying.finish().await?;
-    Ok(())
+    copying.finish().await
 }
 
+/// Returns how many rows that has changed.
 async fn widen_extent(
     client: &Client,
     origin: &String,
     part: &Part<'_>,
-) -> Result<(), tokio_postgres::Error> {
+) -> Result<u64, tokio_postgres::Error> {
     let rows = &part.rows;
     let (first, last, len) = (rows.first.cast_signed(), rows.last.cast_signed(), rows.len.cast_signed());
     // As text, the year 0 would be refused: there is none in PostgreSQL.
@@ -261,21 +288,20 @@ async fn widen_extent(
         (&time, Type::TIMESTAMPTZ),
         (&len, Type::INT8),
     ];
-    client.query_typed(WIDEN_EXTENT, &parameters).await?;
-    Ok(())
+    client.execute_typed(WIDEN_EXTENT, &parameters).await
 }
 
+/// Returns how many rows that has changed.
 async fn move_cursor(
     client: &Client,
     origin: &String,
     next: Index,
     leaf: Option<Hash>,
-) -> Result<(), tokio_postgres::Error> {
+) -> Result<u64, tokio_postgres::Error> {
     let (next, leaf) = (next.get().cast_signed(), leaf.map(|leaf| leaf.0.to_vec()));
-    client
-        .query_typed(MOVE_CURSOR, &[(origin, Type::TEXT), (&next, Type::INT8), (&leaf, Type::BYTEA)])
-        .await?;
-    Ok(())
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+        [(origin, Type::TEXT), (&next, Type::INT8), (&leaf, Type::BYTEA)];
+    client.execute_typed(MOVE_CURSOR, &parameters).await
 }
 
 impl Sink for StoreSink {
@@ -308,6 +334,10 @@ impl Sink for StoreSink {
                 Ok(())
             }
             Stored::NotNext(cursor) => Err(SinkError::Gap { first: batch.first, cursor }),
+            Stored::Swallowed { table, given, kept } => {
+                let store = self.url.shown().to_owned();
+                Err(StoreError::Swallowed { store, table, given, kept }.into())
+            }
         }
     }
 

@@ -20,7 +20,7 @@ mod watch;
 pub use grants::{WideGrant, wide_grants};
 pub use relay::Relay;
 pub use schema::{migrate, version};
-pub use state::{OutboxState, Taken, look, redeliver, release};
+pub use state::{OutboxState, Redelivered, RefusedEvent, SHOWN_MAX, Taken, look, redeliver, release};
 pub use watch::{OutboxSeen, RelayStats, RelayWatch};
 
 /// An event as it lies in the outbox.

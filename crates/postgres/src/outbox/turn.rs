@@ -19,12 +19,12 @@ use crate::error::StoreError;
 
 /// What is read at most at once: events, and bytes of all that their writers gave. No row is larger, by the constraint `events_size`.
 const CLAIM_EVENTS_MAX: i64 = 500;
-const CLAIM_BYTES_MAX: i64 = 8 << 20;
+pub(super) const CLAIM_BYTES_MAX: i64 = 8 << 20;
 
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// As the constraint counts.
-const BYTES: &str = "octet_length(id)::bigint + octet_length(event) + octet_length(array_to_string(masked, '')) \
+pub(super) const BYTES: &str = "octet_length(id)::bigint + octet_length(event) + octet_length(array_to_string(masked, '')) \
      + 32 * cardinality(masked)";
 
 const COLUMNS: &str = "place, id, event, masked, (extract(epoch FROM written) * 1000000)::bigint";

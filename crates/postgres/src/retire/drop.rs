@@ -1,5 +1,6 @@
 //! Drops rows whose lists and leaf hashes are kept.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_postgres::types::Type;
@@ -22,6 +23,9 @@ const PARTITIONS: &str = "SELECT trailseal.retiring_partitions($1)";
 
 const DROP_PARTITION: &str = "SELECT trailseal.drop_retired_partition($1, $2::text::jsonb)";
 
+/// Of each origin, how many rows a partition has.
+const ROWS: &str = "SELECT origin, rows FROM trailseal.extents WHERE partition = $1";
+
 const DROP: &str = "SELECT outcome, segment, at, rows FROM trailseal.drop_retired($1, $2::text::jsonb)";
 
 /// What is still to go of one origin.
@@ -29,8 +33,8 @@ pub(super) struct Dropping {
     origin: String,
     /// Only what these lists name, as an object of arrays by origin; without it, whatever events announce.
     trusted: Option<String>,
-    /// How many rows went one by one.
-    pub(super) rows: u64,
+    /// How many rows of each origin went: a partition that goes as a whole may hold rows of others.
+    pub(super) gone: BTreeMap<String, u64>,
     /// The partitions that may go as a whole; `None` before the store was asked.
     partitions: Option<Vec<String>>,
     tries: u32,
@@ -52,7 +56,7 @@ impl Dropping {
         Dropping {
             origin: origin.to_owned(),
             trusted,
-            rows: 0,
+            gone: BTreeMap::new(),
             partitions: None,
             tries: 0,
             emptied: Vec::new(),
@@ -68,7 +72,7 @@ impl Dropping {
             return Ok(Dropped::Some);
         };
         if let Some(name) = partitions.last() {
-            let outcome = drop_partition(connection, name, trusted.as_deref())?;
+            let outcome = drop_partition(connection, name, trusted.as_deref(), &mut self.gone)?;
             self.tries += 1;
             if outcome == "locked" && self.tries < TRIES {
                 return Ok(Dropped::Waits);
@@ -79,7 +83,7 @@ impl Dropping {
         }
         if self.has_rows {
             match drop_rows(connection, &self.origin, trusted.as_deref())? {
-                Gone::Rows(count) => self.rows += count,
+                Gone::Rows(count) => *self.gone.entry(self.origin.clone()).or_default() += count,
                 Gone::All => self.has_rows = false,
                 Gone::Refused(at, what) => return Err(SinkError::Differs { at, what }),
             }
@@ -87,7 +91,7 @@ impl Dropping {
         }
         match self.emptied.pop() {
             Some(name) => {
-                drop_partition(connection, &name, trusted.as_deref())?;
+                drop_partition(connection, &name, trusted.as_deref(), &mut self.gone)?;
                 Ok(Dropped::Some)
             }
             None => Ok(Dropped::All),
@@ -102,15 +106,28 @@ fn partitions(connection: &mut Connection, origin: &str) -> Result<Vec<String>, 
     })
 }
 
+/// If it goes, what was in it counts as gone, as the extents say.
 fn drop_partition(
     connection: &mut Connection,
     name: &str,
     trusted: Option<&str>,
+    gone: &mut BTreeMap<String, u64>,
 ) -> Result<String, StoreError> {
-    connection.run("drop a partition in", DROP_PARTITION_WITHIN, async |client| {
+    let (outcome, rows) = connection.run("drop a partition in", DROP_PARTITION_WITHIN, async |client| {
+        client.batch_execute(BEGIN).await?;
+        let mut counts: Vec<(String, i64)> = Vec::new();
+        for row in client.query_typed(ROWS, &[(&name, Type::TEXT)]).await? {
+            counts.push((row.try_get(0)?, row.try_get(1)?));
+        }
         let rows = client.query_typed(DROP_PARTITION, &[(&name, Type::TEXT), (&trusted, Type::TEXT)]).await?;
-        rows.first().map_or(Ok(String::new()), |row| row.try_get(0))
-    })
+        client.batch_execute("COMMIT").await?;
+        let outcome = rows.first().map_or(Ok(String::new()), |row| row.try_get(0))?;
+        Ok((outcome, counts))
+    })?;
+    for (origin, count) in rows.into_iter().filter(|_| outcome == "dropped") {
+        *gone.entry(origin).or_default() += count.max(0).cast_unsigned();
+    }
+    Ok(outcome)
 }
 
 fn drop_rows(connection: &mut Connection, origin: &str, trusted: Option<&str>) -> Result<Gone, StoreError> {

@@ -3,6 +3,7 @@
 //! Whoever can add rows could add a forged event `trail.retired`, and the database cannot check a signature. So only what a given
 //! key has signed goes.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::types::Type;
@@ -35,7 +36,7 @@ const NOTES: &str = "SELECT note FROM trailseal.checkpoints WHERE origin = $1 OR
 pub struct RetiredOrigin {
     /// The trail.
     pub origin: String,
-    /// How many rows went, beside those in partitions that went as a whole.
+    /// How many rows went; of those in partitions that went as a whole, as many as the extents said.
     pub events: u64,
     /// Why others did not go, if there are any.
     pub left: Option<String>,
@@ -58,23 +59,32 @@ pub fn retire(connection: &mut Connection, keys: &[VerifyingKey]) -> Result<Vec<
         unsigned.push(others.first().copied());
     }
     let trusted = trusted.to_string();
-    let each = origins.into_iter().zip(unsigned);
-    each.map(|(origin, unsigned)| of_origin(connection, origin, &trusted, unsigned)).collect()
+    let (mut retired, mut gone) = (Vec::new(), BTreeMap::new());
+    for (origin, unsigned) in origins.into_iter().zip(unsigned) {
+        let left = of_origin(connection, &origin, &trusted, unsigned, &mut gone)?;
+        retired.push(RetiredOrigin { origin, events: 0, left });
+    }
+    for origin in &mut retired {
+        origin.events = gone.remove(&origin.origin).unwrap_or(0);
+    }
+    Ok(retired)
 }
 
+/// Returns why something did not go, and adds what went to `gone`, by origins.
 fn of_origin(
     connection: &mut Connection,
-    origin: String,
+    origin: &str,
     trusted: &str,
     unsigned: Option<i64>,
-) -> Result<RetiredOrigin, StoreError> {
+    gone: &mut BTreeMap<String, u64>,
+) -> Result<Option<String>, StoreError> {
     let mut left = unsigned.map(|event| {
         format!(
             "no given key has signed what event {event} says is retired: give --public-key of this trail, and if it is not \
              signed by it, run `trailseal verify --store`"
         )
     });
-    let mut dropping = Dropping::new(&origin, Some(trusted.to_owned()));
+    let mut dropping = Dropping::new(origin, Some(trusted.to_owned()));
     let end = Instant::now() + WAIT_WITHIN;
     loop {
         match dropping.step(connection) {
@@ -102,7 +112,10 @@ fn of_origin(
             }
         }
     }
-    Ok(RetiredOrigin { origin, events: dropping.rows, left })
+    for (origin, rows) in dropping.gone {
+        *gone.entry(origin).or_default() += rows;
+    }
+    Ok(left)
 }
 
 /// What is still to go of an origin: the lists that events announce which a given key has signed, as the functions of the schema

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use super::made::{self, Missing};
+use super::rules::{self, TENANTS_MEND};
 use crate::connect::Connection;
 use crate::error::StoreError;
 
-const ASK_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const ASK_WITHIN: Duration = Duration::from_secs(20);
 
 /// What kind of gap it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapKind {
+    /// Tables or columns are missing.
+    Schema,
     /// What is stored can be changed without an alarm of the database itself.
     AppendOnly,
     /// Row-level security does not keep tenants apart.
@@ -34,8 +38,7 @@ pub struct Gap {
     pub mend: String,
 }
 
-/// Everything that guards one table, in one row a table: the parent, its partitions, the checkpoints, and what is kept of retired
-/// events.
+/// Everything that guards one table, in one row a table: the parent, its partitions, and the others to which rows are only added.
 const TABLES: &str = "
     SELECT c.relname::text,
            EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'append_only' AND t.tgenabled IN ('O', 'A')
@@ -45,7 +48,7 @@ const TABLES: &str = "
     FROM pg_class c
     WHERE c.oid IN ('trailseal.events'::regclass, 'trailseal.checkpoints'::regclass,
                     to_regclass('trailseal.retired_lists'), to_regclass('trailseal.retired_leaves'),
-                    to_regclass('trailseal.retired_ids'))
+                    to_regclass('trailseal.retired_ids'), to_regclass('trailseal.dropped'), to_regclass('trailseal.policies'))
        OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'trailseal.events'::regclass)
     ORDER BY 1";
 
@@ -81,11 +84,20 @@ struct Facts {
     role: String,
 }
 
-/// Looks for what is missing in the guard of a store that has its schema.
+/// Looks for what is missing in the guard of a store, and of its schema; nothing is, where there is no table at all.
 ///
 /// # Errors
 /// When the store cannot be asked.
 pub fn gaps(connection: &mut Connection) -> Result<Vec<Gap>, StoreError> {
+    let missing = Missing::look(connection)?;
+    if missing.is_all() {
+        return Ok(Vec::new());
+    }
+    let mut gaps: Vec<Gap> = missing.gap().into_iter().collect();
+    // The other questions name tables and columns.
+    if !missing.is_none() {
+        return Ok(gaps);
+    }
     let (tables, facts) = connection.run("ask for the guard of", ASK_WITHIN, async |client| {
         let mut tables = Vec::new();
         for row in client.query_typed(TABLES, &[]).await? {
@@ -94,11 +106,12 @@ pub fn gaps(connection: &mut Connection) -> Result<Vec<Gap>, StoreError> {
         let rows = client.query_typed(FACTS, &[]).await?;
         Ok((tables, rows.first().map(Facts::of).transpose()?))
     })?;
-    let mut gaps = Vec::new();
     of_triggers(&tables, &mut gaps);
+    gaps.extend(made::triggers(connection)?);
     if let Some(facts) = facts {
         facts.tell(&mut gaps);
     }
+    gaps.extend(rules::gaps(connection)?);
     Ok(gaps)
 }
 
@@ -148,7 +161,7 @@ impl Facts {
                 "row-level security is off on trailseal.events, or its policy own_tenants is missing: a reading role sees \
                  the events of every tenant"
                     .to_owned(),
-                "ALTER TABLE trailseal.events ENABLE ROW LEVEL SECURITY, and create the policy again as docs/store.md has it",
+                TENANTS_MEND,
             );
         }
         self.tell_of_role(&mut add);

@@ -1,6 +1,8 @@
 //! Roles of the database: the SQL that makes separate ones, and what is missing in how a store is guarded.
 
 mod guard;
+mod made;
+mod rules;
 
 pub use guard::{Gap, GapKind, gaps};
 

@@ -14,7 +14,7 @@ DECLARE
     wanted text;
 BEGIN
     FOREACH wanted IN ARRAY ARRAY['{prefix}_writer', '{prefix}_reader', '{prefix}_auditor', '{prefix}_retirer',
-            '{prefix}_decider'] LOOP
+            '{prefix}_decider', '{prefix}_hold_reader'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
         END IF;
@@ -24,7 +24,7 @@ END $$;
 REVOKE ALL ON SCHEMA trailseal FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA trailseal FROM PUBLIC;
 GRANT USAGE ON SCHEMA trailseal TO {prefix}_writer, {prefix}_reader, {prefix}_auditor, {prefix}_retirer,
-    {prefix}_decider;
+    {prefix}_decider, {prefix}_hold_reader;
 
 -- Writers deliver. They add rows and checkpoints, and move cursors; what is there they can neither read, change nor remove.
 -- INSERT on the parent gives them nothing by itself (no policy lets them), but each new partition is opened to whoever has it.
@@ -81,6 +81,9 @@ GRANT SELECT, INSERT ON trailseal.policies TO {prefix}_decider;
 GRANT SELECT, INSERT, UPDATE, DELETE ON trailseal.viewer_keys TO {prefix}_decider;
 GRANT SELECT, INSERT, UPDATE ON trailseal.flag_cursors TO {prefix}_decider;
 GRANT SELECT ON trailseal.migrations TO {prefix}_decider;
+-- Commands that retire or erase must know what is held, and decide nothing: `retain`, `erase`, `hold list`. A writer's user that runs
+-- them is in this role too. It is not in that of writers itself: a server whose user may only read what was decided must not start.
+GRANT SELECT ON trailseal.holds, trailseal.decisions, trailseal.versions, trailseal.migrations TO {prefix}_hold_reader;
 -- Auditors see what was decided, and no token.
 GRANT SELECT ON trailseal.decisions, trailseal.reviews, trailseal.holds, trailseal.policies TO {prefix}_auditor;
 

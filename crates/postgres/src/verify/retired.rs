@@ -25,6 +25,8 @@ pub(super) struct Gone {
 /// A part of a list as it is stored.
 pub(super) struct StoredPart {
     pub(super) bytes: i64,
+    /// The event that is said to announce it.
+    pub(super) event: i64,
     pub(super) list: Vec<u8>,
 }
 
@@ -85,20 +87,30 @@ fn ends_of(parts: &[StoredPart]) -> Vec<(u64, [u8; 32])> {
     parts.iter().map(end).collect()
 }
 
+/// The ids that are kept with a part of a list.
+#[derive(Clone, Copy)]
+pub(super) struct KeptIds {
+    pub(super) sha256: [u8; 32],
+    /// Whether a search finds each of them: it looks for a row by its column `head`.
+    pub(super) are_found: bool,
+}
+
 /// What is kept with a part of a list.
 #[derive(Clone, Copy, Default)]
 pub(super) struct KeptWith {
-    /// The SHA-256 of the ids, if there are any.
-    pub(super) ids: Option<[u8; 32]>,
+    /// The ids, if there are any.
+    pub(super) ids: Option<KeptIds>,
     /// Up to which index leaf hashes are. The last of them come together with the ids.
     pub(super) leaves_to: u64,
 }
 
-/// How long a list is with a part of it, the SHA-256 of so much, and that of the ids that are kept with the part.
+/// How long a list is with a part of it, the SHA-256 of so much, and the ids that are kept with the part.
 struct End {
     bytes: u64,
     sha256: [u8; 32],
-    ids: Option<[u8; 32]>,
+    /// The event that the store says announced it: searches name it.
+    event: i64,
+    ids: Option<KeptIds>,
     /// Whether all that is kept with the part has come.
     is_whole: bool,
 }
@@ -117,7 +129,7 @@ impl Lists {
         let ends = ends_of(parts).into_iter().zip(parts).map(|((bytes, sha256), part)| {
             let KeptWith { ids, leaves_to } = kept.get(&part.bytes).copied().unwrap_or_default();
             let end = RetiredList::parse(&part.list).ranges().map(|range| range.end).max();
-            End { bytes, sha256, ids, is_whole: end.is_some_and(|end| leaves_to >= end) }
+            End { bytes, sha256, event: part.event, ids, is_whole: end.is_some_and(|end| leaves_to >= end) }
         });
         self.ends.insert(first, ends.collect());
     }
@@ -210,7 +222,7 @@ impl Claims {
             for list in &event.lists {
                 let found = lists.find(list);
                 match found.map(|end| (end, end.ids)) {
-                    Some((_, Some(ids))) if list.ids != Some(ids) => {
+                    Some((_, Some(ids))) if list.ids != Some(ids.sha256) || !ids.are_found => {
                         other_ids.get_or_insert_with(|| of_other_ids(list));
                     }
                     Some((end, None)) if list.ids.is_some() && end.is_whole && !may_lack_ids() => {
@@ -249,7 +261,8 @@ impl Claims {
         }
         judgement.by = by.into_iter().collect();
         if judgement.finding.is_none() {
-            judgement.finding = forged(lists, &vouched).or(other_ids);
+            judgement.finding =
+                forged(lists, &vouched).or(other_ids).or_else(|| of_other_event(lists, &vouched));
         }
         judgement
     }
@@ -315,6 +328,26 @@ fn of_missing_ids(event: Index, list: &AnnouncedList) -> Finding {
          say that no such event ever existed"
     );
     Finding::at(first, Problem::StoreDiffers, message)
+}
+
+/// A list that names another event than the one that announces it.
+fn of_other_event(lists: &Lists, vouched: &BTreeMap<u64, Vec<(u64, u64)>>) -> Option<Finding> {
+    for (segment, ends) in &lists.ends {
+        let of_segment = vouched.get(segment).map(Vec::as_slice).unwrap_or_default();
+        for end in ends {
+            let mut by = of_segment.iter().filter(|(bytes, _)| *bytes == end.bytes).map(|(_, event)| *event);
+            let Some(first) = by.clone().next() else { continue };
+            if !by.any(|event| u64::try_from(end.event) == Ok(event)) {
+                let message = format!(
+                    "the list of the retired events of the segment that begins with event {segment} says that event {} retired \
+                     them, and event {first} did: it was changed, so that a search for one of them names the wrong event",
+                    end.event
+                );
+                return Some(Finding::at(*segment, Problem::StoreDiffers, message));
+            }
+        }
+    }
+    None
 }
 
 /// A list that nobody announced, although no row is missing by it.

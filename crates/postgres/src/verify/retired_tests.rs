@@ -69,7 +69,7 @@ fn store(signer: &SigningKey) -> Store {
     Store {
         lines,
         gone,
-        parts: vec![StoredPart { bytes: list.len() as i64, list }],
+        parts: vec![StoredPart { bytes: list.len() as i64, event: EVENT as i64, list }],
         leaves: vec![StoredLeaves { bytes: 8, from: 2, to: 6, leaves: hashes }],
         size: 10,
         min_time: 0,
@@ -129,7 +129,7 @@ fn what_a_sealed_event_announces_is_retired_and_nothing_else() {
     assert!(judge(&store(&key()), false).ok, "nobody knows who signed, and it is said");
 
     type Tamper = fn(&mut Store);
-    let table: [(&str, Tamper, Problem, u64); 8] = [
+    let table: [(&str, Tamper, Problem, u64); 9] = [
         ("no checkpoint covers the event", |store| store.size = EVENT, Problem::Missing, 2),
         ("another row is missing", |store| store.gone.push(6), Problem::Missing, 6),
         ("the list is gone", |store| store.parts.clear(), Problem::Missing, 2),
@@ -149,7 +149,7 @@ fn what_a_sealed_event_announces_is_retired_and_nothing_else() {
         (
             "a part was added, and so to what is missing",
             |store| {
-                store.parts.push(StoredPart { bytes: 12, list: b"6 7\n".to_vec() });
+                store.parts.push(StoredPart { bytes: 12, event: EVENT as i64, list: b"6 7\n".to_vec() });
                 let leaves = leaf_hash(&store.lines[6]).0.to_vec();
                 store.leaves.push(StoredLeaves { bytes: 12, from: 6, to: 7, leaves });
                 store.gone.push(6);
@@ -159,7 +159,13 @@ fn what_a_sealed_event_announces_is_retired_and_nothing_else() {
         ),
         (
             "a part was added, and nothing more is missing",
-            |store| store.parts.push(StoredPart { bytes: 12, list: b"6 7\n".to_vec() }),
+            |store| store.parts.push(StoredPart { bytes: 12, event: EVENT as i64, list: b"6 7\n".to_vec() }),
+            Problem::StoreDiffers,
+            0,
+        ),
+        (
+            "the list names another event as the one that announces it",
+            |store| store.parts[0].event = 1,
             Problem::StoreDiffers,
             0,
         ),
@@ -190,7 +196,7 @@ fn what_a_sealed_event_announces_is_retired_and_nothing_else() {
     more.gone.push(6);
     more.leaves[0].to = 7;
     more.leaves[0].leaves.extend_from_slice(&leaf_hash(&more.lines[6]).0);
-    more.parts[0] = StoredPart { bytes: 12, list };
+    more.parts[0] = StoredPart { bytes: 12, event: EVENT as i64, list };
     more.leaves[0].bytes = 12;
     let verdict = judge(&more, true);
     assert_eq!(

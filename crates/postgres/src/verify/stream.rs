@@ -17,7 +17,7 @@ use super::error::StoreVerifyError;
 use super::extents::{Extent, Extents};
 use super::judge::{Cursor, Held};
 use super::pass::{Item, Row};
-use super::retired::{KeptWith, Lists, RetiredSegment, StoredLeaves, StoredPart};
+use super::retired::{KeptIds, KeptWith, Lists, RetiredSegment, StoredLeaves, StoredPart};
 use crate::connect::Connection;
 use crate::deliver::{ROW_COLUMNS as COLUMNS, put_row};
 use crate::error::StoreError;
@@ -29,6 +29,9 @@ const FETCH_WITHIN: Duration = Duration::from_secs(600);
 
 /// So many rows come at once; each may have a line of 64 KiB.
 const FETCH_ROWS: usize = 500;
+
+/// Of the hash of one retired id.
+const ID_BYTES: usize = 28;
 
 /// Every name that a row, a cursor, an extent or a checkpoint has; those of rows one after the other, by the key.
 const ORIGINS: &str = "
@@ -248,23 +251,30 @@ impl<'a> Snapshot<'a> {
 
     fn parts(&mut self, origin: &str, segment: i64) -> Result<Vec<StoredPart>, StoreError> {
         self.connection.run("read the retired ranges in", FETCH_WITHIN, async |client| {
-            let select = "SELECT bytes, list FROM trailseal.retired_lists WHERE origin = $1 AND segment = $2 ORDER BY bytes";
+            let select = "SELECT bytes, event, list FROM trailseal.retired_lists \
+                WHERE origin = $1 AND segment = $2 ORDER BY bytes";
             let rows = client.query_typed(select, &[(&origin, Type::TEXT), (&segment, Type::INT8)]).await?;
-            rows.iter().map(|row| Ok(StoredPart { bytes: row.try_get(0)?, list: row.try_get(1)? })).collect()
+            let part = |row: &PgRow| {
+                Ok(StoredPart { bytes: row.try_get(0)?, event: row.try_get(1)?, list: row.try_get(2)? })
+            };
+            rows.iter().map(part).collect()
         })
     }
 
     /// What is kept with each part of a list.
     fn kept_with(&mut self, origin: &str, segment: i64) -> Result<BTreeMap<i64, KeptWith>, StoreError> {
         self.connection.run("read the retired ids in", FETCH_WITHIN, async |client| {
-            let select = "SELECT bytes, entries FROM trailseal.retired_ids WHERE origin = $1 AND segment = $2 ORDER BY bytes, head";
-            let mut hashes: BTreeMap<i64, Sha256> = BTreeMap::new();
+            let select = "SELECT bytes, entries, head FROM trailseal.retired_ids WHERE origin = $1 AND segment = $2 ORDER BY bytes, head";
+            let mut ids: BTreeMap<i64, (Sha256, bool)> = BTreeMap::new();
             for row in client.query_typed(select, &[(&origin, Type::TEXT), (&segment, Type::INT8)]).await? {
-                hashes.entry(row.try_get(0)?).or_default().update(row.try_get::<_, &[u8]>(1)?);
+                let (hash, are_found) = ids.entry(row.try_get(0)?).or_insert_with(|| (Sha256::new(), true));
+                let (entries, head) = (row.try_get::<_, &[u8]>(1)?, row.try_get::<_, &[u8]>(2)?);
+                hash.update(entries);
+                *are_found &= entries.len().is_multiple_of(ID_BYTES) && entries.get(..ID_BYTES) == Some(head);
             }
             let mut kept: BTreeMap<i64, KeptWith> = BTreeMap::new();
-            for (bytes, hash) in hashes {
-                kept.entry(bytes).or_default().ids = Some(hash.finalize().into());
+            for (bytes, (hash, are_found)) in ids {
+                kept.entry(bytes).or_default().ids = Some(KeptIds { sha256: hash.finalize().into(), are_found });
             }
             let select = "SELECT bytes, max(to_idx) FROM trailseal.retired_leaves WHERE origin = $1 AND segment = $2 GROUP BY bytes";
             for row in client.query_typed(select, &[(&origin, Type::TEXT), (&segment, Type::INT8)]).await? {

@@ -117,7 +117,7 @@ fn whatever_a_refused_event_holds_it_goes_aside_and_the_others_go_on() {
     );
     assert_eq!(actions(dir.path()), ["one", "last", "behind"]);
     assert_eq!(look(&mut connection).unwrap().refused, 2);
-    assert_eq!(redeliver(&mut connection).unwrap(), 2);
+    assert_eq!(redeliver(&mut connection).unwrap().events, 2);
     relay.stop();
     trail.close(SOON).unwrap();
 }
@@ -160,7 +160,7 @@ fn a_writer_needs_three_columns_and_can_do_nothing_else() {
     assert_eq!(actions(dir.path()), ["by.writer", "by.hand"]);
     let mut connection = url_of(&server, "shop_relay").connect(&MustEnd::default()).unwrap();
     assert_eq!(look(&mut connection).unwrap().refused, 1);
-    assert_eq!(redeliver(&mut connection).unwrap(), 1);
+    assert_eq!(redeliver(&mut connection).unwrap().events, 1);
     assert_eq!(release(&mut connection, "example.com/gone").unwrap(), 0);
     relay.stop();
     trail.close(SOON).unwrap();
@@ -224,5 +224,35 @@ fn no_writer_can_hold_a_relay_up_and_a_lock_that_is_kept_is_told() {
     assert!(relay.wait_emptied(SOON), "{:?}", relay.stats());
     assert_eq!(actions(dir.path()), ["one", "two"]);
     assert_eq!(relay.stop().trouble, None);
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn a_refused_event_that_no_row_can_be_stays_and_holds_no_other_up() {
+    let (server, dir) = (with_outbox(), tempfile::tempdir().unwrap());
+    let mut connection = server.connect();
+    for number in 0..15 {
+        write_plain(&mut connection, &format!("not JSON {number}"));
+    }
+    let (trail, relay) = relaying(dir.path(), "example.com/outbox", &server.url());
+    assert!(relay.wait_emptied(SOON), "{:?}", relay.stats());
+    let state = look(&mut connection).unwrap();
+    assert_eq!((state.refused, state.newest_refused.len()), (15, 10), "{state:?}");
+    assert!(state.newest_refused[0].key > state.newest_refused[9].key, "{state:?}");
+    // Whoever corrects the events makes one larger than a row of the outbox may be.
+    server.execute(
+        "UPDATE trailseal_outbox.refused SET event = '{\"action\":\"mended\"}'; \
+         UPDATE trailseal_outbox.refused SET event = repeat('e', 9000000) WHERE key = (SELECT min(key) FROM trailseal_outbox.refused); \
+         UPDATE trailseal_outbox.refused SET masked = '{{a},{b}}' WHERE key = (SELECT max(key) FROM trailseal_outbox.refused)",
+    );
+    let done = redeliver(&mut connection).unwrap();
+    assert_eq!((done.events, done.left, done.first_left.len()), (13, 2, 2), "{done:?}");
+    let key = server.value("SELECT min(key) FROM trailseal_outbox.refused");
+    assert_eq!(done.first_left[0].key.to_string(), key);
+    assert!(done.first_left[0].reason.contains("bytes"), "{done:?}");
+    assert!(done.first_left[1].reason.contains("masked"), "{done:?}");
+    assert!(relay.wait_emptied(SOON), "{:?}", relay.stats());
+    assert_eq!(actions(dir.path()).len(), 13);
+    relay.stop();
     trail.close(SOON).unwrap();
 }

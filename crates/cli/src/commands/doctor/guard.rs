@@ -14,13 +14,15 @@ pub(super) fn look(url: &StoreUrl) -> Vec<(&'static str, Gap)> {
 fn examine(url: &StoreUrl) -> Result<Vec<Gap>, StoreError> {
     let mut connection = url.connect(&MustEnd::default())?;
     match version(&mut connection)? {
-        Some(VERSION) => gaps(&mut connection),
-        _ => Ok(Vec::new()),
+        // Without a version the table of versions may be what is missing.
+        Some(VERSION) | None => gaps(&mut connection),
+        Some(_) => Ok(Vec::new()),
     }
 }
 
 fn code(kind: GapKind) -> &'static str {
     match kind {
+        GapKind::Schema => "store_schema",
         GapKind::AppendOnly => "store_append_only",
         GapKind::Tenants => "store_tenants",
         GapKind::Roles => "store_roles",

@@ -40,12 +40,20 @@ pub(super) fn open_trail_with(
 pub(super) fn open_trail_in(settings: &Settings, folder: &Path) -> Outcome<Trail> {
     let mut options = settings.one_shot_options()?;
     options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
-    if folder != settings.dir() {
-        options = options.of_slot(folder);
-    }
+    let options = options_in(settings, options, folder)?;
     let trail = Trail::open(folder, options)?;
     attach(settings, &trail, None)?;
     Ok(trail)
+}
+
+/// The options of the trail in this folder: those of a slot have its number after names. A slot may also be named by itself.
+pub(super) fn options_in(settings: &Settings, mut options: Options, folder: &Path) -> Outcome<Options> {
+    if folder == settings.dir() && !settings.uses_slots()? {
+        return Ok(options);
+    }
+    let number = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    options.origin = options.origin.map(|origin| format!("{origin}/{number}"));
+    Ok(options.of_slot(folder))
 }
 
 /// With several slots, a command concerns one of them: says which.

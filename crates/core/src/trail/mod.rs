@@ -51,7 +51,7 @@ pub use recording::record_options::{Ack, RecordOptions};
 pub use recording::text_parts::{Held, Tried};
 pub use retain::{
     Archive, ArchiveError, Archived, ForgetSinkError, Hold, HoldAdded, HoldError, Kept, KnownSink,
-    RETAIN_DAYS_MAX, RetainError, Retained, RetentionRule, Retiring, SinkBehind, holds_in,
+    RETAIN_DAYS_MAX, RetainError, Retained, RetentionRule, Retiring, SinkBehind, holds_in, sinks_in,
 };
 pub use slots::{Slot, slots_in, trails_in};
 pub use stats::Stats;

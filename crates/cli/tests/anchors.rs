@@ -27,3 +27,48 @@ fn the_text_of_a_command_is_never_shown() {
     };
     assert_eq!((row("anchor"), row("personal_keys.master_command")), ("command ***".into(), "***".into()));
 }
+
+fn found(place: &Place, code: &str) -> Vec<String> {
+    let report = place.run("doctor --json").json();
+    let findings = report["findings"].as_array().unwrap().iter().filter(|finding| finding["code"] == code);
+    findings.map(|finding| finding["what"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn doctor_finds_an_anchor_that_nothing_reaches() {
+    let place = Place::with_events(&["a"]);
+    place.write("trailseal.toml", "[[anchor]]\nfile = \"kept\"\n[[anchor]]\ncommand = \"touch ran\"\n");
+    place.run("doctor").ok();
+    assert!(!place.path("kept").exists() && !place.path("ran").exists(), "doctor only looks");
+    place.write("trailseal.toml", "[[anchor]]\nfile = \"gone/kept\"\n");
+    place.run("doctor").no();
+    let [what] = &found(&place, "anchor")[..] else { panic!() };
+    assert_eq!(what, "no checkpoint reaches the anchor gone/kept: the folder gone does not exist");
+    place.write("trailseal.toml", "[[anchor]]\nfile = \"trail\"\n");
+    let [what] = &found(&place, "anchor")[..] else { panic!() };
+    assert!(what.ends_with("it is a folder"), "{what}");
+}
+
+#[test]
+fn doctor_finds_an_origin_that_is_not_the_trails() {
+    let place = Place::new();
+    place.write("trailseal.toml", "origin = \"example.com/one\"\n");
+    place.record("{\"action\":\"a\"}");
+    place.run("doctor").ok();
+    place.write("trailseal.toml", "origin = \"example.com/two\"\n");
+    place.feed("record", "{\"action\":\"a\"}").could_not(&["example.com/one"]);
+    place.run("doctor").no();
+    let [what] = &found(&place, "origin")[..] else { panic!() };
+    assert!(what.contains("example.com/two, but the trail is example.com/one"), "{what}");
+}
+
+#[test]
+fn doctor_knows_the_origins_of_slots() {
+    let place = Place::new();
+    place.write("trailseal.toml", "origin = \"example.com/one\"\nworkers = \"slots\"\n");
+    place.record("{\"action\":\"a\"}");
+    place.run("doctor").ok();
+    place.write("trailseal.toml", "origin = \"example.com/two\"\nworkers = \"slots\"\n");
+    let [what] = &found(&place, "origin")[..] else { panic!() };
+    assert!(what.contains("example.com/two/0, but the trail is example.com/one/0"), "{what}");
+}

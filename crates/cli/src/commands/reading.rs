@@ -25,9 +25,37 @@ pub(super) fn trails_to_read(dir: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// A view of the trail for commands that read.
+/// A view of the trail, for commands that concern one alone.
 pub(super) fn reader(settings: &Settings) -> Outcome<Reader> {
-    Ok(Reader::open(settings.dir(), Arc::new(StdFiles))?)
+    let dir = settings.dir();
+    refuse_slots(&dir, "--dir ")?;
+    Ok(Reader::open(dir, Arc::new(StdFiles))?)
+}
+
+/// Refuses a folder of slots where one trail is meant, and names them. `flag` stands before the folder of one.
+pub(super) fn refuse_slots(dir: &Path, flag: &str) -> Outcome {
+    /// More of them are not named one by one.
+    const NAMED_MAX: usize = 8;
+    let folders = trails_in(dir, &StdFiles).map_err(Failure::io("read", dir))?;
+    let [first, ..] = &folders[..] else { return Ok(()) };
+    if first == dir {
+        return Ok(());
+    }
+    let names = folders.iter().filter_map(|folder| folder.file_name()).take(NAMED_MAX);
+    let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+    let more = if folders.len() > NAMED_MAX { ", …" } else { "" };
+    Err(Failure::could_not(format!(
+        "{} is a folder of slots, and each is a trail of its own: name one, such as {flag}{} (there are {}{more})",
+        dir.display(),
+        first.display(),
+        names.join(", ")
+    )))
+}
+
+/// A view of each trail in the folder.
+pub(super) fn readers(settings: &Settings) -> Outcome<Vec<Reader>> {
+    let open = |folder| Ok(Reader::open(folder, Arc::new(StdFiles))?);
+    trails_to_read(&settings.dir())?.into_iter().map(open).collect()
 }
 
 /// All trails in the folder, for searching.

@@ -8,6 +8,7 @@ use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Folder, Notice, Succeeded, Trail};
 use trailseal_tlog::Origin;
 
+use super::reading::refuse_slots;
 use super::writing::{attach, close_trail};
 use crate::arguments::Succeed;
 use crate::failure::{Failure, Outcome};
@@ -25,6 +26,7 @@ pub(super) fn run(settings: &Settings, arguments: &Succeed, is_dir_given: bool, 
     if new.starts_with(&old) || old.starts_with(&new) {
         return Err(Failure::could_not("the new trail needs its own folder, next to the old one: --dir NEW"));
     }
+    refuse_slots(&arguments.old, "")?;
     let succeeded = good_end(arguments)?;
     if succeeded.origin == arguments.origin {
         return Err(Failure::could_not(format!(

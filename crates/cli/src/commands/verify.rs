@@ -43,8 +43,10 @@ fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> 
     if let Some(path) = &arguments.bundle {
         return bundle::verify(path, &keys, json);
     }
-    let checkpoints: Vec<String> =
-        arguments.checkpoint.iter().map(|path| read_text(path)).collect::<Outcome<_>>()?;
+    let mut checkpoints = Vec::new();
+    for path in &arguments.checkpoint {
+        checkpoints.extend(checkpoints_in(&read_text(path)?));
+    }
     if arguments.store.url.is_some()
         && let Some(store) = settings.store(&arguments.store)?
     {
@@ -60,6 +62,18 @@ fn answer(verdicts: &Verdicts, json: bool) -> Outcome {
     let text = if json { verdicts.to_json()? } else { verdicts.to_text() };
     write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;
     if verdicts.are_good() { Ok(()) } else { Err(Failure::No(None)) }
+}
+
+/// The checkpoints in a file: one, or several with an empty line after each, as an anchor keeps them and `checkpoint` prints
+/// those of slots. What is anything else is left whole, for the error.
+fn checkpoints_in(text: &str) -> Vec<String> {
+    let (mut notes, mut rest) = (Vec::new(), text);
+    while let Some(signatures) = rest.find("\n\n— ").map(|at| at + 2) {
+        let end = rest[signatures..].find("\n\n").map_or(rest.len(), |end| signatures + end + 1);
+        notes.push(rest[..end].to_owned());
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    if rest.trim().is_empty() && !notes.is_empty() { notes } else { vec![text.to_owned()] }
 }
 
 /// What is said of the trail in a folder, or of each of several.

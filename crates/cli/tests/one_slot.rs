@@ -75,3 +75,16 @@ fn commands_that_write_to_each_slot_know_its_name_and_key() {
     place.run("doctor").ok();
     place.run("--dir trail/0 doctor").ok();
 }
+
+#[test]
+fn a_trail_that_is_written_to_has_no_successor() {
+    let place = Place::new();
+    let (mut running, input) = writer(&place);
+    let pid = running.0.id().to_string();
+    let refused = place.run("succeed trail --dir new --origin example.org/new");
+    refused.could_not(&[&pid, "stop it"]);
+    assert!(!place.path("new").exists());
+    drop(input);
+    running.0.wait().unwrap();
+    place.run("succeed trail --dir new --origin example.org/new").ok();
+}

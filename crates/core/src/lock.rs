@@ -154,6 +154,18 @@ pub(crate) fn named_handoff(folder: &Folder) -> Option<PathBuf> {
     named.map(|named| folder.root().join(named))
 }
 
+/// What the last holder left, as anybody who may read the lock file sees it. As if closed while this process holds it.
+pub(crate) fn left_in(folder: &Folder) -> Left {
+    let here = held_here();
+    let path = folder.lock();
+    if here.contains_key(&id_of(&path)) {
+        return Left { closed: true, ..Left::default() };
+    }
+    let left = open_to_read(&path).and_then(|file| read(&file)).map(|text| text::left(&text));
+    let Left { handoff, closed } = left.unwrap_or_default();
+    Left { handoff: handoff.map(|named| folder.root().join(named)), closed }
+}
+
 impl Lock {
     /// The handoff file that the last holder used, and whether it no longer needed it.
     pub(crate) fn previous(&self) -> Left {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{PersonalKeysIn, ReadError, Reader, trails_in};
+use trailseal_core::{Folder, PersonalKeysIn, ReadError, Reader, closed_handoff, trails_in};
 use trailseal_event::filter::Filter;
 use trailseal_event::personal::PersonalKeys;
 use trailseal_index::Search;
@@ -60,9 +60,24 @@ pub(super) fn readers(settings: &Settings) -> Outcome<Vec<Reader>> {
 
 /// All trails in the folder, for searching.
 pub(super) fn search(settings: &Settings) -> Outcome<Search> {
+    tell_closed_handoffs(&settings.dir());
     let mut search = Search::open(&settings.dir(), Arc::new(StdFiles))?;
     search.tell_trouble(Arc::new(|error| tell(&format!("notice: the index is not used: {error}"))));
     Ok(search)
+}
+
+/// Says which handoffs this user may not read: what is only in them is missing from every answer.
+pub(super) fn tell_closed_handoffs(dir: &Path) {
+    // A folder that cannot be listed is what the command itself reports.
+    for folder in trails_in(dir, &StdFiles).unwrap_or_default() {
+        if let Some(path) = closed_handoff(&Folder::new(folder, Arc::new(StdFiles))) {
+            tell(&format!(
+                "notice: events that are only in the handoff are not shown: only its owner may read {}; run this as that user, or \
+                 let the process that writes start again",
+                path.display()
+            ));
+        }
+    }
 }
 
 /// The shared store that the flag names, or without the flag the folder.

@@ -16,6 +16,7 @@ use one_trail::verified;
 use slots::Kept;
 
 use super::bundle;
+use super::reading::tell_closed_handoffs;
 use super::text::{read_text, write_out};
 use crate::arguments::Verify;
 use crate::failure::{Failure, Outcome};
@@ -55,6 +56,7 @@ fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> 
         #[cfg(not(feature = "postgres"))]
         match store {}
     }
+    tell_closed_handoffs(&settings.dir());
     answer(&Verdicts::on(&settings.dir(), keys, &checkpoints)?, json)
 }
 

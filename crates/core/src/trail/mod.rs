@@ -36,6 +36,7 @@ pub use opening::recover::Found;
 pub use opening::witness::{FindWitnesses, Witness};
 pub use policy::in_force::RuleCounts;
 pub use policy::switch::{KeptPolicyError, SetPolicyError};
+pub use reading::closed_handoff::closed_handoff;
 pub use reading::line_at::{LineAt, Place};
 pub use reading::personal_keys_in::PersonalKeysIn;
 pub use reading::reader::{EachLine, ReadError, Reader, RetiredEvent};

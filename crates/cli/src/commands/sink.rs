@@ -11,7 +11,7 @@ use super::retain::for_each_trail;
 use super::text::write_out;
 use crate::arguments::Sink;
 use crate::failure::{Failure, Outcome};
-use crate::output::tell;
+use crate::output::{printable, tell};
 use crate::server_client::{ServerClient, segment};
 use crate::settings::Settings;
 
@@ -94,7 +94,11 @@ fn show(answer: &Value, as_json: bool) -> Outcome {
             Some(false) => "not attached",
             None => "perhaps attached by the process that writes now",
         };
-        text.push_str(&format!("{name:<24} has everything below {}, {attached}\n", sink["cursor"]));
+        text.push_str(&format!(
+            "{:<24} has everything below {}, {attached}\n",
+            printable(name),
+            sink["cursor"]
+        ));
     }
     write_out(None, text.as_bytes())
 }

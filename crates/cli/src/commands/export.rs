@@ -10,6 +10,7 @@ use trailseal_event::personal::PersonalKeys;
 use trailseal_export::{CSV_HEADER, CSV_JSON_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_row};
 use trailseal_index::{Hit, Order};
 
+use super::own_files::refuse_own_file;
 use super::query::keep_going;
 use super::reading::{filter, keys_if, search, source};
 use super::source::Source;
@@ -53,6 +54,7 @@ pub(crate) fn write(
     let filter = filter(&export.filters)?;
     let out = export.out.as_deref();
     refuse_unfit(export, out)?;
+    out.map_or(Ok(()), |path| refuse_own_file(&settings.dir(), path))?;
     if export.format == ExportFormat::Bundle {
         // The recipient of the bundle need not learn a value that its events do not contain.
         let masker = settings.masker(mask::keys(settings)?.into_iter().next())?;

@@ -18,6 +18,7 @@ mod man;
 mod mask;
 #[cfg(feature = "postgres")]
 mod outbox;
+mod own_files;
 pub(crate) mod policy;
 pub(crate) mod prove;
 mod query;

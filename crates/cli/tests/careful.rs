@@ -39,3 +39,15 @@ fn what_is_the_trails_own_is_not_written_over() {
     place.run("tiles slots").could_not(&["slots/0 is the trail's own folder"]);
     place.run("export --format jsonl --out slots/0/checkpoint").could_not(&["belongs to the trail"]);
 }
+
+#[test]
+fn a_dry_run_of_an_import_ends_as_the_import_would() {
+    let place = Place::new();
+    let good = std::fs::read_to_string(support::sample("github-audit.jsonl")).unwrap();
+    place.write("log", format!("{}\nnonsense\n", good.lines().next().unwrap()));
+    let dry = place.run("import --from github --dry-run --json log").no().json();
+    assert_eq!(dry["failed"].as_array().unwrap().len(), 1, "{dry}");
+    assert!(place.run("import --from github --dry-run log").no().out.contains("would not be recorded"));
+    place.write("log", good);
+    place.run("import --from github --dry-run log").ok();
+}

@@ -41,6 +41,18 @@ fn what_is_the_trails_own_is_not_written_over() {
 }
 
 #[test]
+fn where_no_trail_is_nothing_is_made() {
+    let place = Place::new();
+    place.run("token revoke x").could_not(&["trail holds no trail"]);
+    with(&place, "demo", "TRAILSEAL_CREATE", "false").could_not(&["create = false"]);
+    assert!(!place.path("trail").exists() && !place.path("trailseal-demo").exists());
+    place.run("policy show").ok();
+    std::fs::create_dir(place.path("trail")).unwrap();
+    place.run("policy show").could_not(&["trail holds no trail"]);
+    assert_eq!(std::fs::read_dir(place.path("trail")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_dry_run_of_an_import_ends_as_the_import_would() {
     let place = Place::new();
     let good = std::fs::read_to_string(support::sample("github-audit.jsonl")).unwrap();

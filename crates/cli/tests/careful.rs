@@ -63,3 +63,12 @@ fn a_dry_run_of_an_import_ends_as_the_import_would() {
     place.write("log", good);
     place.run("import --from github --dry-run log").ok();
 }
+
+#[test]
+fn a_slot_is_named_in_plain_words() {
+    let place = Place::new();
+    place.write("trailseal.toml", "workers = \"slots\"\n");
+    place.feed("record", EVENT).ok();
+    let said = place.run("policy set sync").ok().err;
+    assert!(said.contains("each slot has its own policy"), "{said}");
+}

@@ -103,7 +103,7 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>, store: &StoreFlag) ->
         }
     };
     let is_shared = settings.store(store)?.is_some();
-    decide(settings, store, "a policy", |owner, trail| match wanted {
+    decide(settings, store, "policy", |owner, trail| match wanted {
         None if is_shared => return_all_to(settings, owner, &from_settings),
         None => return_to(settings, trail, from_settings),
         Some((mode, rate)) if is_shared => {

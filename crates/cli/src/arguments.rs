@@ -301,6 +301,7 @@ pub(crate) struct Tiles {
 #[derive(Subcommand)]
 pub(crate) enum Token {
     /// Make a token; it is printed only this once
+    #[command(after_help = "Example:\n  trailseal token create billing --scope write --tenant acme")]
     Create {
         /// The token's name, which appears in the events it records
         #[arg(value_name = "NAME")]
@@ -318,11 +319,13 @@ pub(crate) enum Token {
         store: StoreFlag,
     },
     /// Show all tokens, without their secrets
+    #[command(after_help = "Example:\n  trailseal token list --json")]
     List {
         #[command(flatten)]
         store: StoreFlag,
     },
     /// Revoke a token
+    #[command(after_help = "Example:\n  trailseal token revoke billing")]
     Revoke {
         /// The token's name
         #[arg(value_name = "NAME")]
@@ -379,14 +382,19 @@ pub(crate) struct Import {
 #[derive(Subcommand)]
 pub(crate) enum Policy {
     /// Print the policy in force, as TOML
+    #[command(after_help = "Example:\n  trailseal policy show")]
     Show,
     /// Check a policy file, or the policy in a settings file
+    #[command(after_help = "Example:\n  trailseal policy check new-policy.toml")]
     Check {
         /// The file
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
     /// Set the mode for all events that match no rule; kept across restarts
+    #[command(
+        after_help = "Example:\n  trailseal policy set sync\n  trailseal policy set sampled --rate 0.1\n  trailseal policy set settings"
+    )]
     Set {
         /// sync, async, sampled (with --rate) or off; or `settings` to return to the settings
         #[arg(value_name = "MODE")]
@@ -427,4 +435,31 @@ pub(crate) enum MaskCommand {
         #[arg(value_name = "VALUE", allow_hyphen_values = true)]
         value: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn check(command: &clap::Command, name: &str) {
+        let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(
+            example.contains("Example") && example.contains(&format!("trailseal {name}")),
+            "{name}: {example}"
+        );
+        for inner in command.get_subcommands() {
+            check(inner, &format!("{name} {}", inner.get_name()));
+        }
+    }
+
+    #[test]
+    fn every_command_has_help_with_an_example() {
+        let all = Arguments::command();
+        assert!(all.get_subcommands().count() > 20);
+        all.get_subcommands().for_each(|command| check(command, command.get_name()));
+    }
 }

@@ -4,6 +4,7 @@ mod fold;
 mod table;
 mod thousands;
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use trailseal_index::{Hit, Search};
 
 pub(crate) use fold::folded;
 use table::{Cells, Layout, TITLES};
-pub(crate) use table::{cut, printable, width};
+pub(crate) use table::{cut, printable, printable_csv, width};
 pub(crate) use thousands::{bytes, thousands};
 
 use crate::arguments::Format;
@@ -75,6 +76,11 @@ pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Rows of CSV for stdout: on a terminal without control characters.
+pub(crate) fn csv_to_show(text: &[u8]) -> Cow<'_, [u8]> {
+    if is_terminal() { Cow::Owned(printable_csv(text)) } else { Cow::Borrowed(text) }
+}
+
 /// Whether the reader of stdout has gone away. A writer with nothing to write would never notice.
 pub(crate) fn is_reader_gone() -> bool {
     let stdout = io::stdout();
@@ -115,7 +121,7 @@ impl<W: Write> Writer<W> {
                 if let Some(row) = Row::read(&line) {
                     write_csv_row(&hit.origin, &row, false, &mut text);
                 }
-                self.out.write_all(&text)
+                self.out.write_all(&csv_to_show(&text))
             }
             Format::Table => Event::from_line(&line).map_or(Ok(()), |recorded| self.row(&recorded)),
         }

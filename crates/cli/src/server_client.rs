@@ -94,6 +94,14 @@ impl ServerClient {
         Ok(Some(ServerClient::Url { tls, host, port, token }))
     }
 
+    /// Which server it is, for people.
+    pub(crate) fn described(&self) -> String {
+        match self {
+            ServerClient::Socket { .. } => "the server beside".to_owned(),
+            ServerClient::Url { .. } => format!("the server at {}", self.place()),
+        }
+    }
+
     fn place(&self) -> String {
         match self {
             ServerClient::Socket { folder, .. } => folder.join("socket").display().to_string(),
@@ -137,12 +145,10 @@ impl ServerClient {
         timeout: Option<Duration>,
     ) -> Outcome<Value> {
         let text = if body.is_null() { String::new() } else { body.to_string() };
-        let Answer { status, body, .. } = self.ask_within(method, path, text.as_bytes(), timeout)?;
-        let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        match status {
-            200..300 => Ok(answer),
-            404 | 409 => Err(Failure::no(detail(&answer, status))),
-            _ => Err(Failure::could_not(detail(&answer, status))),
+        let answer = self.ask_within(method, path, text.as_bytes(), timeout)?;
+        match answer.status {
+            200..300 => Ok(serde_json::from_slice(&answer.body).unwrap_or(Value::Null)),
+            _ => Err(answer.refused()),
         }
     }
 
@@ -188,6 +194,15 @@ impl ServerClient {
                 Err(Failure::could_not("the server's response could not be read: is it a Trailseal server?"))
             }
         }
+    }
+}
+
+impl Answer {
+    /// A refusal as a failure, in the server's words.
+    pub(crate) fn refused(&self) -> Failure {
+        let answer = serde_json::from_slice(&self.body).unwrap_or(Value::Null);
+        let what = detail(&answer, self.status);
+        if matches!(self.status, 404 | 409) { Failure::no(what) } else { Failure::could_not(what) }
     }
 }
 

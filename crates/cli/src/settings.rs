@@ -290,9 +290,8 @@ impl Settings {
             Anchor::File(path) => {
                 ("anchor".to_owned(), format!("file {}", path.display()), "settings file".to_owned())
             }
-            Anchor::Command(command) => {
-                ("anchor".to_owned(), format!("command {command}"), "settings file".to_owned())
-            }
+            // Its text may hold a secret.
+            Anchor::Command(_) => ("anchor".to_owned(), "command ***".to_owned(), "settings file".to_owned()),
         }));
         rows
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{DeliveryState, MustEnd, Position};
-use trailseal_core::{Closed, Trail};
+use trailseal_core::{Closed, KnownSink, Trail};
 use trailseal_postgres::{
     Problem, SINK_NAME, StoreError, StoreSink, StoreUrl, check_readable, leaf_at, position_of,
 };
@@ -70,6 +70,17 @@ impl Store {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    /// For a run that changes nothing: a real one first delivers what this store lacks, so it holds up nothing if it can be
+    /// reached.
+    pub(crate) fn would_catch_up(&self, origin: &str, sinks: &mut Vec<KnownSink>) {
+        match self.position_of(origin) {
+            Ok(_) => sinks.retain(|sink| sink.name != SINK_NAME),
+            Err(Trouble { what, .. }) => {
+                tell(&format!("notice: {what}; it holds up what it did not have when last seen"))
+            }
+        }
     }
 
     /// How far it has come with a trail.

@@ -57,6 +57,22 @@ fn each_backup_under_load_opens_records_and_verifies() {
 }
 
 #[test]
+fn a_refused_opening_leaves_no_lock_that_it_made_and_every_other() {
+    let place = Place::with_events(&["a"]);
+    place.run("backup copy").ok();
+    place.feed("record --dir copy", EVENT).could_not(&["signing.key", "is missing"]);
+    assert!(!place.path("copy/lock").exists());
+    place.feed("record", EVENT).ok();
+    place.run("backup copy").ok();
+    std::fs::rename(place.path("trail/keys/signing.key"), place.path("kept")).unwrap();
+    let before = place.read("trail/lock");
+    place.feed("record", EVENT).could_not(&["signing.key"]);
+    assert!(before.contains("closed = true") && place.read("trail/lock").contains("closed = true"));
+    std::fs::rename(place.path("kept"), place.path("trail/keys/signing.key")).unwrap();
+    place.feed("record", EVENT).ok();
+}
+
+#[test]
 fn a_backup_without_keys_can_be_read_and_not_written() {
     let place = Place::with_events(&["a", "b"]);
     place.run("backup copy").ok();

@@ -119,6 +119,29 @@ fn the_server_that_holds_the_trail_does_it() {
 }
 
 #[test]
+fn a_server_elsewhere_that_refuses_a_token_says_so_once() {
+    let place = Place::new();
+    let server = Running::start(&place);
+    let run = |token: &str, words: &str, input: &str| {
+        let words: Vec<&str> =
+            ["--server", &server.url, "--token", token].into_iter().chain(words.split(' ')).collect();
+        place.feed_all(&words, input)
+    };
+    let reader = place.run("token create auditor --scope read").ok().out.trim().to_owned();
+    let lines = "{\"action\":\"a\"}\n".repeat(3);
+    for (token, said) in [("bad", "token"), (&*reader, "scope")] {
+        let refused = run(token, "policy set sync", "").could_not(&[said]).err;
+        assert!(!refused.contains("could not be read") && !refused.contains("invalid key"), "{refused}");
+        run(token, "record", &lines).could_not(&[said]);
+        run(token, "record", "[{\"action\":\"a\"},{\"action\":\"b\"}]").could_not(&[said]);
+    }
+    let done = run(&server.token, "record", &lines).ok();
+    let at = server.url.trim_start_matches("http://");
+    assert_eq!(done.err, format!("3 recorded by the server at {at}\n"));
+    assert_eq!(place.feed("record", &lines).ok().err, "3 recorded by the server beside\n");
+}
+
+#[test]
 fn the_server_of_a_slot_does_it() {
     let place = Place::new();
     place.write("trailseal.toml", "origin = \"example.org/app\"\nworkers = \"slots\"\n");

@@ -68,7 +68,8 @@ pub use trail::{
     Receipt, RecordError, RecordOptions, RetainError, Retained, RetentionRule, RetiredEvent, Retiring,
     RotateError, RuleCounts, SealError, SecretError, SetPolicyError, SinkBehind, Slot, Stats, Status,
     Submission, Submitted, Submitter, Succeeded, Trail, TrailWith, Tried, TriedAll, Witness, WouldErase,
-    back_up, back_up_personal_keys, holds_in, load_mask_key, policy_hash, slots_in, trails_in,
+    back_up, back_up_personal_keys, closed_handoff, holds_in, load_mask_key, policy_hash, sinks_in, slots_in,
+    trails_in,
 };
 /// Detects that this process is a forked child; see [`Trail::is_forked`].
 pub use trailseal_event::fork;

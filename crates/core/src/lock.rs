@@ -56,6 +56,9 @@ struct Held {
     file: Option<File>,
     id: FileId,
     left: Left,
+    /// Whether this process made the file, and no opening has come so far that it would be needed. It goes with the lock then: in a
+    /// copy of a trail it would say that the copy was opened for writing.
+    is_unneeded: bool,
 }
 
 /// The second lock.
@@ -101,16 +104,18 @@ pub(crate) fn take(folder: &Folder) -> io::Result<Attempt> {
     if here.contains_key(&id_of(&path)) {
         return Ok(Attempt::HeldBy(Holder::this_process()));
     }
-    let mut file = open(&path)?;
+    let (mut file, is_new) = open(&path)?;
     if !lock_record(&file)? {
         return Ok(Attempt::HeldBy(holder(&mut file)?));
     }
+    // While the guard is held, nobody else is about to lock this file, so that it can be removed.
+    let is_unneeded = is_new && guard.is_some();
     let previous = text::left(&read(&file)?);
     let id = id(&file.metadata()?);
     here.insert(id, None);
     drop(here);
     // The name of the last handoff stays until its lines are durable elsewhere.
-    let held = Mutex::new(Held { file: Some(file), id, left: previous.clone() });
+    let held = Mutex::new(Held { file: Some(file), id, left: previous.clone(), is_unneeded });
     let guard = Mutex::new(guard);
     let lock =
         Lock { folder: folder.root().to_owned(), path, pid: std::process::id(), previous, held, guard };
@@ -149,6 +154,18 @@ pub(crate) fn named_handoff(folder: &Folder) -> Option<PathBuf> {
     named.map(|named| folder.root().join(named))
 }
 
+/// What the last holder left, as anybody who may read the lock file sees it. As if closed while this process holds it.
+pub(crate) fn left_in(folder: &Folder) -> Left {
+    let here = held_here();
+    let path = folder.lock();
+    if here.contains_key(&id_of(&path)) {
+        return Left { closed: true, ..Left::default() };
+    }
+    let left = open_to_read(&path).and_then(|file| read(&file)).map(|text| text::left(&text));
+    let Left { handoff, closed } = left.unwrap_or_default();
+    Left { handoff: handoff.map(|named| folder.root().join(named)), closed }
+}
+
 impl Lock {
     /// The handoff file that the last holder used, and whether it no longer needed it.
     pub(crate) fn previous(&self) -> Left {
@@ -175,6 +192,7 @@ impl Lock {
         let handoff = handoff.map(|path| text::as_named(path, &self.folder)).transpose()?;
         let is_elsewhere = handoff.as_ref().is_some_and(|path| path.is_absolute());
         let mut held = self.held();
+        held.is_unneeded = false;
         self.write(&mut held, Left { handoff, closed: false })?;
         // After a power loss, that is the only trace of it.
         held.file.as_ref().filter(|_| is_elsewhere).map_or(Ok(()), File::sync_data)
@@ -199,7 +217,7 @@ impl Lock {
     pub(crate) fn put_back(&self) -> io::Result<()> {
         let mut held = self.held();
         let mut here = held_here();
-        let file = open(&self.path)?;
+        let (file, _) = open(&self.path)?;
         if !lock_record(&file)? {
             return Err(io::Error::other("another process holds a lock on a file of that name"));
         }
@@ -239,6 +257,11 @@ impl Drop for Lock {
         if self.pid == std::process::id() {
             let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
             let mut here = held_here();
+            let stands = |file: &File| matches!(standing(file, &self.path, 0), Ok(Standing::InPlace));
+            if held.is_unneeded && held.file.as_ref().is_some_and(stands) {
+                // If it cannot be removed, it only keeps a backup from going on.
+                let _ = std::fs::remove_file(&self.path);
+            }
             held.file = None;
             here.remove(&held.id);
         }
@@ -328,17 +351,25 @@ fn open_to_read(path: &Path) -> io::Result<File> {
     open_ordinary(path)
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o640)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)?;
+/// The lock file, and whether it was made now.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    let opened = |is_new: bool| {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .create_new(is_new)
+            .truncate(false)
+            .mode(0o640)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path)
+    };
+    let (file, is_new) = match opened(true) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (opened(false)?, false),
+        opened => (opened?, true),
+    };
     match file.metadata()?.is_file() {
-        true => Ok(file),
+        true => Ok((file, is_new)),
         false => Err(io::Error::other("it is not a regular file: move it away")),
     }
 }

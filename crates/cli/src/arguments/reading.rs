@@ -97,6 +97,9 @@ pub(crate) struct History {
     /// The resource
     #[arg(value_name = "TYPE/ID")]
     pub(crate) resource: String,
+    /// Include the trail's own events
+    #[arg(long)]
+    pub(crate) system: bool,
     #[command(flatten)]
     pub(crate) store: StoreFlag,
     #[command(flatten)]

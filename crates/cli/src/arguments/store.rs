@@ -43,6 +43,7 @@ impl From<String> for HiddenUrl {
 #[derive(Subcommand)]
 pub(crate) enum Store {
     /// Make the tables, or bring them up to date; whatever delivers does so too
+    #[command(after_help = "Example:\n  trailseal store migrate --store postgres://audit@db.example/audit")]
     Migrate {
         #[command(flatten)]
         store: StoreFlag,
@@ -59,6 +60,9 @@ pub(crate) enum Store {
         public_key: Vec<String>,
     },
     /// Permanently reject the keys with which a server signs viewer tokens, so that the other servers stop accepting them
+    #[command(
+        after_help = "Example:\n  trailseal store reject-viewers example.com/billing/node-1 --store settings"
+    )]
     RejectViewers {
         /// The trail of the server
         #[arg(value_name = "ORIGIN")]
@@ -67,12 +71,16 @@ pub(crate) enum Store {
         store: StoreFlag,
     },
     /// Print the SQL for a role each to write, read, audit and retire
+    #[command(after_help = "Example:\n  trailseal store roles | psql --set ON_ERROR_STOP=1 \"$URL\"")]
     Roles {
         /// What the names of the roles begin with
         #[arg(long, default_value = "trailseal", value_name = "NAME")]
         prefix: String,
     },
     /// Print the SQL for views under the table names and columns of other audit logs
+    #[command(
+        after_help = "Example:\n  trailseal store views audit_trail --schema reports | psql --set ON_ERROR_STOP=1 \"$URL\""
+    )]
     Views {
         /// pms_audit_log, audit_logs, resync_audit_logs, audit_trail, audit_events, audit_entries [default: all but
         /// resync_audit_logs, whose view is named audit_logs too]
@@ -91,6 +99,7 @@ pub(crate) enum Store {
 #[derive(Subcommand)]
 pub(crate) enum Outbox {
     /// Take its events over into the trail, each once, until it is stopped
+    #[command(after_help = "Example:\n  trailseal outbox relay --outbox postgres://app@db.example/shop")]
     Relay {
         #[command(flatten)]
         outbox: OutboxFlag,
@@ -99,18 +108,22 @@ pub(crate) enum Outbox {
         until_empty: bool,
     },
     /// Make the tables in the application's database
+    #[command(after_help = "Example:\n  trailseal outbox migrate --outbox postgres://app@db.example/shop")]
     Migrate {
         #[command(flatten)]
         outbox: OutboxFlag,
     },
     /// Print the SQL that makes the tables, for migrations of the application's own
+    #[command(after_help = "Example:\n  trailseal outbox schema > migrations/0042_outbox.sql")]
     Schema,
     /// Show what waits, and what could not be recorded
+    #[command(after_help = "Example:\n  trailseal outbox status --outbox postgres://app@db.example/shop")]
     Status {
         #[command(flatten)]
         outbox: OutboxFlag,
     },
     /// Let others take over what a trail has claimed that is gone for ever
+    #[command(after_help = "Example:\n  trailseal outbox release --origin example.com/billing/node-1")]
     Release {
         /// The trail
         #[arg(long, value_name = "ORIGIN")]

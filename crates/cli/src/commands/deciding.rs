@@ -1,7 +1,7 @@
 //! What commands decide by themselves while no server runs: in the trail's folder, or in the store that servers share.
 
-use trailseal_core::Trail;
-use trailseal_server::{Config, Owner};
+use trailseal_core::{Folder, Hold, Trail, holds_in};
+use trailseal_server::{Config, Owner, shared_holds};
 
 use super::writing::{close_trail, open_trail, tell_slot};
 use crate::arguments::StoreFlag;
@@ -52,4 +52,17 @@ pub(super) fn make_sure_of_holds(settings: &Settings, trail: &Trail) -> Outcome 
     let mut config = Config::default();
     store.share(&mut config);
     Ok(Owner::new(trail.clone(), &config)?.make_sure_of_holds()?)
+}
+
+/// The holds that a run of this trail would go by, for one that changes nothing.
+pub(super) fn holds_to_go_by(settings: &Settings, folder: &Folder) -> Outcome<Vec<Hold>> {
+    let mut holds = holds_in(folder)?;
+    if let Some(store) = settings.own_store()? {
+        let mut config = Config::default();
+        store.share(&mut config);
+        // The folder has copies of them, which may be old.
+        holds.retain(|hold| !hold.shared);
+        holds.extend(shared_holds(&config)?);
+    }
+    Ok(holds)
 }

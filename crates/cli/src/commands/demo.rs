@@ -30,6 +30,11 @@ const MARKER: &str = ".made-by-trailseal-demo";
 
 pub(super) fn run(settings: &Settings, is_dir_given: bool) -> Outcome {
     let dir = if is_dir_given { settings.dir() } else { PathBuf::from(FOLDER) };
+    if !settings.options()?.create {
+        return Err(Failure::could_not(
+            "the demo makes a trail, and `create = false` forbids that: run it with TRAILSEAL_CREATE=true",
+        ));
+    }
     start_afresh(&dir)?;
     let mut out = output::stdout();
     let bold = Style::new().bold();

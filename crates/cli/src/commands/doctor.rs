@@ -1,5 +1,6 @@
 //! `trailseal doctor`: reports what is wrong with this set-up and how to fix it.
 
+mod anchors;
 mod delivery;
 #[cfg(feature = "postgres")]
 mod guard;
@@ -21,6 +22,7 @@ use trailseal_core::{HandoffPlace, Options, ReadError, Reader, trails_in};
 use trailseal_event::mask::{MaskOptions, Masker};
 use trailseal_index::IndexView;
 
+use super::writing::options_in;
 use crate::failure::{Failure, Outcome, with_causes};
 use crate::output::{bytes, folded, printable, width};
 use crate::settings::Settings;
@@ -39,7 +41,7 @@ const ADVICE: [&str; 5] = ["no_anchor", "mask_patterns", "inode_numbers", "perso
 const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"2026-11-21T08:58:52.003315Z","tenant":"acme","category":"data_change","action":"invoice.update","severity":"info","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example"},"resource":{"type":"invoice","id":"inv-2026-0042"},"before":{"status":"open","amount":129900},"after":{"status":"paid","amount":129900},"changes":{"status":{"before":"open","after":"paid"}},"details":{"reason":"monthly run","batch":17},"context":{"ip":"203.0.113.9","user_agent":"Mozilla/5.0 (X11; Linux x86_64)","request_id":"req-7f3a9c2e11d04b55","correlation_id":"corr-51c0ffee0042"}}"#;
 
 /// Every code that a finding can have, the worst first.
-const CODES: [&str; 31] = [
+const CODES: [&str; 33] = [
     "damaged",
     "checkpoint",
     "kept_missing",
@@ -47,6 +49,7 @@ const CODES: [&str; 31] = [
     "policy",
     "key_missing",
     "key_permissions",
+    "origin",
     "personal_keys",
     "personal_permissions",
     "no_access",
@@ -56,6 +59,7 @@ const CODES: [&str; 31] = [
     "not_closed",
     "handoff_memory",
     "index",
+    "anchor",
     "no_anchor",
     "personal_master",
     "store",
@@ -152,7 +156,11 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
     for folder in &folders {
         match Reader::open(folder, Arc::new(StdFiles)) {
             Ok(mut reader) => {
-                check_key(&reader, options, &mut add);
+                // Settings that cannot be used stop the start.
+                if let Ok(options) = options_in(settings, options.clone(), folder) {
+                    check_key(&reader, &options, &mut add);
+                    check_origin(&reader, &options, &mut add);
+                }
                 check_seal(&reader, &mut add);
                 check_index(&reader, settings, &mut add);
                 check_inode_numbers(&StdFiles, folder, &mut add);
@@ -190,6 +198,9 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
     check_disk(&dir, options, &mut add);
     check_handoff(&dir, options, &mut add);
     check_patterns(options, &mut add);
+    for what in anchors::look(&options.anchors) {
+        add("anchor", what, "make the folder, let this user write the file, or correct the [[anchor]]");
+    }
     if options.anchors.is_empty() {
         let what =
             "no checkpoint leaves this machine: a rollback or a deleted trail would go undetected".to_owned();
@@ -278,6 +289,18 @@ fn check_key(reader: &Reader, options: &Options, add: &mut Add<'_>) {
             add("key_missing", what, "put the key back from your backup, or set key_file to where it is");
         }
         _ => {}
+    }
+}
+
+/// A trail keeps its name: with another one in the settings, every opening for writing is refused.
+fn check_origin(reader: &Reader, options: &Options, add: &mut Add<'_>) {
+    let Some(wanted) = &options.origin else { return };
+    if wanted.as_str() != reader.origin() {
+        let what = format!(
+            "the settings name the origin {wanted}, but the trail is {}: it cannot be opened for writing",
+            reader.origin()
+        );
+        add("origin", what, "set origin to the trail's name, or dir to the trail that you mean");
     }
 }
 
@@ -414,7 +437,7 @@ mod tests {
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 30);
+        assert_eq!(CODES.len(), 32);
         let sources =
             [include_str!("doctor.rs"), include_str!("doctor/guard.rs"), include_str!("doctor/waiting.rs")]
                 .concat();

@@ -2,14 +2,18 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
-use trailseal_core::EraseError;
+use trailseal_core::file::StdFiles;
+use trailseal_core::{EraseError, Reader};
 use trailseal_server::{erased_json, would_erase_json};
 
-use super::deciding::make_sure_of_holds;
+use super::deciding::{holds_to_go_by, make_sure_of_holds};
+use super::reading::trails_to_read;
 use super::retain::for_each_trail;
 use super::text::write_out;
+use super::writing::options_in;
 use crate::arguments::Erase;
 use crate::failure::{Failure, Outcome};
 use crate::output::{printable, thousands};
@@ -24,28 +28,42 @@ pub(super) fn run(settings: &Settings, erase: &Erase, as_json: bool) -> Outcome 
         ));
     }
     let subject = subject(erase)?;
+    if erase.dry_run {
+        return dry_run(settings, &subject, as_json);
+    }
     // With several slots, a person may be in some of them.
     let (mut unknown, mut is_found) = (None, false);
     for_each_trail(settings, |trail| {
         make_sure_of_holds(settings, trail)?;
-        let done = match erase.dry_run {
-            true => trail.would_erase(&subject).map(|would| would_erase_json(&would)),
-            false => trail.erase(&subject).map(|erased| erased_json(&erased)),
-        };
-        let mut answer = match done {
+        let erased = match trail.erase(&subject) {
             Err(error @ (EraseError::Off | EraseError::Unknown)) => {
                 unknown = Some(error);
                 return Ok(());
             }
-            done => done?,
+            erased => erased?,
         };
         is_found = true;
-        if let Value::Object(members) = &mut answer {
-            members.insert("origin".into(), trail.origin().into());
-        }
-        show(&answer, as_json)
+        show_of(erased_json(&erased), trail.origin(), as_json)
     })?;
     unknown.filter(|_| !is_found).map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// What would be reached, from what anybody who may read the folder finds in it.
+fn dry_run(settings: &Settings, subject: &str, as_json: bool) -> Outcome {
+    let (mut off, mut is_found) = (None, false);
+    for folder in trails_to_read(&settings.dir())? {
+        let reader = Reader::open(&folder, Arc::new(StdFiles))?;
+        let options = options_in(settings, settings.options()?, &folder)?;
+        let holds = holds_to_go_by(settings, reader.folder())?;
+        match reader.would_erase(subject, &options.personal, options.mask.key.as_ref(), &holds) {
+            Err(error @ EraseError::Off) => off = Some(error),
+            would => {
+                is_found = true;
+                show_of(would_erase_json(&would?), reader.origin(), as_json)?;
+            }
+        }
+    }
+    off.filter(|_| !is_found).map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// The same, done by the server.
@@ -69,6 +87,14 @@ fn subject(erase: &Erase) -> Outcome<String> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(Failure::io("read", Path::new("-")))?;
     Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+}
+
+/// The same, of the trail with this name.
+fn show_of(mut answer: Value, origin: &str, as_json: bool) -> Outcome {
+    if let Value::Object(members) = &mut answer {
+        members.insert("origin".into(), origin.into());
+    }
+    show(&answer, as_json)
 }
 
 /// Writes what became of it.

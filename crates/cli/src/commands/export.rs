@@ -1,5 +1,6 @@
 //! `trailseal export`: events for other tools, or as evidence.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use trailseal_event::personal::PersonalKeys;
 use trailseal_export::{CSV_HEADER, CSV_JSON_HEADER, ParquetWriter, Row, SqliteWriter, write_csv_row};
 use trailseal_index::{Hit, Order};
 
+use super::own_files::refuse_own_file;
 use super::query::keep_going;
 use super::reading::{filter, keys_if, search, source};
 use super::source::Source;
@@ -17,7 +19,7 @@ use super::{bundle, mask};
 use crate::arguments::{Export, ExportFormat};
 use crate::destination::Destination;
 use crate::failure::{Failure, Outcome};
-use crate::output::{is_terminal, tell, thousands};
+use crate::output::{csv_to_show, is_terminal, tell, thousands};
 use crate::progress;
 use crate::settings::Settings;
 
@@ -52,6 +54,7 @@ pub(crate) fn write(
     let filter = filter(&export.filters)?;
     let out = export.out.as_deref();
     refuse_unfit(export, out)?;
+    out.map_or(Ok(()), |path| refuse_own_file(&settings.dir(), path))?;
     if export.format == ExportFormat::Bundle {
         // The recipient of the bundle need not learn a value that its events do not contain.
         let masker = settings.masker(mask::keys(settings)?.into_iter().next())?;
@@ -64,7 +67,7 @@ pub(crate) fn write(
         Some(path) => to_file(&mut rows, export.format, path),
         None => {
             let stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            to_stream(&mut rows, export.format, stdout)
+            to_stream(&mut rows, export.format, true, stdout)
         }
     }
 }
@@ -98,7 +101,7 @@ fn to_file(rows: &mut Rows<'_>, format: ExportFormat, path: &Path) -> Outcome<u6
             Some(temporary) => to_sqlite(rows, temporary),
             None => Err(Failure::could_not("SQLite needs a regular file: name another with --out")),
         },
-        _ => to_stream(rows, format, BufWriter::with_capacity(BUFFER_BYTES, destination.file())),
+        _ => to_stream(rows, format, false, BufWriter::with_capacity(BUFFER_BYTES, destination.file())),
     };
     let count = count.map_err(|failure| destination.failed(failure))?;
     destination.finish()?;
@@ -112,7 +115,13 @@ fn to_sqlite(rows: &mut Rows<'_>, path: &Path) -> Outcome<u64> {
     Ok(count)
 }
 
-fn to_stream(rows: &mut Rows<'_>, format: ExportFormat, mut out: impl Write + Send) -> Outcome<u64> {
+/// `is_shown`: to stdout.
+fn to_stream(
+    rows: &mut Rows<'_>,
+    format: ExportFormat,
+    is_shown: bool,
+    mut out: impl Write + Send,
+) -> Outcome<u64> {
     let count = match format {
         ExportFormat::Parquet => {
             let mut writer = ParquetWriter::new(&mut out)?;
@@ -127,7 +136,7 @@ fn to_stream(rows: &mut Rows<'_>, format: ExportFormat, mut out: impl Write + Se
             rows.each_row(&mut |origin, row| {
                 text.clear();
                 write_csv_row(origin, row, has_json, &mut text);
-                out.write_all(&text)
+                out.write_all(&if is_shown { csv_to_show(&text) } else { Cow::Borrowed(&text[..]) })
             })?
         }
         _ => {

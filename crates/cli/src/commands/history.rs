@@ -18,7 +18,7 @@ pub(super) fn run(settings: &Settings, history: &History, json: bool) -> Outcome
             history.resource
         )));
     }
-    let filter = Filter { resource: vec![resource], ..Filter::default() };
+    let filter = Filter { resource: vec![resource], system: history.system, ..Filter::default() };
     let mut source = source(settings, &history.store)?;
     let format = history.shown.format(json);
     let keys = keys_if(settings, history.shown.personal)?;

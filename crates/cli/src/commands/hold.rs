@@ -13,7 +13,7 @@ use super::retain::for_each_trail;
 use super::text::write_out;
 use crate::arguments::{Filters, Hold, StoreFlag};
 use crate::failure::Outcome;
-use crate::output::{tell, thousands};
+use crate::output::{printable, tell, thousands};
 use crate::server_client::{ServerClient, segment};
 use crate::settings::Settings;
 
@@ -169,12 +169,9 @@ fn show(answer: &Value, as_json: bool) -> Outcome {
         });
         let filters: Vec<String> = filters.collect();
         let filters = if filters.is_empty() { "everything".to_owned() } else { filters.join(" ") };
-        text.push_str(&format!(
-            "{:<24} {filters}, since {}: {}\n",
-            word("name"),
-            word("added"),
-            word("reason")
-        ));
+        let line = format!("{:<24} {filters}, since {}: {}", word("name"), word("added"), word("reason"));
+        text.push_str(&printable(&line));
+        text.push('\n');
     }
     write_out(None, text.as_bytes())
 }

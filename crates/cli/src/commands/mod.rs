@@ -18,6 +18,7 @@ mod man;
 mod mask;
 #[cfg(feature = "postgres")]
 mod outbox;
+mod own_files;
 pub(crate) mod policy;
 pub(crate) mod prove;
 mod query;
@@ -95,8 +96,8 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         && ask_server(&server, &command, json)?
     {
         let own = match command {
-            Command::Policy { .. } => "a policy",
-            Command::Key { .. } => "a key",
+            Command::Policy { .. } => "policy",
+            Command::Key { .. } => "key",
             Command::Retain(_) => "events",
             Command::Hold { .. } => "holds",
             Command::Sink { .. } => "sinks",

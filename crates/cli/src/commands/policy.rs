@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Folder, Trail, trails_in};
+use trailseal_core::{Folder, Trail};
 use trailseal_event::policy::{Acknowledge, Mode, Policy};
 use trailseal_server::Owner;
 
 use super::deciding::decide;
+use super::reading::trails_to_read;
 use super::text::{read_text, write_out};
 use crate::arguments::{Policy as Command, StoreFlag};
 use crate::failure::{Failure, Outcome};
@@ -26,8 +27,8 @@ pub(super) fn run(settings: &Settings, command: &Command, json: bool) -> Outcome
 /// The policy of the trail, or of each slot: each slot keeps the one that was set for it.
 fn show(settings: &Settings, json: bool) -> Outcome {
     let dir = settings.dir();
-    let found = trails_in(&dir, &StdFiles).map_err(Failure::io("list", &dir))?;
-    let folders = if found.is_empty() { vec![dir] } else { found };
+    // Where there is no folder yet, the first event makes a trail with the policy of the settings.
+    let folders = if dir.exists() { trails_to_read(&dir)? } else { vec![dir] };
     for dir in folders {
         let folder = Folder::new(&dir, Arc::new(StdFiles));
         let kept = folder.kept_policy().map_err(|error| {
@@ -102,7 +103,7 @@ fn set(settings: &Settings, mode: &str, rate: Option<f64>, store: &StoreFlag) ->
         }
     };
     let is_shared = settings.store(store)?.is_some();
-    decide(settings, store, "a policy", |owner, trail| match wanted {
+    decide(settings, store, "policy", |owner, trail| match wanted {
         None if is_shared => return_all_to(settings, owner, &from_settings),
         None => return_to(settings, trail, from_settings),
         Some((mode, rate)) if is_shared => {

@@ -4,6 +4,7 @@ use trailseal_event::Index;
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_index::{Order, Search};
 
+use super::own_files::refuse_own_file;
 use super::reading::search;
 use super::source::retired;
 use super::text::write_text;
@@ -12,6 +13,7 @@ use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, prove: &Prove, json: bool) -> Outcome {
+    prove.out.as_deref().map_or(Ok(()), |path| refuse_own_file(&settings.dir(), path))?;
     let (origin, index, text) = proof(&mut search(settings)?, &prove.event)?;
     let answer = json.then(|| serde_json::json!({"origin": origin, "index": index.get(), "proof": text}));
     write_text(prove.out.as_deref(), &text, answer)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{PersonalKeysIn, ReadError, Reader, trails_in};
+use trailseal_core::{Folder, PersonalKeysIn, ReadError, Reader, closed_handoff, trails_in};
 use trailseal_event::filter::Filter;
 use trailseal_event::personal::PersonalKeys;
 use trailseal_index::Search;
@@ -25,16 +25,59 @@ pub(super) fn trails_to_read(dir: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// A view of the trail for commands that read.
+/// A view of the trail, for commands that concern one alone.
 pub(super) fn reader(settings: &Settings) -> Outcome<Reader> {
-    Ok(Reader::open(settings.dir(), Arc::new(StdFiles))?)
+    let dir = settings.dir();
+    refuse_slots(&dir, "--dir ")?;
+    Ok(Reader::open(dir, Arc::new(StdFiles))?)
+}
+
+/// Refuses a folder of slots where one trail is meant, and names them. `flag` stands before the folder of one.
+pub(super) fn refuse_slots(dir: &Path, flag: &str) -> Outcome {
+    /// More of them are not named one by one.
+    const NAMED_MAX: usize = 8;
+    let folders = trails_in(dir, &StdFiles).map_err(Failure::io("read", dir))?;
+    let [first, ..] = &folders[..] else { return Ok(()) };
+    if first == dir {
+        return Ok(());
+    }
+    let names = folders.iter().filter_map(|folder| folder.file_name()).take(NAMED_MAX);
+    let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+    let more = if folders.len() > NAMED_MAX { ", …" } else { "" };
+    Err(Failure::could_not(format!(
+        "{} is a folder of slots, and each is a trail of its own: name one, such as {flag}{} (there are {}{more})",
+        dir.display(),
+        first.display(),
+        names.join(", ")
+    )))
+}
+
+/// A view of each trail in the folder.
+pub(super) fn readers(settings: &Settings) -> Outcome<Vec<Reader>> {
+    let open = |folder| Ok(Reader::open(folder, Arc::new(StdFiles))?);
+    trails_to_read(&settings.dir())?.into_iter().map(open).collect()
 }
 
 /// All trails in the folder, for searching.
 pub(super) fn search(settings: &Settings) -> Outcome<Search> {
+    tell_closed_handoffs(&settings.dir());
     let mut search = Search::open(&settings.dir(), Arc::new(StdFiles))?;
     search.tell_trouble(Arc::new(|error| tell(&format!("notice: the index is not used: {error}"))));
     Ok(search)
+}
+
+/// Says which handoffs this user may not read: what is only in them is missing from every answer.
+pub(super) fn tell_closed_handoffs(dir: &Path) {
+    // A folder that cannot be listed is what the command itself reports.
+    for folder in trails_in(dir, &StdFiles).unwrap_or_default() {
+        if let Some(path) = closed_handoff(&Folder::new(folder, Arc::new(StdFiles))) {
+            tell(&format!(
+                "notice: events that are only in the handoff are not shown: only its owner may read {}; run this as that user, or \
+                 let the process that writes start again",
+                path.display()
+            ));
+        }
+    }
 }
 
 /// The shared store that the flag names, or without the flag the folder.

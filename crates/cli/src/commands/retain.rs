@@ -1,14 +1,15 @@
 //! `trailseal retain`: retires old events.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{RetentionRule, Trail, trails_in};
+use trailseal_core::{Reader, Retained, RetentionRule, Trail, sinks_in, trails_in};
 use trailseal_event::Category;
 use trailseal_server::retained_json;
 
-use super::deciding::make_sure_of_holds;
+use super::deciding::{holds_to_go_by, make_sure_of_holds};
 use super::reading::trails_to_read;
 use super::text::write_out;
 use super::writing::{close_trail, open_trail_in};
@@ -20,7 +21,10 @@ use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, retain: &Retain, json: bool) -> Outcome {
     let rule = rule(retain)?;
-    if !retain.dry_run && settings.second_person()?.retention {
+    if retain.dry_run {
+        return dry_run(settings, &rule, json);
+    }
+    if settings.second_person()?.retention {
         return Err(Failure::could_not(
             "retiring events needs a second person: use `trailseal retain` or POST /v1/retention while `trailseal serve` \
              runs",
@@ -33,22 +37,43 @@ pub(super) fn run(settings: &Settings, retain: &Retain, json: bool) -> Outcome {
         if let Some(store) = &store {
             store.catch_up(trail)?;
         }
-        let retained = match (retain.dry_run, retain.archive.as_deref().or(settings.retention_archive())) {
-            (true, _) => trail.would_retain(&rule)?,
-            (false, None) => trail.retain(&rule, None)?,
-            (false, Some(place)) => {
+        let retained = match retain.archive.as_deref().or(settings.retention_archive()) {
+            None => trail.retain(&rule, None)?,
+            Some(place) => {
                 let archive = trailseal_export::archive(place, &rule);
                 let mut archive =
                     archive.map_err(|error| Failure::could_not(format!("--archive: {error}")))?;
                 trail.retain(&rule, Some(archive.as_mut()))?
             }
         };
-        let mut answer = retained_json(&retained);
-        if let Value::Object(members) = &mut answer {
-            members.insert("origin".into(), trail.origin().into());
-        }
-        show(&answer, json)
+        show(&answer(&retained, trail.origin()), json)
     })
+}
+
+/// What would go, from what anybody who may read the folder finds in it.
+fn dry_run(settings: &Settings, rule: &RetentionRule, json: bool) -> Outcome {
+    let store = settings.own_store()?;
+    let options = settings.options()?;
+    for folder in trails_to_read(&settings.dir())? {
+        let reader = Reader::open(&folder, Arc::new(StdFiles))?;
+        let holds = holds_to_go_by(settings, reader.folder())?;
+        let mut sinks = sinks_in(reader.folder())
+            .map_err(|error| Failure::could_not(format!("could not read the sinks: {error}")))?;
+        if let Some(store) = &store {
+            store.would_catch_up(reader.origin(), &mut sinks);
+        }
+        let would = reader.would_retain(rule, options.mask.key.as_ref(), &holds, &sinks)?;
+        show(&answer(&would, reader.origin()), json)?;
+    }
+    Ok(())
+}
+
+fn answer(retained: &Retained, origin: &str) -> Value {
+    let mut answer = retained_json(retained);
+    if let Value::Object(members) = &mut answer {
+        members.insert("origin".into(), origin.into());
+    }
+    answer
 }
 
 /// The same, done by the server.

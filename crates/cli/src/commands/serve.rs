@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use trailseal_core::{Notice, OnNotice, Trail};
 use trailseal_server::{Owner, Server, ServerError, raise_limit_of_files};
 
-use super::writing::{CLOSE_TIMEOUT, all_sealed, attach};
+use super::writing::{CLOSE_TIMEOUT, all_sealed, attach, refuse_trail_as_slots};
 use crate::arguments::Serve;
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
@@ -30,6 +30,7 @@ pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
     let mut options = settings.options()?;
     let on_notice: OnNotice = Arc::new(|notice: &Notice| tracing::warn!("{notice}"));
     options.on_notice = Some(on_notice.clone());
+    refuse_trail_as_slots(&settings)?;
     let trail = match settings.uses_slots()? {
         true => Trail::open_slot(settings.dir(), options)?,
         false => Trail::open(settings.dir(), options)?,

@@ -1,24 +1,23 @@
 //! `trailseal sink`: what must have an event before it is retired.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
 
+use serde_json::{Value, json};
+use trailseal_core::file::StdFiles;
+use trailseal_core::{Reader, sinks_in};
+
+use super::reading::trails_to_read;
 use super::retain::for_each_trail;
 use super::text::write_out;
 use crate::arguments::Sink;
 use crate::failure::{Failure, Outcome};
-use crate::output::tell;
+use crate::output::{printable, tell};
 use crate::server_client::{ServerClient, segment};
 use crate::settings::Settings;
 
 pub(super) fn run(settings: &Settings, command: &Sink, as_json: bool) -> Outcome {
     match command {
-        Sink::List => for_each_trail(settings, |trail| {
-            let failed = |error| Failure::could_not(format!("could not read the sinks: {error}"));
-            let sinks = trail.sinks().map_err(failed)?.into_iter().map(
-                |sink| json!({"name": sink.name, "cursor": sink.cursor.get(), "attached": sink.is_attached}),
-            );
-            show(&json!({"origin": trail.origin(), "sinks": sinks.collect::<Vec<_>>()}), as_json)
-        }),
+        Sink::List => list(settings, as_json),
         // With several slots it is forgotten wherever it is known.
         Sink::Forget { name } => {
             let mut unknown = None;
@@ -40,6 +39,22 @@ pub(super) fn run(settings: &Settings, command: &Sink, as_json: bool) -> Outcome
             unknown.filter(|_| !is_forgotten).map_or(Ok(()), |error| Err(error.into()))
         }
     }
+}
+
+/// As they were last seen. Whether another process has one attached now, only that process knows.
+fn list(settings: &Settings, as_json: bool) -> Outcome {
+    for folder in trails_to_read(&settings.dir())? {
+        let reader = Reader::open(folder, Arc::new(StdFiles))?;
+        let attached = if reader.holder().is_some() { Value::Null } else { false.into() };
+        let known = sinks_in(reader.folder())
+            .map_err(|error| Failure::could_not(format!("could not read the sinks: {error}")))?;
+        let sinks: Vec<Value> = known
+            .into_iter()
+            .map(|sink| json!({"name": sink.name, "cursor": sink.cursor.get(), "attached": attached}))
+            .collect();
+        show(&json!({"origin": reader.origin(), "sinks": sinks}), as_json)?;
+    }
+    Ok(())
 }
 
 /// The same, done by the server.
@@ -74,8 +89,16 @@ fn show(answer: &Value, as_json: bool) -> Outcome {
     let mut text = String::new();
     for sink in sinks {
         let name = sink["name"].as_str().unwrap_or_default();
-        let attached = if sink["attached"] == true { "attached" } else { "not attached" };
-        text.push_str(&format!("{name:<24} has everything below {}, {attached}\n", sink["cursor"]));
+        let attached = match sink["attached"].as_bool() {
+            Some(true) => "attached",
+            Some(false) => "not attached",
+            None => "perhaps attached by the process that writes now",
+        };
+        text.push_str(&format!(
+            "{:<24} has everything below {}, {attached}\n",
+            printable(name),
+            sink["cursor"]
+        ));
     }
     write_out(None, text.as_bytes())
 }

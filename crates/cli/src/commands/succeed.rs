@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use trailseal_core::file::StdFiles;
 use trailseal_core::verify::{VerifyOptions, verify};
-use trailseal_core::{Folder, Notice, Succeeded, Trail};
+use trailseal_core::{Folder, Notice, Reader, Succeeded, Trail};
 use trailseal_tlog::Origin;
 
+use super::reading::refuse_slots;
 use super::writing::{attach, close_trail};
 use crate::arguments::Succeed;
 use crate::failure::{Failure, Outcome};
@@ -25,6 +26,8 @@ pub(super) fn run(settings: &Settings, arguments: &Succeed, is_dir_given: bool, 
     if new.starts_with(&old) || old.starts_with(&new) {
         return Err(Failure::could_not("the new trail needs its own folder, next to the old one: --dir NEW"));
     }
+    refuse_slots(&arguments.old, "")?;
+    refuse_held(&arguments.old)?;
     let succeeded = good_end(arguments)?;
     if succeeded.origin == arguments.origin {
         return Err(Failure::could_not(format!(
@@ -62,6 +65,19 @@ pub(super) fn run(settings: &Settings, arguments: &Succeed, is_dir_given: bool, 
         arguments.origin, succeeded.origin
     ));
     Ok(())
+}
+
+/// Refuses while a process still writes: what it goes on to sign would be a second continuation of the old trail.
+fn refuse_held(old: &Path) -> Outcome {
+    // One whose `trail.toml` is gone or damaged cannot be opened for writing either.
+    let Ok(reader) = Reader::open(old, Arc::new(StdFiles)) else { return Ok(()) };
+    let Some(holder) = reader.holder() else { return Ok(()) };
+    let who = holder.pid.map_or_else(|| "another process".to_owned(), |pid| format!("the process {pid}"));
+    Err(Failure::could_not(format!(
+        "{who} still writes to {}, and its events would come after the end that the new trail names: stop it, then run this \
+         again",
+        old.display()
+    )))
 }
 
 /// What is good in the old trail, which is only read.

@@ -12,7 +12,7 @@ use trailseal_event::{Event, Warning, Warnings};
 use super::deciding::refuse_store;
 use super::input::{self, LINE_BYTES_MAX};
 use super::record::refused::Refused;
-use super::record::{Told, array, lines_of, read_line};
+use super::record::{Lines as Input, Told, array, lines_of, read_line};
 use super::text::write_text;
 use crate::arguments::{Ack, Policy, Record};
 use crate::failure::{Failure, Outcome};
@@ -52,33 +52,22 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
             refused: Refused::default(),
         },
     };
-    let (mut line, mut is_begun) = (Vec::new(), false);
-    for number in 1u64.. {
-        line.clear();
-        let is_line = read_line(&mut input, &mut line);
-        if !is_line.map_err(|error| Failure::could_not(format!("could not continue reading: {error}")))? {
-            break;
-        }
-        if !is_begun && array::begins_in(&line) {
-            line.push(b'\n');
-            sending.send_array(&array::read_rest(line, &mut input)?)?;
-            break;
-        }
-        is_begun |= !array::is_blank(&line);
-        sending.add(number, line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii())?;
-        // Reported as soon as the server has it, before waiting for more input.
-        if memchr::memchr(b'\n', input.buffer()).is_none() {
-            sending.send()?;
-        }
-    }
-    sending.send()?;
+    let sent = sending.read_and_send(&mut input);
     let SoFar { recorded, failed, told, mut refused, .. } = sending.so_far;
     refused.finish();
+    if let Err(failure) = sent {
+        return Err(match failure {
+            Failure::CouldNot(what) if recorded > 0 => {
+                Failure::could_not(format!("{what}; {} were recorded before", thousands(recorded)))
+            }
+            failure => failure,
+        });
+    }
     if !json {
         told.finish();
         let not_recorded =
             if failed > 0 { format!(", {} not recorded", thousands(failed)) } else { String::new() };
-        tell(&format!("{} recorded by the server beside{not_recorded}", thousands(recorded)));
+        tell(&format!("{} recorded by {}{not_recorded}", thousands(recorded), server.described()));
     }
     if failed > 0 { Err(Failure::No(None)) } else { Ok(()) }
 }
@@ -102,6 +91,30 @@ struct SoFar {
 }
 
 impl Sending<'_> {
+    /// Everything that comes in.
+    fn read_and_send(&mut self, input: &mut Input) -> Outcome {
+        let (mut line, mut is_begun) = (Vec::new(), false);
+        for number in 1u64.. {
+            line.clear();
+            let is_line = read_line(input, &mut line);
+            if !is_line.map_err(|error| Failure::could_not(format!("could not continue reading: {error}")))? {
+                break;
+            }
+            if !is_begun && array::begins_in(&line) {
+                line.push(b'\n');
+                self.send_array(&array::read_rest(line, input)?)?;
+                break;
+            }
+            is_begun |= !array::is_blank(&line);
+            self.add(number, line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii())?;
+            // Reported as soon as the server has it, before waiting for more input.
+            if memchr::memchr(b'\n', input.buffer()).is_none() {
+                self.send()?;
+            }
+        }
+        self.send()
+    }
+
     fn add(&mut self, number: u64, text: &[u8]) -> Outcome {
         if text.is_empty() {
             return Ok(());
@@ -127,6 +140,9 @@ impl Sending<'_> {
             return self.so_far.take_receipts(&places, answer.status, &answer.body);
         }
         let problem = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        if !is_of_events(answer.status, &problem) {
+            return Err(Failure::could_not(detail(&problem, answer.status)));
+        }
         tell(&format!("nothing was recorded: {}", detail(&problem, answer.status)));
         self.so_far.failed += count as u64;
         Ok(())
@@ -147,6 +163,9 @@ impl SoFar {
         }
         let answer: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
         let reason = detail(&answer, status);
+        if !is_of_events(status, &answer) {
+            return Err(Failure::could_not(reason));
+        }
         for place in &places {
             match status {
                 // The server cannot take any event now.
@@ -190,6 +209,16 @@ impl SoFar {
     }
 }
 
+/// Whether a refusal is of these events, or for now. Any other one would be that of every line: it ends the command.
+fn is_of_events(status: u16, answer: &Value) -> bool {
+    match status {
+        400 | 409 | 413 | 422 | 429 | 503 => true,
+        // An event is another tenant's; without an item, the token may not record at all.
+        403 => answer["item"].is_u64(),
+        _ => false,
+    }
+}
+
 /// The warnings in a receipt.
 fn warnings_of(receipt: &Value) -> Warnings {
     let told = receipt["warnings"].as_array().map_or(&[][..], Vec::as_slice);
@@ -223,6 +252,9 @@ pub(super) fn policy(server: &ServerClient, command: &Policy) -> Outcome<bool> {
     }
     let Some(wanted) = Mode::parse(mode) else { return Ok(false) };
     let answer = server.ask("GET", "/v1/policy", b"")?;
+    if answer.status != 200 {
+        return Err(answer.refused());
+    }
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     let mut policy = trailseal_event::policy::Policy::from_toml(&text)
         .map_err(|error| Failure::could_not(format!("the server's policy could not be read: {error}")))?;
@@ -245,8 +277,7 @@ pub(super) fn policy(server: &ServerClient, command: &Policy) -> Outcome<bool> {
         )));
     }
     if answer.status != 200 {
-        let problem = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
-        return Err(Failure::could_not(detail(&problem, answer.status)));
+        return Err(answer.refused());
     }
     tell("set by the server and kept across restarts; SIGHUP returns the server to its settings");
     Ok(true)

@@ -14,6 +14,7 @@ use trailseal_tlog::{
     Checkpoint, TILE_LEVELS, TileEdge, TileId, hashes_in_level, subtree_root, tiles_for_size,
 };
 
+use super::own_files::refuse_own_folder;
 use crate::arguments::Tiles;
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
@@ -31,6 +32,7 @@ pub(super) fn run(settings: &Settings, arguments: &Tiles, json: bool) -> Outcome
             Ok(slot) => arguments.to.join(slot),
             Err(_) => arguments.to.clone(),
         };
+        refuse_own_folder(&dir, &to)?;
         let reader = Reader::open(&folder, Arc::new(StdFiles))?;
         let (size, written) = write(&reader, &to)?;
         let origin = reader.origin();

@@ -12,6 +12,7 @@ use trailseal_event::filter::{parse_span, parse_time};
 use trailseal_server::{Config, NewToken, Scope, TokenError, TokenInfo, tokens_in};
 
 use super::deciding::{beside_without_store, decide};
+use super::reading::trails_to_read;
 use super::text::write_out;
 use super::writing::tell_slot;
 use crate::arguments::{StoreFlag, Token};
@@ -85,6 +86,10 @@ fn revoke(settings: &Settings, name: &str, store: &StoreFlag) -> Outcome {
     if let Some(server) = beside(settings, store)? {
         let path = format!("/v1/tokens/{name}");
         return server.json("DELETE", &path, &Value::Null).map(drop);
+    }
+    if settings.store(store)?.is_none() {
+        // Revoking makes no trail.
+        trails_to_read(&settings.dir())?;
     }
     decide(settings, store, "tokens", |owner, _| owner.revoke_token(name).map_err(token_failure))
 }

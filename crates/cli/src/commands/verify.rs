@@ -16,6 +16,7 @@ use one_trail::verified;
 use slots::Kept;
 
 use super::bundle;
+use super::reading::tell_closed_handoffs;
 use super::text::{read_text, write_out};
 use crate::arguments::Verify;
 use crate::failure::{Failure, Outcome};
@@ -43,15 +44,9 @@ fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> 
     if let Some(path) = &arguments.bundle {
         return bundle::verify(path, &keys, json);
     }
-    let mut checkpoints: Vec<String> = Vec::new();
+    let mut checkpoints = Vec::new();
     for path in &arguments.checkpoint {
-        let text = read_text(path)?;
-        // An anchor's file has all that were ever sent to it.
-        let several: Vec<&str> = notes_in(&text).collect();
-        match several.is_empty() {
-            true => checkpoints.push(text),
-            false => checkpoints.extend(several.into_iter().map(str::to_owned)),
-        }
+        checkpoints.extend(checkpoints_in(&read_text(path)?));
     }
     if arguments.store.url.is_some()
         && let Some(store) = settings.store(&arguments.store)?
@@ -61,6 +56,7 @@ fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> 
         #[cfg(not(feature = "postgres"))]
         match store {}
     }
+    tell_closed_handoffs(&settings.dir());
     answer(&Verdicts::on(&settings.dir(), keys, &checkpoints)?, json)
 }
 
@@ -68,6 +64,13 @@ fn answer(verdicts: &Verdicts, json: bool) -> Outcome {
     let text = if json { verdicts.to_json()? } else { verdicts.to_text() };
     write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;
     if verdicts.are_good() { Ok(()) } else { Err(Failure::No(None)) }
+}
+
+/// The checkpoints in a file: one, or several with an empty line after each, as an anchor keeps them and `checkpoint` prints
+/// those of slots. What is none stays, for the error.
+fn checkpoints_in(text: &str) -> Vec<String> {
+    let notes: Vec<String> = notes_in(text).map(str::to_owned).collect();
+    if notes.is_empty() { vec![text.to_owned()] } else { notes }
 }
 
 /// What is said of the trail in a folder, or of each of several.

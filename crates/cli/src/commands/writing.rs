@@ -28,6 +28,7 @@ pub(super) fn open_trail_with(
     store: Option<&Store>,
 ) -> Outcome<Trail> {
     options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
+    refuse_trail_as_slots(settings)?;
     let trail = match settings.uses_slots()? {
         true => Trail::open_slot(settings.dir(), options)?,
         false => Trail::open(settings.dir(), options)?,
@@ -36,16 +37,37 @@ pub(super) fn open_trail_with(
     Ok(trail)
 }
 
+/// Refuses a folder that is itself a trail where the settings say that it has slots.
+pub(super) fn refuse_trail_as_slots(settings: &Settings) -> Outcome {
+    let dir = settings.dir();
+    if settings.uses_slots()? && dir.join("trail.toml").exists() {
+        return Err(Failure::could_not(format!(
+            "{} is itself a trail, and `workers = \"slots\"` needs a folder of trails: set workers to one, or dir to another folder",
+            dir.display()
+        )));
+    }
+    Ok(())
+}
+
 /// One of the trails in the folder, by its own folder.
 pub(super) fn open_trail_in(settings: &Settings, folder: &Path) -> Outcome<Trail> {
     let mut options = settings.one_shot_options()?;
     options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
-    if folder != settings.dir() {
-        options = options.of_slot(folder);
-    }
+    let options = options_in(settings, options, folder)?;
     let trail = Trail::open(folder, options)?;
     attach(settings, &trail, None)?;
     Ok(trail)
+}
+
+/// The options of the trail in this folder: those of a slot have its number after names. A slot may also be named by itself.
+pub(super) fn options_in(settings: &Settings, mut options: Options, folder: &Path) -> Outcome<Options> {
+    let number = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_slot = settings.uses_slots()? && number.parse::<u32>().is_ok();
+    if folder == settings.dir() && !is_slot {
+        return Ok(options);
+    }
+    options.origin = options.origin.map(|origin| format!("{origin}/{number}"));
+    Ok(options.of_slot(folder))
 }
 
 /// With several slots, a command concerns one of them: says which.

@@ -160,6 +160,16 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// The same of rows of CSV, in which line ends stay.
+pub(crate) fn printable_csv(text: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text);
+    let lines = text.split_inclusive('\n').map(|line| match line.strip_suffix('\n') {
+        Some(line) => printable(line) + "\n",
+        None => printable(line),
+    });
+    lines.collect::<String>().into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -57,7 +57,8 @@ impl Settings {
 /// What may be shown of a secret setting.
 pub(super) fn shown(name: &str, value: &str) -> String {
     match name {
-        "store.password" | "outbox.password" => "***".to_owned(),
+        // A command may name the secret that it needs.
+        "store.password" | "outbox.password" | "personal_keys.master_command" => "***".to_owned(),
         "store.url" | "outbox.url" => crate::store::shown(value),
         _ => value.to_owned(),
     }

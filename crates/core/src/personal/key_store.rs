@@ -10,15 +10,13 @@ use trailseal_event::personal::{Key, KeyName, PersonalKeys, SubjectKey, SubjectK
 
 use super::cache::{KeyCache, Place};
 use super::key_slot::{HEADER_USED, KeySlot, SLOT_BYTES, SubjectHash, Wrapping, slot_offset};
-use super::table::{ERASED_SUBJECT, NO_SUBJECT, Table};
+use super::table::{ERASED_SUBJECT, NO_SUBJECT, Table, ToErase};
 use crate::file::{Doubt, Files, UpdateFile};
 
 /// Room is made when fewer slots than this are free.
 const ROOM_MIN: u64 = 512;
 /// How many slots are made at once.
 pub(super) const ROOM_STEP: u64 = 1_024;
-/// One read while the table is loaded.
-const READ_SLOTS: usize = 8_192;
 
 /// Statistics about the keys of people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,13 +65,6 @@ pub(crate) struct KeyStore {
     is_told: AtomicBool,
 }
 
-/// What is to be destroyed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ToErase {
-    pub(crate) slot: u64,
-    pub(crate) subject: SubjectHash,
-}
-
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -89,24 +80,7 @@ impl KeyStore {
     ) -> io::Result<KeyStore> {
         let mut header = [0; HEADER_USED];
         file.read_at(0, &mut header)?;
-        let mut table = Table::default();
-        let len = file.len_bytes()?;
-        // Only whole slots count.
-        table.room = len.saturating_sub(slot_offset(0)) / SLOT_BYTES as u64;
-        let mut bytes = vec![0; READ_SLOTS * SLOT_BYTES];
-        let mut number = 0;
-        while number < table.room {
-            let count = file.read_at(slot_offset(number), &mut bytes)?;
-            let (slots, _) = bytes[..count].as_chunks::<SLOT_BYTES>();
-            if slots.is_empty() {
-                break;
-            }
-            for slot in slots {
-                table.take(number, KeySlot::parse(slot, number));
-                number += 1;
-            }
-        }
-        table.room = number;
+        let table = Table::read(file.len_bytes()?, |offset, out| file.read_at(offset, out))?;
         let mut random = [0; 24];
         getrandom::getrandom(&mut random).map_err(io::Error::other)?;
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|place| random[at + place]));
@@ -337,10 +311,7 @@ impl KeyStore {
         ids: impl Iterator<Item = &'a str>,
     ) -> (Vec<ToErase>, Option<(u64, i64)>) {
         let hashes: Vec<SubjectHash> = ids.map(|id| self.wrapping.subject(id)).collect();
-        let table = locked(&self.table);
-        let slots = table.slots.iter().zip(0..).filter(|(subject, _)| hashes.contains(subject));
-        let erased = hashes.iter().filter_map(|hash| table.erased.get(hash)).max().copied();
-        (slots.map(|(subject, slot)| ToErase { slot, subject: *subject }).collect(), erased)
+        locked(&self.table).keys_of(&hashes)
     }
 
     /// What stands in a slot, for whoever wants to destroy its key.

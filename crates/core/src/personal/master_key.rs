@@ -24,12 +24,22 @@ pub struct PersonalKeysOptions {
 }
 
 /// Where the master key comes from: at least 16 bytes, of which the white space at the end does not count.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum MasterKey {
     /// A file.
     File(PathBuf),
     /// What this shell command prints.
     Command(String),
+}
+
+impl std::fmt::Debug for MasterKey {
+    /// Without the text of a command, which may hold a secret.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            MasterKey::File(path) => formatter.debug_tuple("File").field(path).finish(),
+            MasterKey::Command(_) => formatter.write_str("Command(..)"),
+        }
+    }
 }
 
 impl MasterKey {

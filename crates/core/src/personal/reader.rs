@@ -58,6 +58,16 @@ pub fn open_personal_keys(
     folder: &Folder,
     options: &PersonalKeysOptions,
 ) -> Result<Option<Arc<dyn PersonalKeys>>, PersonalKeysError> {
+    let Some((path, id, wrapping)) = unwrapped(folder, options)? else { return Ok(None) };
+    let open = Opened::new(folder, &path, id)?;
+    Ok(Some(Arc::new(ReadKeys { folder: folder.clone(), path, id, wrapping, open: Mutex::new(open) })))
+}
+
+/// The path of the key file, its id, and what unwraps its keys; `None` if there is no such file.
+pub(super) fn unwrapped(
+    folder: &Folder,
+    options: &PersonalKeysOptions,
+) -> Result<Option<(PathBuf, u32, Wrapping)>, PersonalKeysError> {
     let path = key_file(folder, options);
     let unusable = |what: &str| PersonalKeysError::Unusable { path: path.clone(), what: what.to_owned() };
     let header = match read_header(folder, &path)? {
@@ -72,14 +82,7 @@ pub fn open_personal_keys(
     let key = wrapping(&header, &path, manifest.origin.as_str(), master.as_ref())?;
     let wrapping = Wrapping::new(header.file, &key)
         .ok_or_else(|| unusable("has a key that the cipher does not take"))?;
-    let open = Opened::new(folder, &path, header.file)?;
-    Ok(Some(Arc::new(ReadKeys {
-        folder: folder.clone(),
-        path,
-        id: header.file,
-        wrapping,
-        open: Mutex::new(open),
-    })))
+    Ok(Some((path, header.file, wrapping)))
 }
 
 fn slot(file: &dyn ReadFile, number: u64) -> io::Result<KeySlot> {

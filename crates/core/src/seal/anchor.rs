@@ -21,12 +21,32 @@ const WAITING_MAX: usize = 64;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A place outside the trail that keeps its checkpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Anchor {
     /// Each new checkpoint is appended to this file.
     File(PathBuf),
     /// Each new checkpoint is passed to this shell command on its standard input.
     Command(String),
+}
+
+impl std::fmt::Debug for Anchor {
+    /// Without the text of a command, which may hold a secret.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Anchor::File(path) => formatter.debug_tuple("File").field(path).finish(),
+            Anchor::Command(_) => formatter.write_str("Command(..)"),
+        }
+    }
+}
+
+impl Anchor {
+    /// What it is, for messages, as the one of this number. Never the text of a command, which may hold a secret.
+    fn described(&self, number: usize) -> String {
+        match self {
+            Anchor::File(path) => format!("number {number}, the file {}", path.display()),
+            Anchor::Command(_) => format!("number {number}, a command"),
+        }
+    }
 }
 
 /// The sending side, and the thread that serves the anchors.
@@ -87,7 +107,7 @@ fn serve(
     on_notice: &Option<OnNotice>,
 ) {
     while let Ok(note) = checkpoints.recv() {
-        for anchor in anchors {
+        for (before, anchor) in anchors.iter().enumerate() {
             let done = match anchor {
                 // Followed by an empty line, so that the file can be split into notes again.
                 Anchor::File(path) => files.append_to(path, format!("{note}\n").as_bytes()),
@@ -96,7 +116,9 @@ fn serve(
             if let Err(error) = done {
                 failures.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 if let Some(on_notice) = on_notice {
-                    on_notice(&Notice::AnchorFailed { reason: format!("{anchor:?}: {error}") });
+                    on_notice(&Notice::AnchorFailed {
+                        reason: format!("{}: {error}", anchor.described(before + 1)),
+                    });
                 }
             }
         }

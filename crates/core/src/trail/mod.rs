@@ -36,6 +36,7 @@ pub use opening::recover::Found;
 pub use opening::witness::{FindWitnesses, Witness};
 pub use policy::in_force::RuleCounts;
 pub use policy::switch::{KeptPolicyError, SetPolicyError};
+pub use reading::closed_handoff::closed_handoff;
 pub use reading::line_at::{LineAt, Place};
 pub use reading::personal_keys_in::PersonalKeysIn;
 pub use reading::reader::{EachLine, ReadError, Reader, RetiredEvent};
@@ -51,7 +52,7 @@ pub use recording::record_options::{Ack, RecordOptions};
 pub use recording::text_parts::{Held, Tried};
 pub use retain::{
     Archive, ArchiveError, Archived, ForgetSinkError, Hold, HoldAdded, HoldError, Kept, KnownSink,
-    RETAIN_DAYS_MAX, RetainError, Retained, RetentionRule, Retiring, SinkBehind, holds_in,
+    RETAIN_DAYS_MAX, RetainError, Retained, RetentionRule, Retiring, SinkBehind, holds_in, sinks_in,
 };
 pub use slots::{Slot, slots_in, trails_in};
 pub use stats::Stats;

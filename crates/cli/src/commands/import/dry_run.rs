@@ -8,7 +8,7 @@ use trailseal_import::{Imported, Judgement, Mapping, Reading, Sample};
 
 use super::source::{Input, Source, mapping_for, records};
 use crate::commands::mask::keys;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::{printable, stdout};
 use crate::settings::Settings;
 
@@ -17,6 +17,7 @@ const SHOWN: usize = 5;
 
 pub(super) fn run(settings: &Settings, source: Source, json: bool) -> Outcome {
     let masker = settings.masker(keys(settings)?.into_iter().next())?;
+    let mut have_failed = false;
     for Input { name, reader, written, mapping, .. } in source.inputs {
         let given = mapping.or(source.mapping.as_deref());
         let mut records = records(reader, given);
@@ -24,12 +25,14 @@ pub(super) fn run(settings: &Settings, source: Source, json: bool) -> Outcome {
         let Some(mapping) = mapping_for(&name, &sample, given, !json)? else { continue };
         let judgement = sample.judge(mapping, written);
         let events = sample.events(Reading { mapping, written });
+        have_failed |= events.iter().any(Result::is_err);
         match json {
             true => print_json(&name, mapping, &sample, &judgement, events, &masker)?,
             false => print(&name, mapping, &sample, &judgement, events, &masker)?,
         }
     }
-    Ok(())
+    // As the import itself would end. What would fail stands in the answer.
+    if have_failed { Err(Failure::No(None)) } else { Ok(()) }
 }
 
 /// The event as it would be recorded: secrets are masked here too.

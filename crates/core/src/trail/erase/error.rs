@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::error::RecordError;
 use super::super::flush::SealError;
 use super::super::retain::HoldError;
+use crate::personal::PersonalKeysError;
 use crate::trail::keys::secrets::SecretError;
 
 /// Why nobody was erased, or the erasure is not finished.
@@ -56,6 +57,9 @@ pub enum EraseError {
     /// The masking key cannot be read, so nobody knows what is held. Nothing was erased.
     #[error("nothing was erased: nobody knows what is held")]
     MaskKey(#[from] SecretError),
+    /// The key file cannot be used. Nothing was erased.
+    #[error(transparent)]
+    Keys(#[from] PersonalKeysError),
     /// The asynchronous runtime stopped before the result was known. The next opening finishes or cancels the erasure.
     #[error(
         "the runtime stopped before the erasure ended: the next opening of the trail finishes it, or cancels it if it was \

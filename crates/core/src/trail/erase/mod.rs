@@ -18,11 +18,13 @@ use std::collections::BTreeSet;
 use std::sync::{MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
+use trailseal_event::mask::MaskKey;
 use trailseal_event::personal::KeyName;
 use trailseal_event::{Index, Timestamp, held_identifier};
 
 use super::open_trail::Trail;
 use super::retain::Hold;
+use crate::folder::Folder;
 use crate::personal::{ErasedList, Erasing, KeySlot, KeyStore, ToErase, details};
 use crate::trail::keys::personal_keys::{each_line, erased_events};
 
@@ -113,11 +115,7 @@ impl Trail {
 
     /// Under which ids a person's key may be found: their events may hold the id shortened, or hashed by masking.
     fn known_as(&self, subject: &str) -> Vec<String> {
-        let masker = &self.inner.masker;
-        let held = held_identifier(subject).into_owned();
-        let mut ids = vec![subject.to_owned(), masker.hash(subject), masker.hash(&held), held];
-        ids.dedup();
-        ids
+        known_as(subject, |id| Some(self.inner.masker.hash(id)))
     }
 
     fn begin_erasure(&self) -> Result<MutexGuard<'_, ()>, EraseError> {
@@ -168,32 +166,10 @@ impl Trail {
         if holds.is_empty() || cfg!(trailseal_fault = "held_erased") {
             return Ok(Vec::new());
         }
-        let folder = self.folder();
         let keys = self.mask_keys()?;
-        let mut filters = Vec::with_capacity(holds.len());
-        for hold in holds {
-            // It may keep a hash of what the lines have in plain.
-            filters.push((hold.name.clone(), hold.filter()?.lasting(&keys), 0));
-        }
         // Of what does not reach the disk in time, nothing is known yet.
         let _ = self.flush(SEAL_TIMEOUT);
-        let durable = self.inner.log.progress.durable();
-        let visit = &mut |_: Index, line: &[u8]| {
-            let mut is_theirs = false;
-            trailseal_event::personal::tokens(line, |token, _| is_theirs |= names.contains(&token.key));
-            if is_theirs {
-                for (_, _, count) in filters.iter_mut().filter(|(_, filter, _)| filter.accepts(line)) {
-                    *count += 1;
-                }
-            }
-        };
-        each_line(folder, durable, visit)
-            .map_err(EraseError::io("read the lines in", &folder.segments_folder()))?;
-        Ok(filters
-            .into_iter()
-            .filter(|(.., count)| *count > 0)
-            .map(|(name, _, count)| (name, count))
-            .collect())
+        held_by(self.folder(), self.inner.log.progress.durable(), &keys, holds, names)
     }
 
     /// Journal, list and events.
@@ -280,4 +256,44 @@ impl Trail {
         Erasing::remove(folder).map_err(EraseError::io("remove", &journal))?;
         Ok(erased_by)
     }
+}
+
+/// Under which ids a person's key may be found: their events may hold the id shortened, or hashed by masking.
+fn known_as(subject: &str, hash: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let held = held_identifier(subject).into_owned();
+    let hashes = [hash(subject), hash(&held)].into_iter().flatten();
+    let mut ids: Vec<String> = std::iter::once(subject.to_owned()).chain(hashes).collect();
+    ids.push(held);
+    ids.dedup();
+    ids
+}
+
+/// The holds that hold durable events with values under these keys, each with how many.
+fn held_by(
+    folder: &Folder,
+    durable: u64,
+    keys: &[MaskKey],
+    holds: &[Hold],
+    names: &[KeyName],
+) -> Result<Vec<(String, u64)>, EraseError> {
+    if holds.is_empty() || names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut filters = Vec::with_capacity(holds.len());
+    for hold in holds {
+        // It may keep a hash of what the lines have in plain.
+        filters.push((hold.name.clone(), hold.filter()?.lasting(keys), 0));
+    }
+    let visit = &mut |_: Index, line: &[u8]| {
+        let mut is_theirs = false;
+        trailseal_event::personal::tokens(line, |token, _| is_theirs |= names.contains(&token.key));
+        if is_theirs {
+            for (_, _, count) in filters.iter_mut().filter(|(_, filter, _)| filter.accepts(line)) {
+                *count += 1;
+            }
+        }
+    };
+    each_line(folder, durable, visit)
+        .map_err(EraseError::io("read the lines in", &folder.segments_folder()))?;
+    Ok(filters.into_iter().filter(|(.., count)| *count > 0).map(|(name, _, count)| (name, count)).collect())
 }

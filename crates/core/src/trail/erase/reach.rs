@@ -1,14 +1,20 @@
 //! What an erasure would reach, and what it would not.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use trailseal_event::mask::MaskKey;
 use trailseal_event::personal::{KeyName, reveal, tokens};
 use trailseal_event::{Index, Object, Timestamp, Value};
 
-use super::EraseError;
+use super::{EraseError, held_by, known_as};
+use crate::folder::Folder;
+use crate::personal::{KeysRead, PersonalKeysOptions};
 use crate::trail::keys::personal_keys::each_line;
+use crate::trail::keys::secrets::load_mask_key;
 use crate::trail::open_trail::Trail;
+use crate::trail::reading::reader::Reader;
+use crate::trail::retain::Hold;
 
 /// Longer paths are cut.
 const PATH_BYTES_MAX: usize = 512;
@@ -58,17 +64,71 @@ impl Trail {
     pub fn would_erase(&self, subject: &str) -> Result<WouldErase, EraseError> {
         self.inner.refuse_forked()?;
         let keys = self.keys()?;
-        let names = |found: Vec<crate::personal::ToErase>| {
-            found.iter().map(|key| keys.name(key.slot)).collect::<Vec<KeyName>>()
+        let keys_of = |ids: &[String]| {
+            let (found, before) = keys.keys_of(ids.iter().map(String::as_str));
+            (found.iter().map(|key| keys.name(key.slot)).collect::<Vec<KeyName>>(), before)
         };
-        let (found, before) = keys.keys_of(self.known_as(subject).iter().map(String::as_str));
-        let own = names(found);
-        let nobodys =
-            if subject.is_empty() { Vec::new() } else { names(keys.keys_of(std::iter::once("")).0) };
-        let (mut fields, mut plain, mut without) = (Counts::default(), Counts::default(), Counts::default());
+        let found = Found::new(subject, &self.known_as(subject), keys_of);
         // What does not reach the disk in time is not counted.
         let _ = self.flush(super::SEAL_TIMEOUT);
-        let (folder, durable) = (self.folder(), self.inner.log.progress.durable());
+        let mut would = found.would_erase(self.folder(), self.inner.log.progress.durable(), keys.path())?;
+        would.held_by = self.held_by(&self.holds()?, &found.own)?;
+        Ok(would)
+    }
+}
+
+impl Reader {
+    /// What [`Trail::erase`] would reach now, with these holds, and what it would not. `given` is the masking key of the settings,
+    /// if they have one. Changes nothing.
+    ///
+    /// # Errors
+    /// When there are no keys at all, or the folder cannot be read. That nobody has the id is no error here: `keys` is empty.
+    pub fn would_erase(
+        &self,
+        subject: &str,
+        options: &PersonalKeysOptions,
+        given: Option<&MaskKey>,
+        holds: &[Hold],
+    ) -> Result<WouldErase, EraseError> {
+        let folder = self.folder();
+        let keys = KeysRead::open(folder, options)?.ok_or(EraseError::Off)?;
+        let mask_keys: Vec<MaskKey> = given.cloned().into_iter().chain(load_mask_key(folder)?).collect();
+        let known = known_as(subject, |id| mask_keys.first().map(|key| key.hash(id)));
+        let found = Found::new(subject, &known, |ids| keys.keys_of(ids.iter().map(String::as_str)));
+        // What only the handoff holds is in no segment yet.
+        let durable = self.end().get() - self.only_in_handoff();
+        let mut would = found.would_erase(folder, durable, keys.path())?;
+        would.held_by = held_by(folder, durable, &mask_keys, holds, &found.own)?;
+        Ok(would)
+    }
+}
+
+/// Whose values are looked for.
+struct Found<'a> {
+    subject: &'a str,
+    /// The names of their keys.
+    own: Vec<KeyName>,
+    /// The keys of values that name nobody.
+    nobodys: Vec<KeyName>,
+    /// The event that destroyed earlier keys of theirs, and when.
+    before: Option<(u64, i64)>,
+}
+
+impl<'a> Found<'a> {
+    fn new(
+        subject: &'a str,
+        known_as: &[String],
+        keys_of: impl Fn(&[String]) -> (Vec<KeyName>, Option<(u64, i64)>),
+    ) -> Self {
+        let (own, before) = keys_of(known_as);
+        let nobodys = if subject.is_empty() { Vec::new() } else { keys_of(&[String::new()]).0 };
+        Found { subject, own, nobodys, before }
+    }
+
+    /// All but the holds.
+    fn would_erase(&self, folder: &Folder, durable: u64, key_file: &Path) -> Result<WouldErase, EraseError> {
+        let Found { subject, own, nobodys, before } = self;
+        let (mut fields, mut plain, mut without) = (Counts::default(), Counts::default(), Counts::default());
         let visit = &mut |_: Index, line: &[u8]| {
             tokens(line, |token, pointer| {
                 if own.contains(&token.key) {
@@ -87,17 +147,16 @@ impl Trail {
         };
         each_line(folder, durable, visit)
             .map_err(EraseError::io("read the lines in", &folder.segments_folder()))?;
-        let held_by = self.held_by(&self.holds()?, &own)?;
         Ok(WouldErase {
             keys: own.iter().map(KeyName::to_string).collect(),
             fields: fields.into_vec(),
             plain: plain.into_vec(),
-            held_by,
+            held_by: Vec::new(),
             without_subject: without.into_vec(),
             already: before
                 .filter(|_| own.is_empty())
                 .map(|(by, at)| (Index::new(by), Timestamp::from_micros(at))),
-            key_file: keys.path().to_owned(),
+            key_file: key_file.to_owned(),
         })
     }
 }

@@ -3,6 +3,7 @@
 mod announce;
 mod archive;
 mod choice;
+mod dry_run;
 mod error;
 mod hold;
 mod plain;
@@ -14,14 +15,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
-use self::plan::{Plan, plan};
+use self::plan::{Basis, Plan, plan};
+use super::keys::secrets::SecretError;
 use super::open_trail::Trail;
 use crate::deadline;
+use crate::folder::Folder;
 use crate::retire::{AnnouncedList, FinishError, Finished, RewriteError, finish, is_retiring};
 
 pub use archive::{Archive, Archived, Retiring};
 pub use error::{ArchiveError, ForgetSinkError, HoldError, RetainError};
 pub use hold::{Hold, HoldAdded, holds_in};
+pub use required_sinks::sinks_in;
 pub use rule::{Kept, KnownSink, RETAIN_DAYS_MAX, Retained, RetentionRule, SinkBehind};
 
 /// How long the checkpoint that covers `trail.retired` is waited for.
@@ -50,7 +54,7 @@ impl Trail {
         self.finish_retirement(SEAL_TIMEOUT)?;
         loop {
             let (holds, sinks) = (self.holds()?, self.known_sinks()?);
-            let plan = plan(self, rule, &holds, &sinks)?;
+            let plan = plan(&self.basis()?, rule, &holds, &sinks)?;
             if plan.events == 0 {
                 return Ok(plan.into_retained(false));
             }
@@ -111,7 +115,15 @@ impl Trail {
     pub fn would_retain(&self, rule: &RetentionRule) -> Result<Retained, RetainError> {
         self.inner.refuse_forked()?;
         let (holds, sinks) = (self.holds()?, self.known_sinks()?);
-        Ok(plan(self, rule, &holds, &sinks)?.into_retained(true))
+        Ok(plan(&self.basis()?, rule, &holds, &sinks)?.into_retained(true))
+    }
+
+    fn basis(&self) -> Result<Basis<'_>, RetainError> {
+        let log = &self.inner.log;
+        let keys = self.mask_keys().map_err(|error| no_mask_key(self.folder(), &error))?;
+        let (sealed, durable) = (log.progress.sealed(), log.progress.durable());
+        let (folder, now) = (self.folder(), log.clock.now());
+        Ok(Basis { folder, now, keys, pointed_at: folder.pointed_at(), sealed, durable })
     }
 
     fn known_sinks(&self) -> Result<Vec<KnownSink>, RetainError> {
@@ -178,6 +190,13 @@ impl Trail {
 
     fn forget_read_ids(&self) {
         self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).forget_read();
+    }
+}
+
+fn no_mask_key(folder: &Folder, error: &SecretError) -> RetainError {
+    RetainError::Damaged {
+        path: folder.root().to_owned(),
+        what: format!("has no readable masking key, so nobody knows what is held: {error}"),
     }
 }
 

@@ -3,11 +3,13 @@
 //! Sums are kept, by segment, and a bit for each line while there is room for them: beyond that it is decided again which
 //! lines go.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
 
 use trailseal_event::filter::Filter;
 use trailseal_event::line::parse_front;
+use trailseal_event::mask::MaskKey;
 use trailseal_event::{Index, Timestamp};
 
 use super::choice::{Choice, Fate};
@@ -16,7 +18,6 @@ use super::hold::Hold;
 use super::rule::{Kept, KnownSink, RETAIN_DAYS_MAX, RetentionRule, SinkBehind};
 use crate::folder::Folder;
 use crate::segment::{NumberedLines, SegmentFile};
-use crate::trail::open_trail::Trail;
 
 const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 /// Nothing was recorded for so long: more likely the clock was set wrong.
@@ -87,9 +88,23 @@ struct Planning<'a> {
     plan: Plan,
 }
 
+/// What a plan is made from: an open trail, or what whoever only reads a folder finds in it.
+pub(super) struct Basis<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) now: Timestamp,
+    /// The keys by which a hold may keep a value as its hash, the trail's own last.
+    pub(super) keys: Vec<MaskKey>,
+    /// Lines that the next opening needs.
+    pub(super) pointed_at: BTreeSet<u64>,
+    /// The tree size that a signed checkpoint covers.
+    pub(super) sealed: u64,
+    /// The index after the last line on disk.
+    pub(super) durable: u64,
+}
+
 /// Reads the trail and decides. Nothing is changed.
 pub(super) fn plan(
-    trail: &Trail,
+    basis: &Basis<'_>,
     rule: &RetentionRule,
     holds: &[Hold],
     sinks: &[KnownSink],
@@ -97,34 +112,27 @@ pub(super) fn plan(
     if !(1..=RETAIN_DAYS_MAX).contains(&rule.older_than_days) {
         return Err(RetainError::Days { days: rule.older_than_days });
     }
-    let log = &trail.inner.log;
-    let now = log.clock.now();
+    let Basis { folder, now, ref keys, ref pointed_at, sealed, durable } = *basis;
     let before = now.as_micros().saturating_sub(i64::from(rule.older_than_days) * DAY_MICROS);
     let mut filters = Vec::new();
-    let keys = trail.mask_keys().map_err(|error| RetainError::Damaged {
-        path: trail.folder().root().to_owned(),
-        what: format!("has no readable masking key, so nobody knows what is held: {error}"),
-    })?;
     for hold in holds {
-        filters.push((hold.name.clone(), hold.filter()?.lasting(&keys)));
+        filters.push((hold.name.clone(), hold.filter()?.lasting(keys)));
     }
     let choice = Choice {
         rule: rule.filter().map(|filter| filter.as_stored(keys.first())),
         before: Timestamp::from_micros(before),
         holds: filters,
         sinks: sinks.to_vec(),
-        pointed_at: trail.folder().pointed_at(),
-        sealed: log.progress.sealed(),
-        durable: log.progress.durable(),
+        pointed_at: pointed_at.clone(),
+        sealed,
+        durable,
     };
     let kept = Kept::default();
     let plan = Plan { choice, segments: Vec::new(), events: 0, bytes: 0, kept, end: 0 };
-    let folder = trail.folder();
     let mut planning =
         Planning { folder, now: now.as_micros(), bits_bytes_left: BITS_BYTES_MAX, last: None, plan };
-    let folder = log.folder.segments_folder();
-    let segments =
-        log.folder.segments().map_err(|source| RetainError::Io { action: "list", path: folder, source })?;
+    let path = folder.segments_folder();
+    let segments = folder.segments().map_err(|source| RetainError::Io { action: "list", path, source })?;
     planning.read_all(&segments, now)?;
     Ok(planning.plan)
 }
@@ -314,7 +322,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::segment::Roll;
-    use crate::trail::Options;
+    use crate::trail::{Options, Trail};
 
     #[derive(Clone, Default)]
     struct Set(Arc<AtomicI64>);
@@ -340,7 +348,7 @@ mod tests {
         trail.seal(Duration::from_secs(20)).unwrap();
         clock.0.store(100 * DAY_MICROS, Ordering::SeqCst);
         let rule = RetentionRule { tenant: Some("b".into()), ..RetentionRule::older_than_days(90) };
-        let mut plan = plan(&trail, &rule, &[], &[]).unwrap();
+        let mut plan = plan(&trail.basis().unwrap(), &rule, &[], &[]).unwrap();
         let found = |plan: &Plan| {
             let mut found = Vec::new();
             for planned in &plan.segments {

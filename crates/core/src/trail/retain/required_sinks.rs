@@ -48,6 +48,18 @@ fn write(folder: &Folder, sinks: &Sinks) -> io::Result<()> {
     folder.files().replace(&folder.sinks_file(), text.as_bytes(), false)
 }
 
+/// The sinks that must have received an event of the trail in `folder` before that may be retired, as they were last seen, for
+/// anybody who may read it.
+///
+/// # Errors
+/// When their file cannot be read.
+pub fn sinks_in(folder: &Folder) -> io::Result<Vec<KnownSink>> {
+    let known = read(folder)?.cursor.into_iter();
+    Ok(known
+        .map(|(name, cursor)| KnownSink { name, cursor: Index::new(cursor), is_attached: false })
+        .collect())
+}
+
 impl Trail {
     /// The sinks that must have received an event before that may be retired.
     ///
@@ -117,11 +129,8 @@ impl Inner {
 
     /// The same, while none can be attached.
     pub(super) fn known_sinks_under(&self, _attaching: &MutexGuard<'_, ()>) -> io::Result<Vec<KnownSink>> {
-        let mut known: BTreeMap<String, KnownSink> = BTreeMap::new();
-        for (name, cursor) in read(&self.log.folder)?.cursor {
-            let sink = KnownSink { name: name.clone(), cursor: Index::new(cursor), is_attached: false };
-            known.insert(name, sink);
-        }
+        let seen = sinks_in(&self.log.folder)?.into_iter();
+        let mut known: BTreeMap<String, KnownSink> = seen.map(|sink| (sink.name.clone(), sink)).collect();
         // One that is attached says itself how far it is: nothing, until it has connected.
         for (name, cursor) in self.attached_cursors() {
             let sink = KnownSink { name: name.clone(), cursor, is_attached: true };

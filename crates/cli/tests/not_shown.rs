@@ -49,7 +49,7 @@ fn a_handoff_that_only_its_owner_may_read_is_named() {
     writer.kill().unwrap();
     writer.wait().unwrap();
     opened_to_all(&place);
-    std::fs::set_permissions(place.path("trail/handoff"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(place.path("trail/handoff"), std::fs::Permissions::from_mode(0o000)).unwrap();
     let commands =
         ["query", "query --count", "tail", "stats", "verify", "export --format jsonl", "prove 0", "summary"];
     for command in commands {
@@ -64,9 +64,9 @@ fn a_handoff_that_only_its_owner_may_read_is_named() {
     // Nothing is missing after a proper close.
     place.record("{\"action\":\"b\"}");
     place.write("trail/handoff", "");
-    std::fs::set_permissions(place.path("trail/handoff"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(place.path("trail/handoff"), std::fs::Permissions::from_mode(0o000)).unwrap();
     opened_to_all(&place);
-    std::fs::set_permissions(place.path("trail/handoff"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(place.path("trail/handoff"), std::fs::Permissions::from_mode(0o000)).unwrap();
     assert!(!as_another(&place, "query").err.contains("handoff"));
 }
 

@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::Type;
 
-use super::guard::{ASK_WITHIN, Gap, GapKind};
+use super::gap::{ASK_WITHIN, Gap, GapKind};
 use crate::connect::Connection;
 use crate::error::StoreError;
 

@@ -1,10 +1,12 @@
 //! Roles of the database: the SQL that makes separate ones, and what is missing in how a store is guarded.
 
+mod gap;
 mod guard;
 mod made;
 mod rules;
 
-pub use guard::{Gap, GapKind, gaps};
+pub use gap::{Gap, GapKind};
+pub use guard::gaps;
 
 /// The SQL that makes a role each for writing, reading, auditing and retiring. `None` if the prefix cannot begin a role's
 /// name: a lower-case letter, then letters, digits and underscores, 40 at most.

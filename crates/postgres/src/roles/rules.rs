@@ -1,6 +1,6 @@
 //! What else decides who sees and who writes what: policies, rights on partitions, and settings of users and databases.
 
-use super::guard::{ASK_WITHIN, Gap, GapKind};
+use super::gap::{ASK_WITHIN, Gap, GapKind};
 use crate::connect::Connection;
 use crate::error::StoreError;
 

@@ -65,6 +65,32 @@ fn a_dry_run_of_an_import_ends_as_the_import_would() {
 }
 
 #[test]
+fn settings_that_cannot_be_meant_are_refused_with_a_way_on() {
+    let place = Place::new();
+    with(&place, "record", "TRAILSEAL_RULE", "x")
+        .could_not(&["TRAILSEAL_RULE: `rule` is set in a file", "[[rule]]"]);
+    for (text, said) in [
+        ("handoff.size = \"1KiB\"", "use a size such as 64MiB, at least 1MiB"),
+        ("origin = 5", "`origin` cannot be \"integer\": use a name"),
+        ("dir = true", "`dir` cannot be \"boolean\": use a folder"),
+        (
+            "key_file = \"gone/key\"",
+            "the signing key gone/key cannot be made, since its folder does not exist: make that",
+        ),
+    ] {
+        place.write("trailseal.toml", text);
+        place.feed("record", EVENT).could_not(&[said]);
+    }
+    std::fs::create_dir(place.path("gone")).unwrap();
+    place.feed("record", EVENT).ok();
+    place.write("trailseal.toml", "workers = \"slots\"\nkey_file = \"gone/key\"\n");
+    for command in ["record", "serve --listen 127.0.0.1:0"] {
+        let said = place.feed(command, EVENT).could_not(&["trail is itself a trail", "set workers to one"]);
+        assert!(!said.err.contains("damaged"), "{said:#?}");
+    }
+}
+
+#[test]
 fn a_slot_is_named_in_plain_words() {
     let place = Place::new();
     place.write("trailseal.toml", "workers = \"slots\"\n");

@@ -33,6 +33,9 @@ const DEFAULT_FILE: &str = "trailseal.toml";
 /// For one-shot commands: creating a larger handoff would take longer than the command itself.
 const ONE_SHOT_HANDOFF_BYTES: u64 = 4 << 20;
 
+/// No handoff is smaller.
+const HANDOFF_BYTES_MIN: u64 = 1 << 20;
+
 /// The longest wait that a policy allows.
 const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 
@@ -116,6 +119,11 @@ impl Settings {
             }
             match SETTINGS.iter().find(|setting| setting.name == name && !ONLY_IN_A_FILE.contains(&&*name)) {
                 Some(setting) => self.give(setting.name, value, variable),
+                None if ONLY_IN_A_FILE.contains(&&*name) => {
+                    return Err(Failure::could_not(format!(
+                        "{variable}: `{name}` is set in a file, as tables: leave the variable out, and write [[{name}]] there"
+                    )));
+                }
                 None => return Err(unknown(&variable, &name)),
             }
         }
@@ -160,7 +168,9 @@ impl Settings {
             value.parse().ok()
         })?;
         self.set("handoff.path", &mut options.handoff.place, |value| a_path(value).map(HandoffPlace::File))?;
-        self.set("handoff.size", &mut options.handoff.size_bytes, size)?;
+        self.set("handoff.size", &mut options.handoff.size_bytes, |value| {
+            size(value).filter(|bytes| *bytes >= HANDOFF_BYTES_MIN)
+        })?;
         self.set("handoff.full", &mut options.handoff.full, |value| match value {
             "block" => Some(Full::Block),
             "refuse" => Some(Full::Refuse),

@@ -91,8 +91,8 @@ impl File<'_> {
                 }
                 DeValue::String(text) if !ONLY_IN_A_FILE.contains(&&*name) => text.to_string(),
                 number @ DeValue::Float(_) if name == "rate" => a_number(number).unwrap_or_default(),
-                DeValue::Integer(number) => number.to_string(),
-                DeValue::Boolean(value) => value.to_string(),
+                DeValue::Integer(number) if !setting.is_name() => number.to_string(),
+                DeValue::Boolean(value) if !setting.is_name() => value.to_string(),
                 other => return Err(bad(&source, setting, other.type_str())),
             };
             settings.give(setting.name, text, source);

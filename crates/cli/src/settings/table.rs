@@ -10,6 +10,13 @@ pub(super) struct Setting {
     pub(super) about: &'static str,
 }
 
+impl Setting {
+    /// Whether its value is a name or a place: a number there is a mistake.
+    pub(super) fn is_name(&self) -> bool {
+        ["a name", "a folder", "a file", "a shell command"].iter().any(|kind| self.allowed.starts_with(kind))
+    }
+}
+
 pub(super) const SETTINGS: [Setting; 62] = [
     Setting {
         name: "origin",
@@ -102,7 +109,7 @@ pub(super) const SETTINGS: [Setting; 62] = [
     Setting {
         name: "handoff.size",
         default: "64MiB",
-        allowed: "a size such as 64MiB",
+        allowed: "a size such as 64MiB, at least 1MiB",
         about: "The size of the handoff, at least 1 MiB. Commands that write and then end use 4 MiB unless this is \
             set.",
     },

@@ -61,7 +61,8 @@ pub(in crate::trail) fn make(
     };
     // An existing one may be where it can only be read.
     if held_text.as_deref() != Some(&signing.to_private_string()) {
-        write(&key_path, &signing.to_private_string(), true)?;
+        let written = files.replace(&key_path, signing.to_private_string().as_bytes(), true);
+        written.map_err(|error| key_not_written(&key_path, error))?;
     }
     note_making(files, &key_path, signing.name())?;
     let origin = Origin::new(signing.name()).map_err(|error| OpenError::Origin(error.to_string()))?;
@@ -71,6 +72,17 @@ pub(in crate::trail) fn make(
     write(&folder.trail_toml(), &manifest.to_toml(), false)?;
     note_made(files, &key_path, signing.name())?;
     Ok((manifest, signing))
+}
+
+fn key_not_written(path: &Path, error: io::Error) -> OpenError {
+    match error.kind() {
+        io::ErrorKind::NotFound => OpenError::Key {
+            path: path.to_owned(),
+            what: "cannot be made, since its folder does not exist: make that, or correct key_file"
+                .to_owned(),
+        },
+        _ => OpenError::io("write", path)(error),
+    }
 }
 
 /// Records next to the key for which trail it is about to sign.

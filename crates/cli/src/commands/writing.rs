@@ -59,14 +59,13 @@ pub(super) fn open_trail_in(settings: &Settings, folder: &Path) -> Outcome<Trail
     Ok(trail)
 }
 
-/// The options of the trail in this folder: those of a slot have its number after names. A slot may also be named by itself.
-pub(super) fn options_in(settings: &Settings, mut options: Options, folder: &Path) -> Outcome<Options> {
-    let number = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let is_slot = settings.uses_slots()? && number.parse::<u32>().is_ok();
+/// The options of the trail in this folder: those of a slot have its number after their names. A slot may also be named by itself.
+pub(super) fn options_in(settings: &Settings, options: Options, folder: &Path) -> Outcome<Options> {
+    let number = folder.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    let is_slot = settings.uses_slots()? && number.is_some();
     if folder == settings.dir() && !is_slot {
         return Ok(options);
     }
-    options.origin = options.origin.map(|origin| format!("{origin}/{number}"));
     Ok(options.of_slot(folder))
 }
 

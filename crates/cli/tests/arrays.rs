@@ -86,7 +86,8 @@ fn the_handoff_grows_with_the_array() {
 fn beside_a_server_it_is_the_same() {
     let place = Place::new();
     let server = Server::start(&place);
-    let answer = place.feed("record --json", "\n[{\"action\":\"a\"},\n{\"action\":\"b\"}]").ok();
+    let answer =
+        place.feed("record --json --ack durable", "\n[{\"action\":\"a\"},\n{\"action\":\"b\"}]").ok();
     assert_eq!(answer.json_lines().len(), 2, "{answer:#?}");
     let answer = place.feed("record", r#"[{"action":"c"},{"no":"action"}]"#).no();
     assert!(answer.err.contains("nothing was recorded: "), "{answer:#?}");

@@ -136,9 +136,9 @@ class SearchPage {
   // ---- the address says what is shown --------------------------------------------------------------------
 
   update(here) {
-    const changed = this.filters?.toString() !== here.filters.toString();
-    this.filters = here.filters;
-    if (changed) {
+    // Of the same search, the filters stay the same object: by that, an answer is known to be what is asked for.
+    if (this.filters?.toString() !== here.filters.toString()) {
+      this.filters = here.filters;
       this.#showFilters();
       this.#reload();
     }

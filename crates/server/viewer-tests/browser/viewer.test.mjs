@@ -130,6 +130,24 @@ step("facets of a search that was left change the search that is asked", async (
   await page.unroute("**/v1/summary*");
 });
 
+step("an event that is opened before the counts are there does not keep them away", async () => {
+  await open("");
+  let counted = () => {};
+  const held = new Promise((resolve) => (counted = resolve));
+  await page.route("**/v1/summary*", async (asking) => {
+    await held;
+    await asking.continue();
+  });
+  await page.click("[data-testid=facet][data-name=outcome][data-value=denied]");
+  await search("outcome", "denied");
+  await page.click("[data-testid=row]");
+  await page.waitForSelector("#drawer");
+  counted();
+  // Beside an open event the facets are hidden.
+  await page.waitForSelector("[data-testid=facet][data-value=denied][aria-pressed=true]", { state: "attached" });
+  await page.unroute("**/v1/summary*");
+});
+
 step("the trail's own events and the order are chosen", async () => {
   await open("");
   await page.click("#filters-button");

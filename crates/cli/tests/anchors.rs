@@ -35,18 +35,6 @@ fn found(place: &Place, code: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_file_of_an_anchor_is_given_to_verify_as_it_is() {
-    let place = Place::new();
-    place.write("trailseal.toml", "[[anchor]]\nfile = \"kept\"\n");
-    place.record("{\"action\":\"a\"}");
-    place.record("{\"action\":\"b\"}");
-    assert!(place.read("kept").matches("\n\n— ").count() > 1);
-    place.run("verify --checkpoint kept").ok();
-    place.write("kept", format!("{}something else", place.read("kept")));
-    place.run("verify --checkpoint kept").could_not(&["not a signed checkpoint"]);
-}
-
-#[test]
 fn doctor_finds_an_anchor_that_nothing_reaches() {
     let place = Place::with_events(&["a"]);
     place.write("trailseal.toml", "[[anchor]]\nfile = \"kept\"\n[[anchor]]\ncommand = \"touch ran\"\n");

@@ -218,8 +218,36 @@ fn the_file_of_an_anchor_is_a_checkpoint_kept_elsewhere() {
         let verdict = place.run(&format!("verify --dir older{older} --checkpoint kept --json")).no().json();
         assert_eq!(verdict["problem"], "rollback", "{verdict}");
     }
-    place.write("kept", place.read("kept") + "torn");
+    // A power loss tore one, and later ones were appended to it.
+    let genuine = place.read("kept");
+    place.write("kept", format!("{}{genuine}", &genuine[..40]));
+    let torn = place.run("verify --checkpoint kept").ok();
+    assert!(torn.err.contains("1 parts of kept are no checkpoints"), "{torn:?}");
+    assert_eq!(place.run("verify --dir older0 --checkpoint kept --json").no().json()["problem"], "rollback");
+    place.write("kept", "torn");
     place.run("verify --checkpoint kept").could_not(&["not a signed checkpoint"]);
+}
+
+/// Slots have one anchor, and a trail has that of the trail before it.
+#[test]
+fn of_an_anchors_file_the_checkpoints_of_other_trails_are_left_out() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[[anchor]]\nfile = \"kept\"\n");
+    for dir in ["one", "two"] {
+        for number in 0..2 {
+            place.feed(&format!("record --dir {dir}"), format!("{{\"action\":\"a{number}\"}}\n")).ok();
+            place.copy(dir, &format!("{dir}{number}"));
+        }
+    }
+    for dir in ["one", "two"] {
+        place.run(&format!("verify --dir {dir} --checkpoint kept")).ok();
+        let older = place.run(&format!("verify --dir {dir}0 --checkpoint kept --json")).no().json();
+        assert_eq!(older["problem"], "rollback", "{older}");
+    }
+    place.write("trailseal.toml", "");
+    place.feed("record --dir three", "{\"action\":\"a\"}\n").ok();
+    let other = place.run("verify --dir three --checkpoint kept --json").no().json();
+    assert_eq!(other["problem"], "origin_mismatch", "{other}");
 }
 
 #[test]

@@ -230,7 +230,7 @@ pub enum NoteError {
 }
 
 /// The notes in a file to which they were appended: each is a text, an empty line, signature lines, and another empty line.
-/// What is no note comes as a part of one, or as the last.
+/// Text that is not a note is returned as part of the next one, or last.
 ///
 /// ```
 /// let first = "a\n1\nroot\n\n— a c2ln\n— a c2ln\n";

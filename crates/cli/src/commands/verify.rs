@@ -1,16 +1,18 @@
 //! `trailseal verify`: checks the whole trail, or a proof or bundle without it.
 
+mod kept_file;
 mod one_trail;
 mod slots;
 #[cfg(feature = "postgres")]
 mod store;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use trailseal_core::file::StdFiles;
-use trailseal_core::slots_in;
 use trailseal_core::verify::{self, Unproved, Verdict};
-use trailseal_tlog::{VerifyingKey, notes_in};
+use trailseal_core::{Folder, Manifest, slots_in};
+use trailseal_tlog::VerifyingKey;
 
 use one_trail::verified;
 use slots::Kept;
@@ -44,9 +46,10 @@ fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> 
     if let Some(path) = &arguments.bundle {
         return bundle::verify(path, &keys, json);
     }
+    let own = own_origin(settings, arguments);
     let mut checkpoints = Vec::new();
     for path in &arguments.checkpoint {
-        checkpoints.extend(checkpoints_in(&read_text(path)?));
+        checkpoints.extend(kept_file::checkpoints(path, own.as_deref())?);
     }
     if arguments.store.url.is_some()
         && let Some(store) = settings.store(&arguments.store)?
@@ -60,17 +63,17 @@ fn verify_what_is_named(settings: &Settings, arguments: &Verify, json: bool) -> 
     answer(&Verdicts::on(&settings.dir(), keys, &checkpoints)?, json)
 }
 
+/// The name of the trail, if one is verified that has one.
+fn own_origin(settings: &Settings, arguments: &Verify) -> Option<String> {
+    let folder = Folder::new(settings.dir(), Arc::new(StdFiles));
+    let manifest = Manifest::read(&folder).ok().flatten().filter(|_| arguments.store.url.is_none())?;
+    Some(manifest.origin.to_string())
+}
+
 fn answer(verdicts: &Verdicts, json: bool) -> Outcome {
     let text = if json { verdicts.to_json()? } else { verdicts.to_text() };
     write_out(None, format!("{}\n", text.trim_end()).as_bytes())?;
     if verdicts.are_good() { Ok(()) } else { Err(Failure::No(None)) }
-}
-
-/// The checkpoints in a file: one, or several with an empty line after each, as an anchor keeps them and `checkpoint` prints
-/// those of slots. What is none stays, for the error.
-fn checkpoints_in(text: &str) -> Vec<String> {
-    let notes: Vec<String> = notes_in(text).map(str::to_owned).collect();
-    if notes.is_empty() { vec![text.to_owned()] } else { notes }
 }
 
 /// What is said of the trail in a folder, or of each of several.

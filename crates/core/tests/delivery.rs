@@ -298,7 +298,7 @@ fn ack_store_waits_for_the_store_and_says_when_it_did_not_get_there() {
     trail.close(SOON).unwrap();
 }
 
-/// A clock that stands still until it is moved, in seconds from the real time.
+/// A clock that stands still until it is moved, by seconds.
 #[derive(Clone, Default)]
 struct Moved(Arc<AtomicI64>);
 
@@ -336,6 +336,25 @@ fn lag_is_the_age_of_the_oldest_event_that_waits() {
         store.set_down(false);
     }
     trail.close(SOON).unwrap();
+}
+
+/// The trail may be years old, and all of it stored.
+#[test]
+fn of_a_store_that_never_answered_the_lag_counts_from_the_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = (Store::default(), Moved::default());
+    let mut options = options();
+    options.clock = Arc::new(clock.clone());
+    let trail = Trail::open(dir.path(), options.clone()).unwrap();
+    trail.record(&event(0)).unwrap();
+    trail.close(SOON).unwrap();
+    clock.0.fetch_add(1_000_000, Ordering::SeqCst);
+    store.set_down(true);
+    let trail = Trail::open(dir.path(), options).unwrap();
+    trail.deliver_to_store(Box::new(store)).unwrap();
+    wait_until("some failures", || trail.stats().deliveries[0].failures > 2);
+    assert_eq!(trail.stats().deliveries[0].lag.as_secs(), 0);
+    let _ = trail.close(Duration::from_millis(100));
 }
 
 /// Whoever heard that an event is unconfirmed tries again, and must not hear then that all is well.

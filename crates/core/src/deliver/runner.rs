@@ -122,7 +122,8 @@ impl Delivery {
             must_end: MustEnd::default(),
         });
         sink.begin(&status.must_end);
-        let runner = Runner { log, sink, status: status.clone(), lines: Lines::default() };
+        let runner =
+            Runner { log, sink, status: status.clone(), lines: Lines::default(), has_connected: false };
         let thread =
             std::thread::Builder::new().name(format!("trailseal-{}", status.name)).spawn(move || {
                 let _held = lock;
@@ -211,6 +212,8 @@ struct Runner {
     sink: Box<dyn Sink>,
     status: Arc<Status>,
     lines: Lines,
+    /// Whether the sink ever told its position. Until then nobody knows what it lacks.
+    has_connected: bool,
 }
 
 /// A delivery that is connected.
@@ -273,6 +276,7 @@ impl Runner {
         }
         let checkpoints = Checkpoints::begin(&self.log, &mut *self.sink)?;
         self.advance(cursor);
+        self.has_connected = true;
         Ok(Begun { follower, listed, checkpoints })
     }
 
@@ -419,6 +423,9 @@ impl Runner {
     /// Notes since when the sink has lacked something. If it lacks nothing, that cannot begin before now: the last event may
     /// be hours old.
     fn note_waiting(&mut self) {
+        if !self.has_connected {
+            return;
+        }
         let (cursor, durable) = (self.status.cursor.load(Ordering::Acquire), self.log.progress.durable());
         let since =
             if cursor < durable { self.recorded_at(cursor) } else { Some(self.log.clock.now().as_micros()) };

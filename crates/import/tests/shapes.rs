@@ -47,6 +47,18 @@ fn objects_with_records_are_opened_on_later_lines_too() {
     assert!(found.iter().all(|imported| imported.event.action == "buy"));
 }
 
+/// As from a pipe: what comes next is not there yet when the first line is read.
+#[test]
+fn it_stays_whole_however_little_is_read_at_once() {
+    let input = "{\"who\":\"mallory\",\"results\":[{\"k\":1}]}\n{\"do\":\"buy\"}\n";
+    let first = input.find('\n').expect("two lines") + 1;
+    let reader =
+        std::io::BufReader::new(std::io::Read::chain(&input.as_bytes()[..first], &input.as_bytes()[first..]));
+    let mapping = own();
+    let found: Vec<_> = read(reader, &mapping).flatten().map(|imported| imported.event).collect();
+    assert!(found.len() == 2 && found.iter().any(|event| event.actor.is_some()), "{found:?}");
+}
+
 /// Only the list would be left of them.
 #[test]
 fn a_record_with_a_list_of_something_else_stays_whole() {

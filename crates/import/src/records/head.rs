@@ -66,18 +66,19 @@ pub(super) fn look(head: &[u8], is_whole: bool, hints: &Hints<'_>) -> Arrangemen
     }
     match head.first() {
         Some(b'[') if container::begins_records(&head[1..], is_whole) => Arrangement::Array,
-        Some(b'{') => object(head, hints),
+        Some(b'{') => object(head, is_whole, hints),
         _ => text(head, is_whole),
     }
 }
 
-fn object(head: &[u8], hints: &Hints<'_>) -> Arrangement {
+fn object(head: &[u8], is_whole: bool, hints: &Hints<'_>) -> Arrangement {
     let value_end = container::end_of_value(head);
     if let Some(Found { at, depth, path }) =
         container::find(&head[..value_end.unwrap_or(head.len())], hints.path)
     {
         // An event may well have a list of `items`.
-        let is_followed = |end: usize| !head[end..].trim_ascii_start().is_empty();
+        // What comes later may not have been read yet.
+        let is_followed = |end: usize| !is_whole || !head[end..].trim_ascii_start().is_empty();
         let is_record = hints.path.is_none()
             && value_end.is_some_and(|end| (hints.is_record)(&head[..end], is_followed(end)));
         if !is_record {

@@ -204,7 +204,7 @@ pub fn position_of(connection: &mut Connection, origin: &str) -> Result<Option<P
     })
 }
 
-/// The leaf hash that a store has of an event; `None` if it has no such event, or shows it not.
+/// The leaf hash that a store has of an event; `None` if it has no such event, or does not show it.
 ///
 /// # Errors
 /// When the store cannot be asked, or the role may not read events.

@@ -51,7 +51,7 @@ pub struct RefusedEvent {
 pub struct Redelivered {
     /// How many wait in the outbox again.
     pub events: u64,
-    /// How many stay where they are, because no row of the outbox can be like them: they are too large, for example.
+    /// How many stay where they are, because the outbox would refuse them: they are too large, for example.
     pub left: u64,
     /// The first of these; [`SHOWN_MAX`] at most.
     pub first_left: Vec<RefusedEvent>,

@@ -138,7 +138,7 @@ const TRIGGERS: [Trigger; 6] = [
 const IS_THERE: &str = "
     SELECT EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
         WHERE t.tgrelid = to_regclass('trailseal.' || $1) AND t.tgname = $2 AND t.tgenabled IN ('O', 'A') AND t.tgtype & $3 = $3
-          AND t.tgattr::text = '' AND p.proname = $4 AND p.pronamespace = 'trailseal'::regnamespace)";
+          AND (t.tgqual IS NULL OR $3 = 19) AND t.tgattr::text = '' AND p.proname = $4 AND p.pronamespace = 'trailseal'::regnamespace)";
 
 /// The triggers that are missing or disabled on what was decided.
 pub(super) fn triggers(connection: &mut Connection) -> Result<Vec<Gap>, StoreError> {

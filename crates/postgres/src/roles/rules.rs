@@ -26,8 +26,8 @@ const MY_TENANTS: &str = "
 
 /// Who may read a partition: there no policy keeps tenants apart.
 const READABLE: &str = "
-    SELECT CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(acl.grantee)::text END, string_agg(c.relname, ', ' ORDER BY c.relname)
-    FROM pg_class c, aclexplode(c.relacl) AS acl
+    SELECT CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(acl.grantee)::text END, string_agg(DISTINCT c.relname, ', ' ORDER BY c.relname)
+    FROM pg_class c, aclexplode(c.relacl || (SELECT array_agg(one) FROM pg_attribute a, unnest(a.attacl) AS one WHERE a.attrelid = c.oid)) AS acl
     WHERE c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'trailseal.events'::regclass)
       AND acl.privilege_type = 'SELECT' AND acl.grantee <> c.relowner
     GROUP BY 1 ORDER BY 1";

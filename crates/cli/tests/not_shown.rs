@@ -98,7 +98,7 @@ fn control_characters_do_not_reach_a_terminal() {
 }
 
 #[test]
-fn a_history_has_the_trails_own_events_if_they_are_asked_for() {
+fn a_history_takes_the_flag_for_the_trails_own_events() {
     let place = Place::with_events(&["a"]);
     let own = place.run("history trail/x --system --format jsonl").ok().out;
     assert_eq!(own, "", "none of them is about a resource of this name");

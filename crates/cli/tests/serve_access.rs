@@ -444,3 +444,13 @@ fn a_host_that_no_request_can_name_is_refused() {
         server.client("").header("Host", host).get("/v1/events").is(200);
     }
 }
+
+/// Whoever starts a server for the first time waits for a token.
+#[test]
+fn why_no_first_token_was_made_is_told() {
+    let place = Place::new();
+    place.write("trailseal.toml", "[store]\nurl = \"postgres://nobody@127.0.0.1:1/none\"\n");
+    let server = Server::knowing(&place, &[], "none");
+    server.client("none").get("/v1/events").is(503);
+    assert!(server.log().contains("no admin token was made"), "{}", server.log());
+}

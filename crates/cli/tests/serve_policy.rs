@@ -41,3 +41,19 @@ fn a_server_without_a_store_takes_no_policy_that_waits_for_one() {
     server.admin().ask("PUT", "/v1/policy", b"mode = \"sync\"\n").is(200);
     server.admin().post("/v1/events", r#"{"action":"a"}"#).is(202);
 }
+
+#[test]
+fn a_hang_up_puts_no_policy_in_force_that_waits_for_a_store_where_there_is_none() {
+    let place = Place::new();
+    place.write("trailseal.toml", NO_STORE);
+    let server = Server::start(&place);
+    place.write("trailseal.toml", format!("{WAITS}\n{NO_STORE}"));
+    server.hang_up();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !server.log().contains("the policy is unchanged") {
+        assert!(std::time::Instant::now() < end, "{}", server.log());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(server.log().contains("would wait for a store"), "{}", server.log());
+    server.admin().post("/v1/events", r#"{"action":"a"}"#).is(202);
+}

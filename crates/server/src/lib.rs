@@ -49,6 +49,7 @@ pub use config::{Config, HealthLimits, RetentionConfig, SecondPerson, TlsFiles};
 pub use erasure::{erased_json, would_erase_json};
 pub use listen::{SocketPath, TlsError, raise_limit_of_files};
 pub use owner::{NotDecided, Owner, PolicyInForce, shared_holds, tokens_in};
+pub use policies::waits_in_vain;
 pub use retention::{hold_json, retained_json};
 pub use server::{Server, ServerError, Stopped};
 pub use trailseal_event::client_address::ProxyHeader;

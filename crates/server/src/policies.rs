@@ -146,16 +146,19 @@ pub(crate) fn waits_for_store(policy: &Policy) -> Option<String> {
 
 /// Refuses a policy by which events wait for a store where there is none: none of them would ever be confirmed.
 pub(crate) fn check_store(trail: &Trail, policy: &Policy) -> Result<(), Problem> {
-    match waits_for_store(policy) {
-        Some(which) if !trail.has_store() => {
-            let detail = format!(
-                "the policy cannot be used: {which} would wait for a store, and there is none: use acknowledge = \"durable\", \
-                 or set index.enabled or store.url"
-            );
-            Err(Problem::unprocessable(detail).with("field", "acknowledge"))
-        }
-        _ => Ok(()),
+    match waits_in_vain(trail, policy) {
+        Some(detail) => Err(Problem::unprocessable(detail).with("field", "acknowledge")),
+        None => Ok(()),
     }
+}
+
+/// Why a policy cannot be used with this trail, if by it events would wait for a store where there is none.
+pub fn waits_in_vain(trail: &Trail, policy: &Policy) -> Option<String> {
+    let which = waits_for_store(policy).filter(|_| !trail.has_store())?;
+    Some(format!(
+        "the policy cannot be used: {which} would wait for a store, and there is none: use acknowledge = \"durable\", or set \
+         index.enabled or store.url"
+    ))
 }
 
 /// The policy as every server will read it.

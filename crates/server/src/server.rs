@@ -71,7 +71,8 @@ pub enum ServerError {
     /// What waits for the store would never be confirmed.
     #[error(
         "the policy lets {which} wait for a store (mode = \"sync\", acknowledge = \"store\"), and there is none: set \
-         index.enabled = true or store.url, or acknowledge = \"durable\""
+         index.enabled = true or store.url, or acknowledge = \"durable\"; one that was set while running is given up by \
+         `trailseal policy set settings`"
     )]
     NoStore {
         /// Which events.
@@ -232,7 +233,13 @@ fn check(trail: &Trail, config: &Config) -> Result<(), ServerError> {
 fn begin(app: &App, is_open: bool) -> Result<Option<String>, ServerError> {
     if let Some(shared) = &app.shared {
         if !shared.check().map_err(|what| ServerError::Store { what })? {
-            // Whether there is a token could not be asked, either.
+            if !is_open {
+                // Whoever starts it for the first time waits for one.
+                tracing::warn!(
+                    "no admin token was made: tokens are in the shared store, which cannot be reached. If there is none yet, start \
+                     the server again, or run `trailseal token create`, when it can be"
+                );
+            }
             return Ok(None);
         }
         follow(app, shared);

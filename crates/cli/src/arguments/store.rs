@@ -70,7 +70,7 @@ pub(crate) enum Store {
         #[command(flatten)]
         store: StoreFlag,
     },
-    /// Print the SQL for a role each to write, read, audit and retire
+    /// Print the SQL for separate roles: to write, read, audit, retire, decide, and read holds
     #[command(after_help = "Example:\n  trailseal store roles | psql --set ON_ERROR_STOP=1 \"$URL\"")]
     Roles {
         /// What the names of the roles begin with

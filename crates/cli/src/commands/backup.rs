@@ -5,6 +5,7 @@ use std::sync::Arc;
 use trailseal_core::file::StdFiles;
 use trailseal_core::{Folder, back_up, back_up_personal_keys, personal_key_file};
 
+use super::writing::options_in;
 use crate::arguments::Backup;
 use crate::failure::Outcome;
 use crate::output::{tell, thousands};
@@ -20,7 +21,7 @@ pub(super) fn run(settings: &Settings, arguments: &Backup, json: bool) -> Outcom
             _ => arguments.to.clone(),
         };
         let options = settings.options()?;
-        let options = if folder == dir { options } else { options.of_slot(&folder) };
+        let options = options_in(settings, options, &folder)?;
         let folder = Folder::new(folder, Arc::new(StdFiles));
         let has_keys = personal_key_file(&folder, &options.personal).exists();
         has_personal |= has_keys;

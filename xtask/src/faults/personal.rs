@@ -101,12 +101,12 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "personal_key_cached_late",
         what: "a key that was found just before its person was erased comes into the cache afterwards",
-        tests: &["-p", "trailseal-core", "--lib", "personal::store"],
+        tests: &["-p", "trailseal-core", "--lib", "personal::key_store"],
     },
     Fault {
         name: "personal_key_cached_on",
         what: "the key of an erased person stays in the cache",
-        tests: &["-p", "trailseal-core", "--lib", "personal::store"],
+        tests: &["-p", "trailseal-core", "--lib", "personal::key_store"],
     },
     Fault {
         name: "personal_key_not_wiped",

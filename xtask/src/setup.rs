@@ -9,7 +9,7 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 15] = [
     Need { package: "golang-go", is_there: || runs("go", &["version"]) },
     Need {
         package: "golang-golang-x-mod-dev",
@@ -29,6 +29,7 @@ const NEEDS: [Need; 14] = [
     Need { package: "postgresql", is_there: || exists("/usr/lib/postgresql") },
     // The store is reached through it, too.
     Need { package: "pgbouncer", is_there: || exists("/usr/sbin/pgbouncer") },
+    Need { package: "redis-server", is_there: || runs("redis-server", &["--version"]) },
     Need { package: "sqlite3", is_there: || runs("sqlite3", &["--version"]) },
 ];
 

@@ -117,7 +117,7 @@ impl Application {
     /// When no thread can be started. That the index cannot be written, or the store cannot be reached, is no error: then events
     /// are found by a scan, and delivered once it can be.
     pub fn attach(&self, trail: &Trail) -> Result<(), Trouble> {
-        Ok(writing::attach(&self.0, trail, self.0.own_store()?.as_ref())?)
+        Ok(writing::deliver(&self.0, trail, self.0.own_store()?.as_ref())?)
     }
 
     /// With slots and a shared store, delivers those that no process holds, for as long as what it returns is kept.

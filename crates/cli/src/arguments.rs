@@ -16,7 +16,9 @@ pub(crate) use filters::Filters;
 pub(crate) use proving::{Consistency, Prove, Verify};
 pub(crate) use reading::{Export, ExportFormat, Format, History, Order, OrderBy, Query, Summary, Tail};
 pub(crate) use retention::{Hold, Retain, Sink, days};
-pub(crate) use store::StoreFlag;
+#[cfg(feature = "redis")]
+pub(crate) use store::Worker;
+pub(crate) use store::{HiddenUrl, StoreFlag};
 #[cfg(feature = "postgres")]
 pub(crate) use store::{Outbox, OutboxFlag, Store};
 
@@ -214,6 +216,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         outbox: OutboxFlag,
     },
+    /// Move events from Redis Streams to the shared store
+    #[cfg(feature = "redis")]
+    #[command(
+        after_help = "Example:\n  trailseal worker --from redis://cache.example --to postgres://audit@db.example/audit\n  trailseal worker --until-empty"
+    )]
+    Worker(Worker),
     /// List the sinks that hold back retirement, or forget one that is gone
     #[command(after_help = "Example:\n  trailseal sink list\n  trailseal sink forget old-database")]
     Sink {

@@ -14,6 +14,8 @@ mod server_log;
 mod settings;
 #[cfg_attr(not(feature = "postgres"), path = "store_absent.rs")]
 mod store;
+#[cfg_attr(not(feature = "redis"), path = "stream_absent.rs")]
+mod stream;
 mod usage;
 
 use std::ffi::OsString;
@@ -48,7 +50,8 @@ pub fn without_passwords(arguments: Vec<OsString>) -> Vec<OsString> {
             .find_map(|(flag, variable)| Some((text.strip_prefix(flag)?.strip_prefix('=')?, *variable)));
         let url = inside.or(flag_before.map(|variable| (text, variable)));
         flag_before = FLAGS.iter().find(|(flag, _)| *flag == text).map(|(_, variable)| *variable);
-        match url.and_then(|(url, variable)| Some((url, variable, store::without_password(url)?))) {
+        let without_password = |url| store::without_password(url).or_else(|| stream::without_password(url));
+        match url.and_then(|(url, variable)| Some((url, variable, without_password(url)?))) {
             Some((url, variable, (bare, password))) => {
                 found.push((variable, password));
                 shown.push(text.replace(url, &bare).into());
@@ -69,8 +72,12 @@ pub fn without_passwords(arguments: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// Flags with URLs, and the settings of their passwords.
-const FLAGS: [(&str, &str); 2] =
-    [("--store", "TRAILSEAL_STORE__PASSWORD"), ("--outbox", "TRAILSEAL_OUTBOX__PASSWORD")];
+const FLAGS: [(&str, &str); 4] = [
+    ("--store", "TRAILSEAL_STORE__PASSWORD"),
+    ("--outbox", "TRAILSEAL_OUTBOX__PASSWORD"),
+    ("--to", "TRAILSEAL_STORE__PASSWORD"),
+    ("--from", settings::REDIS_PASSWORD),
+];
 
 /// Makes a write beyond the process's file-size limit (`ulimit -f`) fail like one on a full disk. By default the system
 /// kills the process with SIGXFSZ.

@@ -22,10 +22,12 @@ use trailseal_tlog::Origin;
 
 use crate::arguments::Common;
 use crate::failure::{Failure, Outcome};
+use crate::stream::Stream;
 
 pub(crate) use given::Settings;
 use given::{a_path, milliseconds, size, unknown};
 pub use given_by_program::Told;
+pub(crate) use table::REDIS_PASSWORD;
 use table::{ALSO_READ, DATABASE, KUBERNETES, NOT_SETTINGS, ONLY_IN_A_FILE, PREFIX, SETTINGS, STORAGE};
 
 const DEFAULT_FILE: &str = "trailseal.toml";
@@ -245,6 +247,11 @@ impl Settings {
         self.given.get(name).is_some_and(|given| !given.source.contains(':'))
     }
 
+    /// The streams on Redis that events are delivered through.
+    pub(crate) fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
     /// Where the policy comes from, for people.
     pub(crate) fn policy_source(&self) -> String {
         let names = ["mode", "rate", "timeout_ms", "on_failure", "acknowledge"];
@@ -295,6 +302,10 @@ impl Settings {
             let mut policy = Policy::default();
             policy.personal = vec![rule.clone()];
             ("personal".to_owned(), only_table(&policy, "[[personal]]"), self.personal_source.clone())
+        }));
+        rows.extend(self.streams.iter().map(|stream| {
+            let shown = format!("{}: redis {}", stream.name, stream.shown());
+            ("sink".to_owned(), shown, "settings file".to_owned())
         }));
         rows.extend(self.anchors.iter().map(|anchor| match anchor {
             Anchor::File(path) => {

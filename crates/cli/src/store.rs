@@ -57,18 +57,7 @@ impl Store {
             return Ok(());
         }
         self.attach(trail)?;
-        let end = Instant::now() + CATCH_UP_WITHIN;
-        while Instant::now() < end {
-            let stats = trail.stats();
-            let sink = stats.deliveries.iter().find(|sink| sink.name == SINK_NAME);
-            let waits = sink.is_some_and(|sink| {
-                sink.state == DeliveryState::Running && sink.cursor.get() < stats.durable
-            });
-            if !waits {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_caught_up(trail, SINK_NAME);
         Ok(())
     }
 
@@ -120,6 +109,21 @@ impl Store {
         (sink.lag_events > 0).then(|| {
             format!("{lag} events are not in the store yet; the next start that delivers to it brings them")
         })
+    }
+}
+
+/// Waits until a sink has what there is, or fails; but not for ever.
+pub(crate) fn wait_caught_up(trail: &Trail, name: &str) {
+    let end = Instant::now() + CATCH_UP_WITHIN;
+    while Instant::now() < end {
+        let stats = trail.stats();
+        let sink = stats.deliveries.iter().find(|sink| sink.name == name);
+        let waits = sink
+            .is_some_and(|sink| sink.state == DeliveryState::Running && sink.cursor.get() < stats.durable);
+        if !waits {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

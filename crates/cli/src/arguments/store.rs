@@ -132,3 +132,21 @@ pub(crate) enum Outbox {
         outbox: OutboxFlag,
     },
 }
+
+/// What moves events.
+#[cfg(feature = "redis")]
+#[derive(Args)]
+pub(crate) struct Worker {
+    /// The Redis server: redis://USER@HOST:PORT/DATABASE, or rediss:// for TLS [default: that of the first [[sink]]]
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: Option<HiddenUrl>,
+    /// The shared store: postgres://USER@HOST/DATABASE [default: store.url of the settings]
+    #[arg(id = "store", long = "to", value_name = "URL")]
+    pub(crate) to: Option<HiddenUrl>,
+    /// How many trails it stores at once, each over a connection of its own
+    #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) threads: u8,
+    /// End when the streams are empty
+    #[arg(long)]
+    pub(crate) until_empty: bool,
+}

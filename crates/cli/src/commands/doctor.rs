@@ -41,7 +41,7 @@ const ADVICE: [&str; 5] = ["no_anchor", "mask_patterns", "inode_numbers", "perso
 const ORDINARY: &[u8] = br#""id":"01a1fd54-70e3-7b34-9fe6-f7d0a73d8416","time":"2026-11-21T08:58:52.003315Z","tenant":"acme","category":"data_change","action":"invoice.update","severity":"info","outcome":"success","actor":{"id":"u-10432","type":"user","name":"Ada Example"},"resource":{"type":"invoice","id":"inv-2026-0042"},"before":{"status":"open","amount":129900},"after":{"status":"paid","amount":129900},"changes":{"status":{"before":"open","after":"paid"}},"details":{"reason":"monthly run","batch":17},"context":{"ip":"203.0.113.9","user_agent":"Mozilla/5.0 (X11; Linux x86_64)","request_id":"req-7f3a9c2e11d04b55","correlation_id":"corr-51c0ffee0042"}}"#;
 
 /// Every code that a finding can have, the worst first.
-const CODES: [&str; 33] = [
+const CODES: [&str; 34] = [
     "damaged",
     "checkpoint",
     "kept_missing",
@@ -63,6 +63,7 @@ const CODES: [&str; 33] = [
     "no_anchor",
     "personal_master",
     "store",
+    "sink",
     "store_schema",
     "store_append_only",
     "store_tenants",
@@ -174,6 +175,11 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
                 }
                 if let Some(trouble) = delivery::look(&mut reader, settings) {
                     add("store", trouble.what, trouble.mend);
+                }
+                for stream in settings.streams() {
+                    if let Some(trouble) = stream.trouble(reader.origin()) {
+                        add("sink", trouble.what, trouble.mend);
+                    }
                 }
             }
             Err(ReadError::NoTrail { path }) if *folder != dir => {

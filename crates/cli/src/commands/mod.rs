@@ -42,6 +42,8 @@ mod through_server;
 mod tiles;
 mod token;
 pub(crate) mod verify;
+#[cfg(feature = "redis")]
+mod worker;
 pub(crate) mod writing;
 
 use std::io::Write as _;
@@ -141,6 +143,8 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Command::Outbox { command } => outbox::run(&settings, &command, json),
         #[cfg(feature = "postgres")]
         Command::Redeliver { outbox } => outbox::redelivered(&settings, &outbox, json),
+        #[cfg(feature = "redis")]
+        Command::Worker(worker) => worker::run(&settings, &worker, json),
         Command::Erase(erase) => erase::run(&settings, &erase, json),
         Command::Man(_) | Command::Completions { .. } => Ok(()),
     }

@@ -37,6 +37,9 @@ pub(super) fn run(settings: &Settings, retain: &Retain, json: bool) -> Outcome {
         if let Some(store) = &store {
             store.catch_up(trail)?;
         }
+        for stream in settings.streams() {
+            stream.catch_up(trail)?;
+        }
         let retained = match retain.archive.as_deref().or(settings.retention_archive()) {
             None => trail.retain(&rule, None)?,
             Some(place) => {

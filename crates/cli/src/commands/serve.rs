@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use trailseal_core::{Notice, OnNotice, Trail};
 use trailseal_server::{Owner, Server, ServerError, raise_limit_of_files};
 
-use super::writing::{CLOSE_TIMEOUT, all_sealed, attach, refuse_trail_as_slots};
+use super::writing::{CLOSE_TIMEOUT, all_sealed, deliver, refuse_trail_as_slots};
 use crate::arguments::Serve;
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
@@ -35,7 +35,7 @@ pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
         true => Trail::open_slot(settings.dir(), options)?,
         false => Trail::open(settings.dir(), options)?,
     };
-    attach(&settings, &trail, store.as_ref())?;
+    deliver(&settings, &trail, store.as_ref())?;
     #[cfg(feature = "postgres")]
     let beside = (
         super::outbox::beside(&settings, &trail)?,

@@ -18,22 +18,29 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The trail for commands that write; created if there is none. Its events also go into the index, and into the shared store
 /// at the next start of what delivers to it.
 pub(super) fn open_trail(settings: &Settings) -> Outcome<Trail> {
-    open_trail_with(settings, settings.one_shot_options()?, None)
+    let trail = opened(settings, settings.one_shot_options()?)?;
+    attach(settings, &trail, None)?;
+    Ok(trail)
 }
 
-/// The same; its events also go into this shared store.
+/// The same; its events are also delivered to this shared store, and through the streams of the settings.
 pub(super) fn open_trail_with(
     settings: &Settings,
-    mut options: Options,
+    options: Options,
     store: Option<&Store>,
 ) -> Outcome<Trail> {
+    let trail = opened(settings, options)?;
+    deliver(settings, &trail, store)?;
+    Ok(trail)
+}
+
+fn opened(settings: &Settings, mut options: Options) -> Outcome<Trail> {
     options.on_notice = Some(Arc::new(|notice: &Notice| tell(&format!("notice: {notice}"))));
     refuse_trail_as_slots(settings)?;
     let trail = match settings.uses_slots()? {
         true => Trail::open_slot(settings.dir(), options)?,
         false => Trail::open(settings.dir(), options)?,
     };
-    attach(settings, &trail, store)?;
     Ok(trail)
 }
 
@@ -78,11 +85,21 @@ pub(super) fn tell_slot(settings: &Settings, folder: &Path, own: &str) {
 
 /// Lets events go into the index, unless the settings say not to, and into the shared store if there is one. Level store
 /// waits for that rather than for the index.
-pub(crate) fn attach(settings: &Settings, trail: &Trail, store: Option<&Store>) -> Outcome {
+pub(super) fn attach(settings: &Settings, trail: &Trail, store: Option<&Store>) -> Outcome {
     if settings.uses_index()? {
         attach_index(trail)?;
     }
     store.map_or(Ok(()), |store| store.attach(trail))
+}
+
+/// The same, and lets them go through the streams of the settings. Without a store of its own, the first of these is the way
+/// to one.
+pub(crate) fn deliver(settings: &Settings, trail: &Trail, store: Option<&Store>) -> Outcome {
+    attach(settings, trail, store)?;
+    for (place, stream) in settings.streams().iter().enumerate() {
+        stream.attach(trail, place == 0 && store.is_none())?;
+    }
+    Ok(())
 }
 
 /// With slots, those that no process holds are delivered to the shared store, too, for as long as this is kept.

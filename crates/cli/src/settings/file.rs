@@ -11,6 +11,7 @@ use super::given::{Given, Settings, bad, unknown};
 use super::retention::RuleBeingRead;
 use super::table::{LISTS, ONLY_IN_A_FILE, SETTINGS, Setting};
 use crate::failure::{Failure, Outcome};
+use crate::stream::Stream;
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -44,6 +45,11 @@ fn a_number(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
+/// The embedded index and the shared store are sinks, too.
+fn is_taken(name: &str) -> bool {
+    ["", "index", "store"].contains(&name)
+}
+
 impl File<'_> {
     fn take(&self, table: &DeTable<'_>, prefix: &str, settings: &mut Settings) -> Outcome {
         for (key, value) in table {
@@ -62,6 +68,12 @@ impl File<'_> {
             let text = match value.get_ref() {
                 DeValue::Array(tables) if name == "anchor" => {
                     self.take_anchors(tables, settings)?;
+                    continue;
+                }
+                DeValue::Array(tables) if name == "sink" => {
+                    for table in tables.iter() {
+                        self.take_stream(table, settings)?;
+                    }
                     continue;
                 }
                 DeValue::Array(tables) if name == "retention.rule" => {
@@ -159,6 +171,49 @@ impl File<'_> {
             }
         }
         found.map_or_else(|| wrong(anchor_at, "the entry is empty"), Ok)
+    }
+
+    fn take_stream(&self, sink: &Spanned<DeValue<'_>>, settings: &mut Settings) -> Outcome {
+        let sink_at = sink.span().start;
+        let wrong = |at: usize, what: &str| Failure::could_not(format!("{}: {what}", self.place(at)));
+        let DeValue::Table(table) = sink.get_ref() else {
+            return Err(wrong(sink_at, "a [[sink]] is a table"));
+        };
+        let (mut kind, mut url, mut password, mut name) = (None, None, None, None);
+        for (key, value) in table {
+            let (known, at) = (&**key.get_ref(), value.span().start);
+            let DeValue::String(text) = value.get_ref() else {
+                return Err(wrong(at, &format!("`sink.{known}` is not a string")));
+            };
+            match known {
+                "type" if *text != "redis" => {
+                    return Err(wrong(
+                        at,
+                        "`sink.type` can only be \"redis\"; a PostgreSQL is named by store.url",
+                    ));
+                }
+                "type" => kind = Some(()),
+                "url" => url = Some((at, text)),
+                "password" => password = Some(text),
+                "name" => name = Some((at, text)),
+                other => {
+                    let what = format!(
+                        "there is no setting `sink.{other}`: a [[sink]] has type, url, password and name"
+                    );
+                    return Err(wrong(key.span().start, &what));
+                }
+            }
+        }
+        kind.ok_or_else(|| wrong(sink_at, "the [[sink]] has no `type`: add type = \"redis\""))?;
+        let (url_at, url) = url.ok_or_else(|| wrong(sink_at, "the [[sink]] has no `url`"))?;
+        let (name_at, name) = name.map_or((sink_at, "redis"), |(at, name)| (at, name));
+        if is_taken(name) || settings.streams.iter().any(|stream| stream.name == *name) {
+            let what = format!("another sink is called {name:?}: give each [[sink]] a `name` of its own");
+            return Err(wrong(name_at, &what));
+        }
+        let stream = Stream::parse(name, url, password.map(|text| &**text));
+        settings.streams.push(stream.map_err(|what| wrong(url_at, &format!("`sink.url`: {what}")))?);
+        Ok(())
     }
 
     fn retention_rule(&self, rule: &Spanned<DeValue<'_>>) -> Outcome<RetentionRule> {

@@ -11,6 +11,7 @@ use trailseal_event::policy::Rule;
 use super::table::{LISTS, SETTINGS, Setting};
 use crate::arguments::Common;
 use crate::failure::{Failure, Outcome};
+use crate::stream::Stream;
 
 /// A value and its source.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     /// The flags given on the command line.
     pub(super) common: Common,
     pub(super) anchors: Vec<Anchor>,
+    /// The streams that events are delivered through.
+    pub(super) streams: Vec<Stream>,
     /// What the server retires each day.
     pub(super) retention_rules: Vec<RetentionRule>,
     /// The file's rules and their place in it.

@@ -3,7 +3,7 @@
 use super::given::Settings;
 #[cfg(feature = "postgres")]
 use crate::arguments::OutboxFlag;
-use crate::arguments::StoreFlag;
+use crate::arguments::{HiddenUrl, StoreFlag};
 use crate::failure::{Failure, Outcome};
 use crate::store::Store;
 
@@ -13,13 +13,20 @@ const OF_SETTINGS: &str = "settings";
 impl Settings {
     /// The shared store: the flag's, or else that of the settings.
     pub(crate) fn store(&self, flag: &StoreFlag) -> Outcome<Option<Store>> {
+        self.store_of("--store", flag.url.as_ref())
+    }
+
+    /// The shared store: that of the flag with this name, or else that of the settings.
+    pub(crate) fn store_of(&self, flag: &str, url: Option<&HiddenUrl>) -> Outcome<Option<Store>> {
         let given = self.given.get("store.url").filter(|given| !given.value.is_empty());
-        let named = flag.url.as_ref().map(|url| url.0.as_str());
+        let named = url.map(|url| url.0.as_str());
         if named == Some(OF_SETTINGS) && given.is_none() {
-            return Err(Failure::could_not("--store settings: the settings name no store: set store.url"));
+            return Err(Failure::could_not(format!(
+                "{flag} settings: the settings name no store: set store.url"
+            )));
         }
         let (url, source) = match (named.filter(|url| *url != OF_SETTINGS), given) {
-            (Some(url), _) => (url, "--store"),
+            (Some(url), _) => (url, flag),
             (None, Some(given)) => (given.value.as_str(), &*given.source),
             (None, None) => return Ok(None),
         };

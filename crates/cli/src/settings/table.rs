@@ -17,7 +17,7 @@ impl Setting {
     }
 }
 
-pub(super) const SETTINGS: [Setting; 62] = [
+pub(super) const SETTINGS: [Setting; 63] = [
     Setting {
         name: "origin",
         default: "",
@@ -172,6 +172,15 @@ pub(super) const SETTINGS: [Setting; 62] = [
         allowed: "a text",
         about: "The password for the shared store, if its URL has none. It is shown nowhere. In the environment it can come \
             from a place of its own, such as a secret of Kubernetes.",
+    },
+    Setting {
+        name: "sink",
+        default: "",
+        allowed: "tables [[sink]] with type, url, and perhaps password and name",
+        about: "A Redis server (`type = \"redis\"`, `url = \"redis://USER@HOST:PORT/DATABASE\"`, or `rediss://` for TLS) through \
+            whose streams `serve`, `record` and `import` deliver every event; `trailseal worker` moves them from there to a shared \
+            store. Without `store.url`, level `store` waits until that has them. `name` is what messages and metrics call it, \
+            `redis` by default. See [store.md](store.md#through-redis-streams).",
     },
     Setting {
         name: "outbox.url",
@@ -443,10 +452,13 @@ pub(super) const STORAGE: &str = "AUDIT_STORAGE";
 pub(super) const DATABASE: &str = "AUDIT_DATABASE_URL";
 
 /// Variables of ours that are read as flags.
-pub(super) const NOT_SETTINGS: [&str; 1] = ["TRAILSEAL_TOKEN"];
+pub(super) const NOT_SETTINGS: [&str; 2] = ["TRAILSEAL_TOKEN", REDIS_PASSWORD];
+
+/// The password for `worker --from`, if its URL has none.
+pub(crate) const REDIS_PASSWORD: &str = "TRAILSEAL_REDIS_PASSWORD";
 
 /// Settings that only a file can set.
-pub(super) const ONLY_IN_A_FILE: [&str; 4] = ["anchor", "personal", "retention.rule", "rule"];
+pub(super) const ONLY_IN_A_FILE: [&str; 5] = ["anchor", "personal", "retention.rule", "rule", "sink"];
 
 /// Settings that are lists of strings; in the environment they are separated by commas.
 pub(super) const LISTS: [&str; 8] = [

@@ -14,5 +14,5 @@ pub(crate) use runner::Delivery;
 pub use runner::{DeliveryState, DeliveryStats};
 pub use sink::{
     Batch, BatchLine, Dropped, Gathering, KeptCheckpoints, MustEnd, Position, SealedCheckpoint, Sink,
-    SinkError,
+    SinkError, Stored,
 };

@@ -313,7 +313,8 @@ impl Runner {
                 follower.refresh().map_err(failed)?;
                 listed = begun;
             }
-            let is_held_back = self.sink.uses_trail_disk() && self.log.is_disk_low();
+            let has_room = self.ask_stored(follower.next())?;
+            let is_held_back = !has_room || (self.sink.uses_trail_disk() && self.log.is_disk_low());
             let waiting = durable.saturating_sub(follower.next().get());
             if waiting > 0 && !is_held_back {
                 idle = POLL_BUSY;
@@ -348,6 +349,9 @@ impl Runner {
                 self.works();
                 *backoff = BACKOFF_MIN;
             }
+            // Somebody may wait for what is still on its way.
+            let is_on_its_way = self.status.cursor.load(Ordering::Acquire) < follower.next().get();
+            idle = if is_on_its_way { POLL_BUSY } else { idle };
             let parked_at = Instant::now();
             std::thread::park_timeout(idle);
             is_wanted = parked_at.elapsed() < idle && !cfg!(trailseal_fault = "gathering_not_ended");
@@ -399,11 +403,21 @@ impl Runner {
         };
         waiting_since(lines.first());
         self.sink.deliver(&batch).map_err(failed)?;
-        let end = batch.end().get();
+        let end = batch.end();
         waiting_since(lines.last());
-        self.advance(end);
+        self.ask_stored(end)?;
+        if self.status.cursor.load(Ordering::Acquire) < end.get() {
+            self.note_waiting();
+        }
         self.works();
         Ok(())
+    }
+
+    /// Notes how far the sink has stored what it was given, which is everything below `delivered`. Returns whether it takes more.
+    fn ask_stored(&mut self, delivered: Index) -> Result<bool, Halt> {
+        let stored = self.sink.stored(delivered).map_err(failed)?;
+        self.advance(stored.cursor.min(delivered).get());
+        Ok(stored.has_room)
     }
 
     /// Notes that nothing is wrong with the sink.

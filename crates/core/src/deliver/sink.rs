@@ -80,6 +80,15 @@ pub enum Dropped {
     Waits,
 }
 
+/// How far what a sink was given is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Everything below is stored.
+    pub cursor: Index,
+    /// Whether the sink takes more now. If not, it is asked again.
+    pub has_room: bool,
+}
+
 /// When events that nobody waits for are delivered: as soon as there are so many, or the first of them has waited so long. By
 /// default, as soon as they are seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,6 +146,16 @@ pub trait Sink: Send {
     /// # Errors
     /// When it was not stored, or it is not known whether it was.
     fn deliver(&mut self, batch: &Batch<'_>) -> Result<(), SinkError>;
+
+    /// How far it has stored what it was given, which is everything below `delivered`. A sink that passes events on, as to a
+    /// stream, has stored them only when they have arrived: nothing else counts for level `store`, lag and retirement.
+    ///
+    /// # Errors
+    /// When that is not known, or what it was given is lost: then it is asked for its position, and given everything from there
+    /// on again.
+    fn stored(&mut self, delivered: Index) -> Result<Stored, SinkError> {
+        Ok(Stored { cursor: delivered, has_room: true })
+    }
 
     /// The checkpoints that it keeps; `None` from a sink that keeps none. Asked after each connecting.
     ///

@@ -100,6 +100,12 @@ impl StoreSink {
         }
     }
 
+    /// Delivers another trail from now on, over the same connection.
+    pub fn turn_to(&mut self, origin: &str) {
+        self.origin = origin.to_owned();
+        (self.position, self.retirement) = (Position::default(), None);
+    }
+
     fn connected(&mut self) -> Result<&mut Connection, StoreError> {
         if self.connection.as_ref().is_none_or(Connection::is_broken) {
             self.connection = None;

@@ -1,0 +1,106 @@
+//! One line in a stream.
+//!
+//! The entry with the line of index 7 has the id `7-1`, since Redis refuses `0-0`. Its field `line` is the line's exact bytes. If
+//! what comes before it in the trail is retired, the field `from` has the index after the last line that is there: so a worker can
+//! tell what was retired from what was lost.
+
+use redis::{FromRedisValue, ParsingError, Value};
+use trailseal_core::deliver::BatchLine;
+use trailseal_event::Index;
+use trailseal_event::line::parse_front;
+
+pub(crate) const LINE: &str = "line";
+pub(crate) const FROM: &str = "from";
+
+/// One line, as it was read from a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) index: u64,
+    /// Everything from here up to `index` is retired.
+    pub(crate) from: u64,
+    pub(crate) line: Vec<u8>,
+}
+
+pub(crate) fn id(index: u64) -> String {
+    format!("{index}-1")
+}
+
+fn index_in(id: &[u8]) -> Option<u64> {
+    std::str::from_utf8(id).ok()?.strip_suffix("-1")?.parse().ok()
+}
+
+/// An entry of a stream that a trail may have written, or something else that somebody put there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Read(pub(crate) Option<Entry>);
+
+impl FromRedisValue for Read {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let (id, fields): (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>) = FromRedisValue::from_redis_value(value)?;
+        Ok(Read(read(&id, fields)))
+    }
+}
+
+fn read(id: &[u8], fields: Vec<(Vec<u8>, Vec<u8>)>) -> Option<Entry> {
+    let index = index_in(id)?;
+    let (mut from, mut found) = (index, None);
+    for (name, value) in fields {
+        if name == LINE.as_bytes() {
+            found = Some(value);
+        } else if name == FROM.as_bytes() {
+            from = std::str::from_utf8(&value).ok()?.parse().ok()?;
+        }
+    }
+    let line = found?;
+    let is_it = from <= index && parse_front(&line).is_some_and(|front| front.index == index);
+    is_it.then_some(Entry { index, from, line })
+}
+
+impl Entry {
+    /// As part of a batch. Nobody asks where in a segment a line stands that came through a stream.
+    pub(crate) fn as_batch_line(&self) -> BatchLine<'_> {
+        BatchLine { index: Index::new(self.index), bytes: &self.line, segment: Index::new(0), offset: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(index: u64) -> Vec<u8> {
+        let stamp = "2026-11-29T12:00:00.000000Z";
+        format!(r#"{{"v":1,"index":{index},"recorded":"{stamp}","action":"a"}}"#).into_bytes()
+    }
+
+    fn fields(line: &[u8], from: Option<&str>) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut fields = vec![(LINE.into(), line.to_vec())];
+        fields.extend(from.map(|from| (FROM.into(), from.into())));
+        fields
+    }
+
+    #[test]
+    fn an_entry_is_read_as_it_was_written() {
+        let line = line(7);
+        assert!(parse_front(&line).is_some(), "the line of this test is one");
+        let entry = |from| Entry { index: 7, from, line: line.clone() };
+        assert_eq!(read(b"7-1", fields(&line, None)), Some(entry(7)));
+        assert_eq!(read(b"7-1", fields(&line, Some("3"))), Some(entry(3)));
+        for (id, line, from) in [
+            ("8-1", &line, None),
+            ("7-0", &line, None),
+            ("7-1", &line, Some("8")),
+            ("7-1", &b"x".to_vec(), None),
+        ] {
+            assert_eq!(read(id.as_bytes(), fields(line, from)), None, "{id} {from:?}");
+        }
+        assert_eq!(read(b"7-1", Vec::new()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_somebody_puts_there_is_more_than_no_entry(id in ".{0,12}", name in "line|from|x", value: Vec<u8>) {
+            let _ = read(id.as_bytes(), vec![(name.into_bytes(), value)]);
+        }
+    }
+}

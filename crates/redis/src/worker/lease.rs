@@ -1,0 +1,57 @@
+//! Which worker stores an origin at the moment.
+
+use std::time::Duration;
+
+use crate::connection::{Redis, RedisError, together};
+use crate::keys::Keys;
+
+/// A worker that was killed holds an origin up for so long.
+const HELD_FOR: Duration = Duration::from_secs(20);
+
+/// Does something only if the lease is still held: the first key is the lease, the first argument who holds it.
+const IF_HELD: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end ";
+
+/// A lease, by a name that no other has.
+pub(super) struct Lease {
+    pub(super) key: String,
+    pub(super) holder: String,
+}
+
+impl Lease {
+    /// Takes the lease, unless another worker holds it.
+    pub(super) fn take(redis: &mut Redis, keys: &Keys) -> Result<Option<Lease>, RedisError> {
+        let mut random = [0; 16];
+        // Without randomness two workers might hold it at once, which does no harm.
+        let _ = getrandom::fill(&mut random);
+        let holder = random.map(|byte| format!("{byte:02x}")).concat();
+        let mut asked = together();
+        let held_for = HELD_FOR.as_millis() as u64;
+        asked.cmd("SET").arg(&keys.lease).arg(&holder).arg("NX").arg("PX").arg(held_for);
+        let (taken,): (Option<String>,) = redis.ask("take a lease at", &asked)?;
+        Ok(taken.map(|_| Lease { key: keys.lease.clone(), holder }))
+    }
+
+    /// Has a script done if the lease is still held, which it then is for a while longer; whether it was done. In the script, the
+    /// first key and the first argument are the lease's.
+    pub(super) fn if_held(
+        &self,
+        redis: &mut Redis,
+        doing: &'static str,
+        script: &str,
+        keys: &[&str],
+        arguments: &[Vec<u8>],
+    ) -> Result<bool, RedisError> {
+        let longer = format!("redis.call('PEXPIRE', KEYS[1], {}) ", HELD_FOR.as_millis());
+        let script = format!("{IF_HELD}{longer}{script} return 1");
+        let mut asked = together();
+        asked.cmd("EVAL").arg(script).arg(1 + keys.len()).arg(&self.key).arg(keys);
+        asked.arg(&self.holder).arg(arguments);
+        let (done,): (u8,) = redis.ask(doing, &asked)?;
+        Ok(done == 1)
+    }
+
+    /// Gives it back, so that nobody has to wait for its end.
+    pub(super) fn give_back(self, redis: &mut Redis) -> Result<(), RedisError> {
+        self.if_held(redis, "give a lease back at", "redis.call('DEL', KEYS[1])", &[], &[]).map(drop)
+    }
+}

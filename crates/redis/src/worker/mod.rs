@@ -1,0 +1,259 @@
+//! A worker: stores what is in the streams, origin by origin, and reports how far the store has come.
+//!
+//! Each of its threads has one connection to the store and takes one origin after the other, under a lease, so that workers share
+//! the origins and do no work twice. A lease that was lost does no harm: the store's cursor decides what is stored.
+
+mod lease;
+mod turn;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use trailseal_core::deliver::{MustEnd, Sink};
+
+use crate::connection::{Redis, RedisError, together};
+use crate::keys::ORIGINS;
+use crate::url::RedisUrl;
+use turn::{Turn, Turned};
+
+const IDLE: Duration = Duration::from_millis(20);
+const IDLE_MAX: Duration = Duration::from_millis(200);
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// A store that takes the events of one origin after the other.
+pub trait Store: Send {
+    /// What follows is of this origin.
+    fn turn_to(&mut self, origin: &str);
+
+    /// What takes the events of that origin.
+    fn sink(&mut self) -> &mut dyn Sink;
+}
+
+/// What a worker has to say.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerNotice {
+    /// Redis cannot be used at the moment.
+    #[error("Redis cannot be used; it is tried again: {reason}")]
+    RedisFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Nothing of an origin can be stored at the moment.
+    #[error("events of {origin} cannot be stored; it is tried again: {reason}")]
+    StoreFailed {
+        /// The origin.
+        origin: String,
+        /// Why.
+        reason: String,
+    },
+    /// The store holds what the trail did not write.
+    #[error("events of {origin} are no longer stored: {reason}")]
+    Stopped {
+        /// The origin.
+        origin: String,
+        /// How that shows.
+        reason: String,
+    },
+    /// What was in the stream is not what a trail writes.
+    #[error(
+        "the stream of {origin} held what no trail writes and was removed; the trail sends its own events again"
+    )]
+    Foreign {
+        /// The origin.
+        origin: String,
+    },
+    /// It works again.
+    #[error("events of {origin} are stored again")]
+    Recovered {
+        /// The origin.
+        origin: String,
+    },
+}
+
+/// Threads that store what is in the streams.
+pub struct Worker {
+    must_end: MustEnd,
+    threads: Vec<JoinHandle<bool>>,
+}
+
+type OnNotice = Arc<dyn Fn(&WorkerNotice) + Send + Sync>;
+
+impl Worker {
+    /// Starts a thread for each store. With `ends` they end when there is nothing left to do, or nothing more can be done.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(
+        url: &RedisUrl,
+        stores: Vec<Box<dyn Store>>,
+        ends: bool,
+        on_notice: OnNotice,
+    ) -> std::io::Result<Worker> {
+        let must_end = MustEnd::default();
+        let mut threads = Vec::new();
+        for (number, mut store) in stores.into_iter().enumerate() {
+            store.sink().begin(&must_end);
+            let run = Run {
+                redis: Redis::new(url.clone()),
+                store,
+                ends,
+                must_end: must_end.clone(),
+                on_notice: on_notice.clone(),
+                trouble: HashMap::new(),
+            };
+            let name = format!("trailseal-move-{number}");
+            threads.push(std::thread::Builder::new().name(name).spawn(move || run.run())?);
+        }
+        Ok(Worker { must_end, threads })
+    }
+
+    /// Whether all threads have ended by themselves.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Ends after the current batches. Returns whether nothing was left that could not be stored.
+    pub fn end(self) -> bool {
+        self.must_end.set();
+        let ended = |thread: JoinHandle<bool>| {
+            thread.thread().unpark();
+            thread.join().unwrap_or(false)
+        };
+        // Each has to be waited for.
+        self.threads.into_iter().map(ended).fold(true, |all, one| all && one)
+    }
+}
+
+/// An origin whose events could not be stored.
+struct Failed {
+    reason: String,
+    backoff: Duration,
+    not_before: Instant,
+}
+
+/// One thread.
+struct Run {
+    redis: Redis,
+    store: Box<dyn Store>,
+    ends: bool,
+    must_end: MustEnd,
+    on_notice: OnNotice,
+    trouble: HashMap<String, Failed>,
+}
+
+impl Run {
+    /// Returns whether it could do what there was to do.
+    fn run(mut self) -> bool {
+        let (mut idle, mut backoff, mut is_down) = (IDLE, BACKOFF_MIN, false);
+        while !self.must_end.is_set() {
+            match self.pass() {
+                Ok(Passed { moved, left }) => {
+                    (backoff, is_down) = (BACKOFF_MIN, false);
+                    if self.ends && (!left || (!moved && !self.trouble.is_empty())) {
+                        return self.trouble.is_empty();
+                    }
+                    idle = if moved { IDLE } else { (idle * 2).min(IDLE_MAX) };
+                    if !moved {
+                        // What is not urgent, such as tables for the next months. If it fails, so will what is.
+                        let _ = self.store.sink().idle();
+                        std::thread::park_timeout(idle);
+                    }
+                }
+                Err(error) => {
+                    self.redis.disconnect();
+                    if self.ends {
+                        self.say(&WorkerNotice::RedisFailed { reason: with_causes(&error) });
+                        return false;
+                    }
+                    if !std::mem::replace(&mut is_down, true) {
+                        self.say(&WorkerNotice::RedisFailed { reason: with_causes(&error) });
+                    }
+                    std::thread::park_timeout(backoff);
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                }
+            }
+        }
+        self.trouble.is_empty()
+    }
+
+    /// A turn of each origin that has something to do.
+    fn pass(&mut self) -> Result<Passed, RedisError> {
+        let mut asked = together();
+        asked.cmd("SMEMBERS").arg(ORIGINS);
+        let (mut origins,): (Vec<String>,) = self.redis.ask("ask for the origins at", &asked)?;
+        origins.sort_unstable();
+        // Several workers begin at different ones.
+        let first = usize::from(random()) % origins.len().max(1);
+        origins.rotate_left(first);
+        self.trouble.retain(|origin, _| origins.contains(origin));
+        let mut passed = Passed { moved: false, left: !origins.is_empty() };
+        for origin in origins {
+            let waits = self.trouble.get(&origin).is_some_and(|failed| Instant::now() < failed.not_before);
+            if self.must_end.is_set() || waits {
+                continue;
+            }
+            self.store.turn_to(&origin);
+            let turned = Turn::new(&mut self.redis, self.store.sink(), &origin, &self.must_end).run()?;
+            passed.moved |= turned == Turned::Moved;
+            self.note(origin, turned);
+        }
+        Ok(passed)
+    }
+
+    fn note(&mut self, origin: String, turned: Turned) {
+        let (reason, notice) = match turned {
+            Turned::Others => return,
+            Turned::Moved | Turned::Nothing => {
+                if self.trouble.remove(&origin).is_some() {
+                    self.say(&WorkerNotice::Recovered { origin });
+                }
+                return;
+            }
+            Turned::Foreign => return self.say(&WorkerNotice::Foreign { origin }),
+            Turned::Failed(reason) => {
+                (reason.clone(), WorkerNotice::StoreFailed { origin: origin.clone(), reason })
+            }
+            Turned::Stopped(reason) => {
+                (reason.clone(), WorkerNotice::Stopped { origin: origin.clone(), reason })
+            }
+        };
+        let before = self.trouble.remove(&origin);
+        if before.as_ref().is_none_or(|before| before.reason != reason) {
+            self.say(&notice);
+        }
+        let backoff = before.map_or(BACKOFF_MIN, |before| (before.backoff * 2).min(BACKOFF_MAX));
+        self.trouble.insert(origin, Failed { reason, backoff, not_before: Instant::now() + backoff });
+    }
+
+    fn say(&self, notice: &WorkerNotice) {
+        (self.on_notice)(notice);
+    }
+}
+
+/// What came of a pass.
+struct Passed {
+    moved: bool,
+    /// Whether there is something to do, also for other workers.
+    left: bool,
+}
+
+fn random() -> u16 {
+    let mut random = [0; 2];
+    // Without randomness they begin at the same one; nothing worse happens.
+    let _ = getrandom::fill(&mut random);
+    u16::from_le_bytes(random)
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each crate, and which of ours its code may use.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 14] = [
     ("tlog", &[]),
     ("event", &[]),
     ("core", &["tlog", "event"]),
@@ -19,8 +19,9 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("index", &["tlog", "event", "core"]),
     ("outbox", &["event", "core"]),
     ("postgres", &["tlog", "event", "core", "outbox"]),
+    ("redis", &["tlog", "event", "core"]),
     ("server", &["tlog", "event", "core", "index", "export", "postgres"]),
-    ("cli", &["tlog", "event", "core", "import", "export", "index", "outbox", "postgres", "server"]),
+    ("cli", &["tlog", "event", "core", "import", "export", "index", "outbox", "postgres", "redis", "server"]),
     ("testkit", &["tlog", "event", "core"]),
     ("derive", &[]),
     ("trailseal", &["tlog", "event", "core", "export", "index", "outbox", "postgres", "server", "derive"]),

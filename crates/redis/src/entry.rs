@@ -29,18 +29,21 @@ fn index_in(id: &[u8]) -> Option<u64> {
     std::str::from_utf8(id).ok()?.strip_suffix("-1")?.parse().ok()
 }
 
+/// A name and a value.
+type Field = (Vec<u8>, Vec<u8>);
+
 /// An entry of a stream that a trail may have written, or something else that somebody put there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Read(pub(crate) Option<Entry>);
 
 impl FromRedisValue for Read {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let (id, fields): (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>) = FromRedisValue::from_redis_value(value)?;
+        let (id, fields): (Vec<u8>, Vec<Field>) = FromRedisValue::from_redis_value(value)?;
         Ok(Read(read(&id, fields)))
     }
 }
 
-fn read(id: &[u8], fields: Vec<(Vec<u8>, Vec<u8>)>) -> Option<Entry> {
+fn read(id: &[u8], fields: Vec<Field>) -> Option<Entry> {
     let index = index_in(id)?;
     let (mut from, mut found) = (index, None);
     for (name, value) in fields {
@@ -73,7 +76,7 @@ mod tests {
         format!(r#"{{"v":1,"index":{index},"recorded":"{stamp}","action":"a"}}"#).into_bytes()
     }
 
-    fn fields(line: &[u8], from: Option<&str>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn fields(line: &[u8], from: Option<&str>) -> Vec<Field> {
         let mut fields = vec![(LINE.into(), line.to_vec())];
         fields.extend(from.map(|from| (FROM.into(), from.into())));
         fields

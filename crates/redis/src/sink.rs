@@ -26,7 +26,7 @@ const EVENTS_AHEAD_MAX: u64 = 100_000;
 const BYTES_AHEAD_MAX: u64 = 128 << 20;
 
 /// A worker has so long to take a trail on that it does not know.
-const REPORTED_WITHIN: Duration = Duration::from_secs(3);
+const REPORTED_WITHIN: Duration = Duration::from_secs(1);
 /// If nothing of what is in the stream was stored for so long, that is said.
 const STORED_WITHIN: Duration = Duration::from_secs(30);
 /// Between two looks at the report.

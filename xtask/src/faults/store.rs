@@ -59,6 +59,26 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-postgres", "--test", "kill"],
     },
     Fault {
+        name: "stream_sent_is_stored",
+        what: "an event that is in a Redis Stream counts as stored",
+        tests: &["-p", "trailseal-cli", "--test", "worker", "stored"],
+    },
+    Fault {
+        name: "stream_loss_not_seen",
+        what: "a trail does not see that Redis has lost a part of its stream",
+        tests: &["-p", "trailseal-cli", "--test", "worker"],
+    },
+    Fault {
+        name: "stream_gap_passed_over",
+        what: "a worker stores what comes after a gap in a stream",
+        tests: &["-p", "trailseal-cli", "--test", "worker", "gap"],
+    },
+    Fault {
+        name: "stream_foreign_kept",
+        what: "a worker leaves what no trail has written in a stream",
+        tests: &["-p", "trailseal-cli", "--test", "worker", "no_trail"],
+    },
+    Fault {
         name: "store_cursor_not_compared",
         what: "a batch is added to the shared store wherever its cursor is",
         tests: &["-p", "trailseal-postgres", "--test", "delivery"],

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{MustEnd, Sink};
 
-use crate::connection::{Redis, RedisError, together};
+use crate::connection::{Redis, RedisError, together, with_causes};
 use crate::keys::ORIGINS;
 use crate::url::RedisUrl;
 use turn::{Turn, Turned};
@@ -119,12 +119,12 @@ impl Worker {
     /// Ends after the current batches. Returns whether nothing was left that could not be stored.
     pub fn end(self) -> bool {
         self.must_end.set();
-        let ended = |thread: JoinHandle<bool>| {
+        let mut is_all = true;
+        for thread in self.threads {
             thread.thread().unpark();
-            thread.join().unwrap_or(false)
-        };
-        // Each has to be waited for.
-        self.threads.into_iter().map(ended).fold(true, |all, one| all && one)
+            is_all &= thread.join().unwrap_or(false);
+        }
+        is_all
     }
 }
 
@@ -246,14 +246,4 @@ fn random() -> u16 {
     // Without randomness they begin at the same one; nothing worse happens.
     let _ = getrandom::fill(&mut random);
     u16::from_le_bytes(random)
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

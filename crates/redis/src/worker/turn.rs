@@ -4,8 +4,7 @@ use trailseal_core::deliver::{Batch, BatchLine, MustEnd, SealedCheckpoint, Sink,
 use trailseal_tlog::{Checkpoint, Hash, SignedNote, leaf_hash};
 
 use super::lease::Lease;
-use super::with_causes;
-use crate::connection::{Redis, RedisError, together};
+use crate::connection::{Redis, RedisError, together, with_causes};
 use crate::entry::{self, Entry, Read};
 use crate::keys::{Keys, ORIGINS};
 use crate::report::{FAILING, Report, STOPPED, STOPPED_AT};
@@ -60,6 +59,8 @@ enum Ended {
     /// Another worker has the lease by now.
     LeaseLost,
     Foreign,
+    /// The stream lacks this event, which the store needs next. The trail sees that, and sends again.
+    Gap(u64),
 }
 
 impl From<RedisError> for Ended {
@@ -96,6 +97,11 @@ impl<'a> Turn<'a> {
                 let keys = [&*self.keys.lines];
                 lease.if_held(self.redis, "remove a stream at", "redis.call('DEL', KEYS[2])", &keys, &[])?;
                 Turned::Foreign
+            }
+            Err(Ended::Gap(index)) => {
+                let reason = format!("event {index} is not in the stream: its trail sends it again");
+                self.report_trouble(&lease, &[(FAILING, reason.clone())])?;
+                Turned::Failed(reason)
             }
             // Somebody else has stored meanwhile; the next turn begins after that.
             Err(Ended::Sink(SinkError::Gap { .. })) => Turned::Moved,
@@ -154,7 +160,9 @@ impl<'a> Turn<'a> {
                 return Err(Ended::Foreign);
             };
             if entry.from > next && !cfg!(trailseal_fault = "stream_gap_passed_over") {
-                // The trail sees that, and sends again.
+                if entries.is_empty() {
+                    return Err(Ended::Gap(next));
+                }
                 break;
             }
             next = entry.index + 1;

@@ -214,6 +214,10 @@ impl<'m, 'r> Fill<'m, 'r> {
                 self.name("outcome", &outcome.word());
             }
         }
+        // What a source says of a success, such as `Connection succeeded`, is no error. The record keeps it.
+        if event.outcome == Some(Outcome::Success) {
+            event.error = None;
+        }
         if !self.was_set("category") {
             event.category = self.rules(&mapping.categories).unwrap_or_default();
             self.name("category", &event.category.word());

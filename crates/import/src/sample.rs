@@ -3,6 +3,8 @@
 //! What must hold: an input that the mapping does not understand is said, with what it looks like instead; one that it
 //! does is never refused because of a few odd records.
 
+mod envelope;
+
 use std::io::BufRead;
 
 use trailseal_event::{Event, Timestamp};
@@ -70,6 +72,22 @@ impl Sample {
     /// How many records it has.
     pub fn len(&self) -> usize {
         self.values.len()
+    }
+
+    /// Why none of it is a record of any known form, for people; nothing if it has records, or is empty.
+    pub fn failure(&self) -> Option<String> {
+        let first = self.records.first().filter(|_| self.is_empty())?;
+        let (line, reason) = match first {
+            Err(failed) => (failed.line, failed.reason.clone()),
+            Ok(record) => (record.line, record.form.value(&record.bytes).err()?),
+        };
+        Some(format!("line {line}: {reason}"))
+    }
+
+    /// What the first record is only the envelope of, if a built-in mapping knows that, and how to take it out, for people.
+    pub fn inside(&self) -> Option<String> {
+        let (format, filter) = envelope::look(self.values.first()?.root())?;
+        Some(format!("what is inside looks like {format}: take it out first, such as with jq -c '{filter}'"))
     }
 
     /// The keys that the first record has, for people.
@@ -174,8 +192,9 @@ impl Sample {
     fn lacks(&self, mapping: &Mapping, fields: &[&str], events: usize) -> String {
         let keys = self.keys();
         let first = if keys.is_empty() { "nothing".to_owned() } else { keys };
+        let inside = self.inside().map(|inside| format!("; {inside}")).unwrap_or_default();
         format!(
-            "read as {}, most of the first {events} records ({}) give no {}; the first has {first}",
+            "read as {}, most of the first {events} records ({}) give no {}; the first has {first}{inside}",
             mapping.format(),
             self.taken_for,
             fields.join(" and no "),

@@ -40,7 +40,24 @@ fn lines() {
         b"not json\n{}\n[info] started\n{}",
         &[(1, "not json"), (2, "{}"), (3, "[info] started"), (4, "{}")],
     );
+}
+
+#[test]
+fn what_is_no_text_is_told_once() {
     check(b"\xff\xfe{\0}\0", &[(1, "!the text is UTF-16")]);
+    check(b"{\0}\0\n\0{\0", &[(1, "!the text is UTF-16")]);
+    check(b"\0{\0}\0\n", &[(1, "!the text is UTF-16")]);
+    check(b"\x28\xb5\x2f\xfd\x04\n\n", &[(1, "!it is compressed with zstd")]);
+    check(b"\xfd7zXZ\0\0\n", &[(1, "!it is compressed with xz")]);
+    check(b"BZh91AY&SY\n", &[(1, "!it is compressed with bzip2")]);
+    check(b"BZhello\n", &[(1, "BZhello")]);
+    check(b"PK\x03\x04\n", &[(1, "!it is a zip file")]);
+    check(&gzip(&gzip(b"{}\n")), &[(1, "!it is compressed twice")]);
+    let mut tar = vec![0; 512];
+    tar[..7].copy_from_slice(b"a.jsonl");
+    tar[257..262].copy_from_slice(b"ustar");
+    tar.extend(b"{}\n");
+    check(&tar, &[(1, "!it is a tar file")]);
 }
 
 #[test]

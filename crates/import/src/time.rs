@@ -284,8 +284,12 @@ fn is_digits(text: &str) -> bool {
         && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// `20240101`, `202401010930` and `20240101093059`, where that is a date.
+/// `20240101`, `202401010930`, `20240101093059` and `20240101093059.123`, where that is a date.
 fn date_in_digits(text: &str) -> Option<civil::DateTime> {
+    if let Some((whole, fraction)) = text.split_once('.').filter(|(whole, _)| whole.len() == 14) {
+        let nanos = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+        return date_in_digits(whole)?.with().subsec_nanosecond(nanos).build().ok();
+    }
     if !matches!(text.len(), 8 | 12 | 14) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -409,8 +413,16 @@ mod tests {
         check("20240115", Some("2024-01-15T00:00:00Z"));
         check("202401151030", Some("2024-01-15T10:30:00Z"));
         check("20240115103059", Some("2024-01-15T10:30:59Z"));
+        check("20240115103059.123", Some("2024-01-15T10:30:59.123Z"));
         // Neither a date nor a count that anybody means.
-        for text in ["20241315103059", "638409114000000000", "123456789012", "12345678901234567890"] {
+        for text in [
+            "20241315103059",
+            "20241315103059.5",
+            "20240115103059.1.2",
+            "638409114000000000",
+            "123456789012",
+            "12345678901234567890",
+        ] {
             check(text, None);
         }
     }

@@ -192,3 +192,22 @@ fn what_is_written_slowly_is_passed_on_as_it_comes() {
         drop(writer);
     });
 }
+
+#[test]
+fn roles_are_all_that_a_path_with_a_star_finds() {
+    let mapping = Mapping::parse(
+        "format = 'own'\n[event]\naction = 'do'\n'actor.roles' = ['granted.*.role', 'groups', 'group']\n",
+    )
+    .expect("good");
+    let roles_of = |input: &str| {
+        let event = read(input.as_bytes(), &mapping).next().expect("a record").expect("a good one").event;
+        event.actor.map(|actor| actor.roles).unwrap_or_default().join(",")
+    };
+    assert_eq!(
+        roles_of(r#"{"do":"x","granted":[{"role":"root"},{"role":"backup"},{}],"groups":["no"]}"#),
+        "root,backup"
+    );
+    assert_eq!(roles_of(r#"{"do":"x","granted":[],"groups":["a","b",null]}"#), "a,b");
+    assert_eq!(roles_of(r#"{"do":"x","groups":[],"group":"c"}"#), "c");
+    assert_eq!(roles_of(r#"{"do":"x"}"#), "");
+}

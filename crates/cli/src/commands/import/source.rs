@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::PoisonError;
 use std::time::SystemTime;
 
-use trailseal_event::Timestamp;
+use trailseal_event::{Timestamp, nearest};
 use trailseal_import::blocks::Blocks;
 use trailseal_import::hashes::OldHashes;
 use trailseal_import::mapping::BUILT_IN;
@@ -61,12 +61,18 @@ impl Source {
             }
             (Some(AUTO), None) => None,
             (Some(format), None) => Some(Cow::Borrowed(Mapping::builtin(format).ok_or_else(|| {
-                let known = known_formats();
-                Failure::could_not(format!(
-                    "there is no format {format:?}: use {AUTO}, {known}, or --map FILE"
-                ))
+                let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).chain([AUTO]).collect();
+                let what = match nearest(&format.replace('-', "_"), &names) {
+                    Some(nearest) => format!("did you mean {nearest}?"),
+                    None => format!("use {AUTO}, {}, or --map FILE", known_formats()),
+                };
+                Failure::could_not(format!("there is no format {format:?}: {what}"))
             })?)),
-            (None, None) => return Err(Failure::could_not("give --from FORMAT or --map FILE")),
+            (None, None) => {
+                return Err(Failure::could_not(format!(
+                    "say what the records are: --from FORMAT, such as {AUTO}, or --map FILE; see `trailseal import --help`"
+                )));
+            }
         };
         let (wanted, blocks) = (Wanted::of(arguments), AllBlocks::default());
         let inputs =

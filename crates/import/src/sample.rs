@@ -160,6 +160,7 @@ impl Sample {
     /// Whether the mapping understands the sample.
     pub fn judge(&self, mapping: &Mapping, written: Option<Timestamp>) -> Judgement {
         let events = self.events(Reading { mapping, written });
+        let failed = events.iter().filter(|event| event.is_err()).count();
         let events: Vec<&Event> = events.iter().flatten().map(|imported| &imported.event).collect();
         let lacking: Vec<(&'static str, usize)> = NEEDED
             .into_iter()
@@ -168,7 +169,11 @@ impl Sample {
             .filter(|(_, count)| *count > 0)
             .collect();
         let is_most = |count: usize| count * 2 > events.len();
-        let doubt = self.other_format(mapping, events.len()).or_else(|| {
+        let none = (events.is_empty() && failed >= LACKING_MIN).then(|| {
+            let failure = self.failure().unwrap_or_else(|| self.taken_for.clone());
+            format!("read as {}, none of the first {failed} lines is a record ({failure})", mapping.format())
+        });
+        let doubt = none.or_else(|| self.other_format(mapping, events.len())).or_else(|| {
             let most: Vec<&str> =
                 lacking.iter().filter(|(_, count)| is_most(*count)).map(|(field, _)| *field).collect();
             let lacks_all =

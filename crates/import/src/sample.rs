@@ -169,7 +169,9 @@ impl Sample {
             .filter(|(_, count)| *count > 0)
             .collect();
         let is_most = |count: usize| count * 2 > events.len();
-        let none = (events.is_empty() && failed >= LACKING_MIN).then(|| {
+        let is_unread =
+            events.is_empty() && failed >= LACKING_MIN && !cfg!(trailseal_fault = "unread_not_doubted");
+        let none = is_unread.then(|| {
             let failure = self.failure().unwrap_or_else(|| self.taken_for.clone());
             format!("read as {}, none of the first {failed} lines is a record ({failure})", mapping.format())
         });

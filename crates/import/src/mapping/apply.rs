@@ -215,7 +215,7 @@ impl<'m, 'r> Fill<'m, 'r> {
             }
         }
         // What a source says of a success, such as `Connection succeeded`, is no error. The record keeps it.
-        if event.outcome == Some(Outcome::Success) {
+        if event.outcome == Some(Outcome::Success) && !cfg!(trailseal_fault = "error_of_success") {
             event.error = None;
         }
         if !self.was_set("category") {

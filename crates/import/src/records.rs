@@ -260,6 +260,13 @@ impl<'m, R: BufRead> Records<'m, R> {
         }
         let mut bytes = Vec::new();
         let mut end = self.source.take_line(&mut bytes, RECORD_BYTES_MAX)?;
+        // Another file may have been appended, whose objects take several lines.
+        if self.arrays && form == Form::Json && bytes.trim_ascii() == b"{" && self.source.peek()?.is_some() {
+            bytes.push(b'\n');
+            self.source.push_back(&bytes);
+            self.place = Place::Objects;
+            return Ok(None);
+        }
         if form.has_lines() && end == End::Complete {
             end = self.more_lines(&form, &mut bytes)?;
         }

@@ -349,6 +349,13 @@ fn resources_are_what_was_acted_on() {
         ],
     );
     check_built_in(
+        "kubernetes",
+        r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k1","stage":"ResponseComplete","verb":"create","user":{"username":"chen@example.com"},"sourceIPs":["192.0.2.7"],"objectRef":{"resource":"pods","namespace":"shop","apiVersion":"v1"},"requestObject":{"metadata":{"generateName":"job-"}},"responseObject":{"metadata":{"name":"job-x7k2","namespace":"shop"}},"responseStatus":{"code":201},"requestReceivedTimestamp":"2024-01-15T10:30:00.000000Z"}"#,
+        &[
+            "pods.create | data_change | success | 2024-01-15T10:30:00Z | - | chen@example.com | pods shop/job-x7k2 | 192.0.2.7",
+        ],
+    );
+    check_built_in(
         "cef",
         "CEF:0|Acme|Mail|14.2|LOG|Consolidated Log|5|rt=Jan 15 2024 10:30:00 UTC act=DELIVERED sourceUserName=chen@example.com sourceAddress=192.0.2.7 destinationHostName=mx1 end=Jan 15 2024 10:31:00 UTC\n",
         &[

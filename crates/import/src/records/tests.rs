@@ -43,6 +43,26 @@ fn lines() {
 }
 
 #[test]
+fn objects_over_several_lines_may_follow_json_lines() {
+    check(
+        b"{\"a\":1}\n{\r\n  \"b\": {}\n}\n{ \r\n}\r\n{\"c\":3}\nno\n{}",
+        &[
+            (1, "{\"a\":1}"),
+            (2, "{\r\n  \"b\": {}\n}"),
+            (5, "{ \r\n}"),
+            (7, "{\"c\":3}"),
+            (8, "no"),
+            (9, "{}"),
+        ],
+    );
+    check(
+        b"{\"a\":1}\n{\n\"b\":2\n{}\n",
+        &[(1, "{\"a\":1}"), (2, "!a record is truncated"), (3, "\"b\":2"), (4, "{}")],
+    );
+    check(b"{\"a\":1}\n{", &[(1, "{\"a\":1}"), (2, "{")]);
+}
+
+#[test]
 fn what_is_no_text_is_told_once() {
     check(b"\xff\xfe{\0}\0", &[(1, "!the text is UTF-16")]);
     check(b"{\0}\0\n\0{\0", &[(1, "!the text is UTF-16")]);

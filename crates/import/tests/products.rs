@@ -348,6 +348,15 @@ fn resources_are_what_was_acted_on() {
             "Microsoft.Insights/diagnosticSettings/delete | config_change | success | 2024-01-15T10:32:00Z | s1 | - | Microsoft.Insights/diagnosticSettings /subscriptions/s1/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/a/providers/Microsoft.Insights/diagnosticSettings/d | -",
         ],
     );
+    check_own(
+        "databricks",
+        r#"{"timestamp":1705314600000,"workspaceId":"7","serviceName":"accounts","actionName":"IpAccessDenied","userIdentity":{"email":"chen@example.com"},"requestParams":{"path":"/login"},"response":{"statusCode":403},"sourceIPAddress":"192.0.2.7"}
+        {"timestamp":1705314600000,"workspaceId":"7","serviceName":"secrets","actionName":"getSecret","userIdentity":{"email":"chen@example.com"},"requestParams":{"scope":"prod","key":"db"},"response":{"statusCode":200},"sourceIPAddress":"192.0.2.7"}"#,
+        &[
+            "accounts.IpAccessDenied | admin | denied | 2024-01-15T10:30:00Z | 7 | chen@example.com | - - | 192.0.2.7",
+            "secrets.getSecret | secret_access | success | 2024-01-15T10:30:00Z | 7 | chen@example.com | secret prod/db | 192.0.2.7",
+        ],
+    );
     check_built_in(
         "kubernetes",
         r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k1","stage":"ResponseComplete","verb":"create","user":{"username":"chen@example.com"},"sourceIPs":["192.0.2.7"],"objectRef":{"resource":"pods","namespace":"shop","apiVersion":"v1"},"requestObject":{"metadata":{"generateName":"job-"}},"responseObject":{"metadata":{"name":"job-x7k2","namespace":"shop"}},"responseStatus":{"code":201},"requestReceivedTimestamp":"2024-01-15T10:30:00.000000Z"}"#,

@@ -262,7 +262,9 @@ fn auto_stops_where_nothing_is_a_record_and_says_what_it_may_be() {
     place.write("packed.zst", b"\x28\xb5\x2f\xfd\x04\x00\n\n");
     let inner = r#"{"action":"repo.create","actor":"cat","org":"acme","created_at":1705314600000}"#;
     place.write("found", format!("{{\"_index\":\"a\",\"_source\":{inner}}}\n").repeat(7));
+    place.write("pod.log", format!("2024-01-15T10:30:00.123456789Z stdout F {inner}\n").repeat(7));
     let expected = [
+        ("pod.log", "looks like github: take it out first, such as with sed 's/^[^{]*//'"),
         ("web.log", "line 1: not a JSON object"),
         ("packed.zst", "compressed with zstd"),
         ("found", "looks like github: take it out first, such as with jq -c '._source'"),

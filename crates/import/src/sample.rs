@@ -81,13 +81,22 @@ impl Sample {
             Err(failed) => (failed.line, failed.reason.clone()),
             Ok(record) => (record.line, record.form.value(&record.bytes).err()?),
         };
-        Some(format!("line {line}: {reason}"))
+        let inside = self.inside().map(|inside| format!("; {inside}")).unwrap_or_default();
+        Some(format!("line {line}: {reason}{inside}"))
     }
 
     /// What the first record is only the envelope of, if a built-in mapping knows that, and how to take it out, for people.
     pub fn inside(&self) -> Option<String> {
-        let (format, filter) = envelope::look(self.values.first()?.root())?;
-        Some(format!("what is inside looks like {format}: take it out first, such as with jq -c '{filter}'"))
+        let of_value = self.values.first().and_then(|value| envelope::look(value.root()));
+        if let Some((format, filter)) = of_value {
+            return Some(format!(
+                "what is inside looks like {format}: take it out first, such as with jq -c '{filter}'"
+            ));
+        }
+        let format = envelope::behind_text(&self.records().next()?.bytes)?;
+        Some(format!(
+            "the JSON at the end of the line looks like {format}: take it out first, such as with sed 's/^[^{{]*//'"
+        ))
     }
 
     /// The keys that the first record has, for people.

@@ -18,6 +18,13 @@ pub(super) fn look(outer: Item<'_>) -> Option<(&'static str, String)> {
     Some((format, if filter.starts_with('[') { format!(".{filter}") } else { filter }))
 }
 
+/// The format of the JSON that a line of text ends with, such as behind the time and the name of a stream.
+pub(super) fn behind_text(line: &[u8]) -> Option<&'static str> {
+    let text = std::str::from_utf8(line).ok()?;
+    let at = text.find('{').filter(|at| *at > 0)?;
+    known(json(Cow::Borrowed(&text[at..]))?.root())
+}
+
 fn within(outer: Item<'_>, levels: usize) -> Option<(&'static str, String)> {
     if levels == 0 || !outer.is_object() {
         return None;
@@ -101,6 +108,9 @@ mod tests {
         );
         check(&format!(r#"{{"@record":{INNER}}}"#), Some(r#".["@record"]"#));
         check(r#"{"a":{"b":1},"c":[],"d":"{broken"}"#, None);
+        assert_eq!(behind_text(format!("2024-01-15T10:30:00Z stdout F {INNER}").as_bytes()), Some("github"));
+        assert_eq!(behind_text(format!("audit\t{INNER} and more").as_bytes()), None);
+        assert_eq!(behind_text(INNER.as_bytes()), None);
         check(&format!(r#"{{"it's":{INNER}}}"#), None);
         check(&format!(r#"{{"a":{{"b":{{"c":{{"d":{INNER}}}}}}}}}"#), None);
     }

@@ -23,7 +23,7 @@ const USUAL: [&str; 6] = [
     "%b %d %Y %I:%M:%S %p",
 ];
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-const WITHOUT_YEAR: &str = "%Y %b %d %H:%M:%S";
+const WITHOUT_YEAR: &str = "%Y %b %d %H:%M:%S%.f";
 
 /// Abbreviations that mean one zone the world over. Others, such as CST or IST, mean several.
 const ABBREVIATIONS: [(&str, i32); 16] = [
@@ -156,7 +156,8 @@ impl Times {
         }
         let words = text.split_ascii_whitespace().collect::<Vec<_>>();
         let [_, day, clock] = words[..] else { return None };
-        if day.len() > 2 || clock.len() != 8 {
+        let is_clock = clock.len() == 8 || clock.as_bytes().get(8) == Some(&b'.');
+        if day.len() > 2 || !is_clock {
             return None;
         }
         let latest = written.as_micros().saturating_add(DAY_MICROS);
@@ -455,6 +456,7 @@ mod tests {
     #[test]
     fn a_missing_year_is_the_one_before_the_file_was_written() {
         check("Jan  2 03:04:05", Some("2024-01-02T03:04:05Z"));
+        check("Jan  2 03:04:05.25", Some("2024-01-02T03:04:05.25Z"));
         check("Dec 31 03:04:05", Some("2023-12-31T03:04:05Z"));
         check("Feb 29 03:04:05", Some("2020-02-29T03:04:05Z"));
         assert_eq!(Times::default().read("Jan  2 03:04:05", None), None);

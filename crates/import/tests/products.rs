@@ -4,7 +4,8 @@
 use trailseal_event::Event;
 use trailseal_import::{Mapping, Records, Sample, read};
 
-const OWN: [(&str, &str); 10] = [
+const OWN: [(&str, &str); 11] = [
+    ("ecs", include_str!("../../../docs/mappings/ecs.toml")),
     ("slack", include_str!("../../../docs/mappings/slack.toml")),
     ("asana", include_str!("../../../docs/mappings/asana.toml")),
     ("teleport", include_str!("../../../docs/mappings/teleport.toml")),
@@ -401,4 +402,19 @@ fn what_is_said_of_a_success_is_no_error() {
     };
     assert_eq!(error_of("google_cloud", &cloud(0, "OK")), None);
     assert_eq!(error_of("google_cloud", &cloud(7, "no")).as_deref(), Some("no"));
+}
+
+#[test]
+fn elastic_common_schema() {
+    check_own(
+        "ecs",
+        r#"{"@timestamp":"2024-01-15T10:30:00.000Z","ecs":{"version":"8.0"},"log":{"level":"info"},"event":{"action":"user_login","category":["authentication"],"type":["start"],"outcome":"failure","duration":2500000},"user":{"id":"1700","name":"chen","roles":["admin"]},"source":{"ip":"192.0.2.7"},"host":{"name":"web1"}}
+        {"@timestamp":"2024-01-15T10:31:00.000Z","ecs.version":"8.0","log.level":"error","event":{"action":"deleted-user-account","category":["iam"],"type":["user","deletion"],"outcome":"success"},"user":{"name":"ada","target":{"id":"1700","name":"chen"}}}
+        {"@timestamp":"2024-01-15T10:32:00.000Z","event":{"module":"system","code":"4663","category":["file"],"type":["access"],"outcome":"unknown"},"user":{"name":"ada"},"file":{"path":"/etc/shadow"}}"#,
+        &[
+            "user_login | authentication | failure | 2024-01-15T10:30:00Z | - | 1700 | - - | 192.0.2.7",
+            "deleted-user-account | admin | success | 2024-01-15T10:31:00Z | - | ada | user 1700 | -",
+            "system.4663 | data_access | unknown | 2024-01-15T10:32:00Z | - | ada | file /etc/shadow | -",
+        ],
+    );
 }

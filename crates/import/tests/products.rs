@@ -173,7 +173,9 @@ fn cef_and_syslog() {
     check_built_in(
         "cef",
         "CEF:0|Acme|Gate|1.0|100|login failed|7|src=192.0.2.7 suser=chen outcome=failure rt=1705314600000 dhost=web1\n",
-        &["login failed | custom:other | failure | 2024-01-15T10:30:00Z | - | chen | host web1 | 192.0.2.7"],
+        &[
+            "login failed | authentication | failure | 2024-01-15T10:30:00Z | - | chen | host web1 | 192.0.2.7",
+        ],
     );
     check_built_in(
         "syslog",
@@ -415,6 +417,21 @@ fn elastic_common_schema() {
             "user_login | authentication | failure | 2024-01-15T10:30:00Z | - | 1700 | - - | 192.0.2.7",
             "deleted-user-account | admin | success | 2024-01-15T10:31:00Z | - | ada | user 1700 | -",
             "system.4663 | data_access | unknown | 2024-01-15T10:32:00Z | - | ada | file /etc/shadow | -",
+        ],
+    );
+}
+
+#[test]
+fn what_a_device_did_with_it_is_the_outcome() {
+    check_built_in(
+        "cef",
+        "CEF:0|Acme|Gate|1|17|Admin login|7|rt=1705314600000 suser=chen src=192.0.2.7 act=denied\n\
+         CEF:0|Acme|Gate|1|18|Traffic|3|rt=1705314600000 suser=chen src=192.0.2.7 dst=192.0.2.8 act=Accept\n\
+         CEF:0|Acme|Gate|1|19|Traffic|3|rt=1705314600000 suser=chen act=Accept outcome=failure\n",
+        &[
+            "denied | authentication | denied | 2024-01-15T10:30:00Z | - | chen | - - | 192.0.2.7",
+            "Accept | custom:other | success | 2024-01-15T10:30:00Z | - | chen | host 192.0.2.8 | 192.0.2.7",
+            "Accept | custom:other | failure | 2024-01-15T10:30:00Z | - | chen | - - | -",
         ],
     );
 }

@@ -208,7 +208,7 @@ fn an_input_without_any_record_is_doubted() {
 #[test]
 fn roles_are_all_that_a_path_with_a_star_finds() {
     let mapping = Mapping::parse(
-        "format = 'own'\n[event]\naction = 'do'\n'actor.roles' = ['granted.*.role', 'groups', 'group']\n",
+        "format = 'own'\n[event]\naction = 'do'\n'actor.roles' = ['granted.*.role', 'groups', 'group']\n[values.'actor.roles']\nc = 'cook'\n",
     )
     .expect("good");
     let roles_of = |input: &str| {
@@ -220,6 +220,6 @@ fn roles_are_all_that_a_path_with_a_star_finds() {
         "root,backup"
     );
     assert_eq!(roles_of(r#"{"do":"x","granted":[],"groups":["a","b",null]}"#), "a,b");
-    assert_eq!(roles_of(r#"{"do":"x","groups":[],"group":"c"}"#), "c");
+    assert_eq!(roles_of(r#"{"do":"x","groups":[],"group":"c"}"#), "cook");
     assert_eq!(roles_of(r#"{"do":"x"}"#), "");
 }

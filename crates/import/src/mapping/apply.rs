@@ -250,7 +250,8 @@ impl<'m, 'r> Fill<'m, 'r> {
             Field::Changes => event.changes = self.value(candidates),
             Field::Approval => event.approval = self.value(candidates),
             Field::Roles => {
-                let roles = self.texts(candidates);
+                let exchanged = |role| self.mapping.exchanged(role, name);
+                let roles: Vec<String> = self.texts(candidates).into_iter().map(exchanged).collect();
                 if !roles.is_empty() {
                     event.actor.get_or_insert_default().roles = roles;
                 }

@@ -371,7 +371,7 @@ pub(crate) struct Record {
 #[derive(Args)]
 pub(crate) struct Import {
     /// The format of the records, such as cloudtrail; auto detects it
-    #[arg(long, value_name = "FORMAT", required_unless_present = "map", conflicts_with = "map")]
+    #[arg(long, value_name = "FORMAT", conflicts_with = "map")]
     pub(crate) from: Option<String>,
     /// Your own mapping file
     #[arg(long, value_name = "FILE")]

@@ -255,6 +255,36 @@ fn auto_says_what_it_took_a_file_for_and_why() {
 }
 
 #[test]
+fn auto_stops_where_nothing_is_a_record_and_says_what_it_may_be() {
+    let place = Place::new();
+    place
+        .write("web.log", "192.0.2.7 - - [15/Jan/2024:10:30:00 +0100] \"GET / HTTP/1.1\" 200 5\n".repeat(30));
+    place.write("packed.zst", b"\x28\xb5\x2f\xfd\x04\x00\n\n");
+    let inner = r#"{"action":"repo.create","actor":"cat","org":"acme","created_at":1705314600000}"#;
+    place.write("found", format!("{{\"_index\":\"a\",\"_source\":{inner}}}\n").repeat(7));
+    place.write("pod.log", format!("2024-01-15T10:30:00.123456789Z stdout F {inner}\n").repeat(7));
+    let expected = [
+        ("pod.log", "looks like github: take it out first, such as with sed 's/^[^{]*//'"),
+        ("web.log", "line 1: not a JSON object"),
+        ("packed.zst", "compressed with zstd"),
+        ("found", "looks like github: take it out first, such as with jq -c '._source'"),
+    ];
+    for (file, what) in expected {
+        for how in ["", "--dry-run", "--dry-run --json"] {
+            place.run(&format!("import --from auto {how} {file}")).could_not(&[
+                "none of the known formats",
+                what,
+                "nothing of it was recorded",
+            ]);
+        }
+    }
+    place.run("import --from github found").could_not(&["jq -c '._source'"]);
+    place.write("empty", "\n");
+    assert!(place.run("import --from auto empty").ok().err.contains("0 read"));
+    assert!(!place.path("trail").exists(), "nothing was recorded");
+}
+
+#[test]
 fn a_dry_run_shows_the_first_events_and_records_nothing() {
     let place = place_with_mapping();
     place.write("log", OWN.replace("chen", "chen\",\"password\":\"hunter2").repeat(7));
@@ -265,8 +295,10 @@ fn a_dry_run_shows_the_first_events_and_records_nothing() {
     assert!(!shown.out.contains("hunter2"), "{shown:#?}");
     let shown = shown.json();
     assert_eq!(shown["events"][0]["actor"]["id"], "chen");
-    let other = place.run("import --dry-run --from github log").ok();
+    let other = place.run("import --dry-run --from github log").no();
     assert!(other.out.contains("the import would stop here"), "{other:#?}");
+    let anyway = place.run("import --dry-run --anyway --from github log").ok();
+    assert!(anyway.out.contains("would go on only because of --anyway"), "{anyway:#?}");
     assert!(other.out.contains("time") && other.out.contains("looked at @timestamp"), "{other:#?}");
     assert!(!place.path("trail").exists(), "nothing was recorded");
 }

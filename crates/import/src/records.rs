@@ -188,9 +188,15 @@ impl<'m, R: BufRead> Records<'m, R> {
                 Place::End => return Ok(None),
                 Place::Start => {
                     self.place = Place::Unknown;
-                    if self.source.skip_byte_order_mark()? {
+                    let no_text = match self.source.skip_byte_order_mark()? {
+                        true => Some(head::UTF_16),
+                        false => {
+                            head::no_text(self.source.head(head::NO_TEXT_BYTES, head::is_enough_for_text)?.0)
+                        }
+                    };
+                    if let Some(why) = no_text {
                         self.place = Place::End;
-                        return Ok(Some(Err(failed(1, "the text is UTF-16: convert it to UTF-8 first"))));
+                        return Ok(Some(Err(failed(1, why))));
                     }
                     None
                 }
@@ -254,6 +260,13 @@ impl<'m, R: BufRead> Records<'m, R> {
         }
         let mut bytes = Vec::new();
         let mut end = self.source.take_line(&mut bytes, RECORD_BYTES_MAX)?;
+        // Another file may have been appended, whose objects take several lines.
+        if self.arrays && form == Form::Json && bytes.trim_ascii() == b"{" && self.source.peek()?.is_some() {
+            bytes.push(b'\n');
+            self.source.push_back(&bytes);
+            self.place = Place::Objects;
+            return Ok(None);
+        }
         if form.has_lines() && end == End::Complete {
             end = self.more_lines(&form, &mut bytes)?;
         }

@@ -3,6 +3,8 @@
 //! What must hold: an input that the mapping does not understand is said, with what it looks like instead; one that it
 //! does is never refused because of a few odd records.
 
+mod envelope;
+
 use std::io::BufRead;
 
 use trailseal_event::{Event, Timestamp};
@@ -70,6 +72,31 @@ impl Sample {
     /// How many records it has.
     pub fn len(&self) -> usize {
         self.values.len()
+    }
+
+    /// Why none of it is a record of any known form, for people; nothing if it has records, or is empty.
+    pub fn failure(&self) -> Option<String> {
+        let first = self.records.first().filter(|_| self.is_empty())?;
+        let (line, reason) = match first {
+            Err(failed) => (failed.line, failed.reason.clone()),
+            Ok(record) => (record.line, record.form.value(&record.bytes).err()?),
+        };
+        let inside = self.inside().map(|inside| format!("; {inside}")).unwrap_or_default();
+        Some(format!("line {line}: {reason}{inside}"))
+    }
+
+    /// What the first record is only the envelope of, if a built-in mapping knows that, and how to take it out, for people.
+    pub fn inside(&self) -> Option<String> {
+        let of_value = self.values.first().and_then(|value| envelope::look(value.root()));
+        if let Some((format, filter)) = of_value {
+            return Some(format!(
+                "what is inside looks like {format}: take it out first, such as with jq -c '{filter}'"
+            ));
+        }
+        let format = envelope::behind_text(&self.records().next()?.bytes)?;
+        Some(format!(
+            "the JSON at the end of the line looks like {format}: take it out first, such as with sed 's/^[^{{]*//'"
+        ))
     }
 
     /// The keys that the first record has, for people.
@@ -142,6 +169,7 @@ impl Sample {
     /// Whether the mapping understands the sample.
     pub fn judge(&self, mapping: &Mapping, written: Option<Timestamp>) -> Judgement {
         let events = self.events(Reading { mapping, written });
+        let failed = events.iter().filter(|event| event.is_err()).count();
         let events: Vec<&Event> = events.iter().flatten().map(|imported| &imported.event).collect();
         let lacking: Vec<(&'static str, usize)> = NEEDED
             .into_iter()
@@ -150,7 +178,13 @@ impl Sample {
             .filter(|(_, count)| *count > 0)
             .collect();
         let is_most = |count: usize| count * 2 > events.len();
-        let doubt = self.other_format(mapping, events.len()).or_else(|| {
+        let is_unread =
+            events.is_empty() && failed >= LACKING_MIN && !cfg!(trailseal_fault = "unread_not_doubted");
+        let none = is_unread.then(|| {
+            let failure = self.failure().unwrap_or_else(|| self.taken_for.clone());
+            format!("read as {}, none of the first {failed} lines is a record ({failure})", mapping.format())
+        });
+        let doubt = none.or_else(|| self.other_format(mapping, events.len())).or_else(|| {
             let most: Vec<&str> =
                 lacking.iter().filter(|(_, count)| is_most(*count)).map(|(field, _)| *field).collect();
             let lacks_all =
@@ -174,8 +208,9 @@ impl Sample {
     fn lacks(&self, mapping: &Mapping, fields: &[&str], events: usize) -> String {
         let keys = self.keys();
         let first = if keys.is_empty() { "nothing".to_owned() } else { keys };
+        let inside = self.inside().map(|inside| format!("; {inside}")).unwrap_or_default();
         format!(
-            "read as {}, most of the first {events} records ({}) give no {}; the first has {first}",
+            "read as {}, most of the first {events} records ({}) give no {}; the first has {first}{inside}",
             mapping.format(),
             self.taken_for,
             fields.join(" and no "),

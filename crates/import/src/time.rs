@@ -13,10 +13,17 @@ const DAY_MICROS: i64 = 86_400_000_000;
 /// FILETIME counts 100 ns from 1601.
 const FILETIME_EPOCH_MICROS: i64 = 11_644_473_600_000_000;
 
-/// Forms without a year, or with words, that logs have by themselves.
-const USUAL: [&str; 4] =
-    ["%d/%b/%Y:%H:%M:%S %z", "%a %b %d %H:%M:%S %Y", "%b %d %Y %H:%M:%S", "%a, %d %b %Y %H:%M:%S %z"];
-const WITHOUT_YEAR: &str = "%Y %b %d %H:%M:%S";
+/// Forms with the month as a word, without weekday, commas and zone: of web servers, `ctime`, CEF, mail, MySQL, and spreadsheets.
+const USUAL: [&str; 6] = [
+    "%d/%b/%Y:%H:%M:%S%.f",
+    "%b %d %H:%M:%S%.f %Y",
+    "%b %d %Y %H:%M:%S%.f",
+    "%d %b %Y %H:%M:%S%.f",
+    "%d-%b-%Y %H:%M:%S%.f",
+    "%b %d %Y %I:%M:%S %p",
+];
+const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const WITHOUT_YEAR: &str = "%Y %b %d %H:%M:%S%.f";
 
 /// Abbreviations that mean one zone the world over. Others, such as CST or IST, mean several.
 const ABBREVIATIONS: [(&str, i32); 16] = [
@@ -90,8 +97,10 @@ pub(crate) fn zone(name: &str) -> Option<TimeZone> {
     if let Some((_, seconds)) = ABBREVIATIONS.iter().find(|(known, _)| *known == name) {
         return fixed(*seconds);
     }
-    if name.starts_with(['+', '-']) {
-        return fixed(offset(name)?);
+    // Also `GMT+0100`, as JavaScript has it.
+    let behind = name.strip_prefix("GMT").or_else(|| name.strip_prefix("UTC")).unwrap_or(name);
+    if behind.starts_with(['+', '-']) {
+        return fixed(offset(behind)?);
     }
     TimeZone::get(name).ok().filter(|_| name.contains('/'))
 }
@@ -107,7 +116,7 @@ fn offset(text: &str) -> Option<i32> {
 
 impl Times {
     /// Parses a time: first by the mapping's formats; then a count since 1970, whose unit its size tells, or digits
-    /// that are a date; then RFC 3339 and its relatives, with a zone behind or not; then the usual forms of logs. A
+    /// that are a date; then RFC 3339 and its relatives, with a zone behind or not; then forms with the month as a word. A
     /// time without a year takes the one that puts it just before `written`.
     pub(crate) fn read(&self, text: &str, written: Option<Timestamp>) -> Option<Timestamp> {
         let text = text.trim();
@@ -118,7 +127,7 @@ impl Times {
             None => self
                 .by_rfc3339(text)
                 .or_else(|| self.by_words(text, written?))
-                .or_else(|| USUAL.iter().find_map(|format| self.by_strptime(text, format)))?,
+                .or_else(|| self.by_usual(text))?,
         };
         MICROS_RANGE.contains(&micros).then(|| Timestamp::from_micros(micros))
     }
@@ -147,7 +156,8 @@ impl Times {
         }
         let words = text.split_ascii_whitespace().collect::<Vec<_>>();
         let [_, day, clock] = words[..] else { return None };
-        if day.len() > 2 || clock.len() != 8 {
+        let is_clock = clock.len() == 8 || clock.as_bytes().get(8) == Some(&b'.');
+        if day.len() > 2 || !is_clock {
             return None;
         }
         let latest = written.as_micros().saturating_add(DAY_MICROS);
@@ -157,10 +167,52 @@ impl Times {
         (year.saturating_sub(8)..=year).rev().filter_map(of).find(|micros| *micros <= latest)
     }
 
+    /// With the month as a word. Weekday and commas say nothing more.
+    fn by_usual(&self, text: &str) -> Option<i64> {
+        if let Some(count) = text.strip_prefix("/Date(").and_then(|text| text.strip_suffix(")/")) {
+            // .NET's, in milliseconds of UTC; a zone behind only says where it was written.
+            let end = count.rfind(['+', '-']).filter(|at| *at > 0).unwrap_or(count.len());
+            return self::count(count.get(..end)?, 1_000);
+        }
+        // What JavaScript has behind: `(Coordinated Universal Time)`.
+        let text =
+            text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")).map_or(text, |(text, _)| text);
+        let text = text.replace(", ", " ").replacen(',', ".", 1);
+        let is_weekday =
+            |word: &str| word.get(..3).is_some_and(|word| WEEKDAYS.contains(&&*word.to_ascii_lowercase()));
+        let text = text
+            .split_once(' ')
+            .filter(|(first, _)| is_weekday(first))
+            .map_or(&*text, |(_, rest)| rest.trim_start());
+        let by_form = |text: &str, zone: Option<TimeZone>| {
+            let moment = USUAL.iter().find_map(|format| jiff::fmt::strtime::parse(format, text).ok())?;
+            self.here(moment.to_datetime().ok()?, zone)
+        };
+        if let Some(micros) = by_form(text, None) {
+            return Some(micros);
+        }
+        // `date` has the zone before the year: `Jan 15 10:30:00 UTC 2024`.
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        if let [month, day, clock, name, year] = words[..]
+            && is_digits(year)
+        {
+            return by_form(&[month, day, clock, year].join(" "), Some(zone(name)?));
+        }
+        let (moment, zone) = split_zone(text)?;
+        by_form(moment, Some(zone?))
+    }
+
     fn by_rfc3339(&self, text: &str) -> Option<i64> {
         // The civil forms of jiff include more than a log means by a time, such as a bare week.
         let bytes = text.as_bytes();
-        if !matches!(bytes.get(4), Some(b'-' | b'/')) || !bytes[..4].iter().all(u8::is_ascii_digit) {
+        let are_digits = |end: usize| bytes[..end].iter().all(u8::is_ascii_digit);
+        let is_date = match (bytes.get(4), bytes.get(8)) {
+            (Some(b'-' | b'/'), _) => are_digits(4),
+            // `20240115T103000Z`.
+            (_, Some(b'T')) => are_digits(8),
+            _ => false,
+        };
+        if !is_date {
             return None;
         }
         if let Ok(moment) = text.parse::<jiff::Timestamp>() {
@@ -199,7 +251,7 @@ impl Times {
     }
 }
 
-/// Takes off what names a zone behind a time: `[Europe/Berlin]`, ` CET`, ` +01:00`. None if it is not known.
+/// Takes off what names a zone behind a time: `[Europe/Berlin]`, ` CET`, ` +01:00`, ` +0100 CET` as Go has it. None if it is not known.
 fn split_zone(text: &str) -> Option<(&str, Option<TimeZone>)> {
     if let Some((moment, bracket)) = text.strip_suffix(']').and_then(|text| text.split_once('[')) {
         // Other annotations, such as a calendar, do not change the moment.
@@ -209,9 +261,19 @@ fn split_zone(text: &str) -> Option<(&str, Option<TimeZone>)> {
             None => Some((moment, None)),
         };
     }
+    // Go's reading of a clock that only runs forward.
+    let text = text.split_once(" m=").map_or(text, |(text, _)| text);
     match text.rsplit_once(' ') {
         Some((moment, last)) if !last.starts_with(|first: char| first.is_ascii_digit()) => {
-            Some((moment.trim_end(), Some(zone(last)?)))
+            // An offset says more than the abbreviation behind it, which may mean several zones.
+            let before =
+                moment.trim_end().rsplit_once(' ').filter(|(_, offset)| offset.starts_with(['+', '-']));
+            match before {
+                Some((moment, offset)) if last.starts_with(|first: char| first.is_ascii_alphabetic()) => {
+                    Some((moment.trim_end(), Some(zone(offset)?)))
+                }
+                _ => Some((moment.trim_end(), Some(zone(last)?))),
+            }
         }
         _ => Some((text, None)),
     }
@@ -223,8 +285,12 @@ fn is_digits(text: &str) -> bool {
         && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// `20240101`, `202401010930` and `20240101093059`, where that is a date.
+/// `20240101`, `202401010930`, `20240101093059` and `20240101093059.123`, where that is a date.
 fn date_in_digits(text: &str) -> Option<civil::DateTime> {
+    if let Some((whole, fraction)) = text.split_once('.').filter(|(whole, _)| whole.len() == 14) {
+        let nanos = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+        return date_in_digits(whole)?.with().subsec_nanosecond(nanos).build().ok();
+    }
     if !matches!(text.len(), 8 | 12 | 14) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -283,6 +349,55 @@ mod tests {
     }
 
     #[test]
+    fn forms_with_the_month_as_a_word() {
+        // CEF, as its standard says.
+        check("Sep 05 2023 16:47:48 UTC", Some("2023-09-05T16:47:48Z"));
+        check("Sep 05 2023 16:47:48.250 CEST", Some("2023-09-05T14:47:48.25Z"));
+        check("Sep  5 2023 16:47:48", Some("2023-09-05T16:47:48Z"));
+        // HTTP, mail, `date`, Apache, JavaScript.
+        check("Mon, 15 Jan 2024 10:30:00 GMT", Some("2024-01-15T10:30:00Z"));
+        check("15 Jan 2024 10:30:00 +0100", Some("2024-01-15T09:30:00Z"));
+        check("Mon Jan 15 10:30:00 UTC 2024", Some("2024-01-15T10:30:00Z"));
+        check("Mon Jan 15 10:30:00 EST 2024", Some("2024-01-15T15:30:00Z"));
+        check("Mon Jan 15 10:30:00.123456 2024", Some("2024-01-15T10:30:00.123456Z"));
+        check(
+            "Mon Jan 15 2024 11:30:00 GMT+0100 (Central European Standard Time)",
+            Some("2024-01-15T10:30:00Z"),
+        );
+        // Databases and spreadsheets.
+        check("15-Jan-2024 10:30:00", Some("2024-01-15T10:30:00Z"));
+        check("15 Jan 2024 10:30:00,5", Some("2024-01-15T10:30:00.5Z"));
+        check("Jan 15, 2024, 10:30:00 PM", Some("2024-01-15T22:30:00Z"));
+        check("Jan 15, 2024 10:30:00 AM", Some("2024-01-15T10:30:00Z"));
+        for unknown in [
+            "Sep 05 2023 16:47:48 CST",
+            "Mon Jan 15 10:30:00 CST 2024",
+            "sept. 05 2023 16:47:48",
+            "Foo 15 Jan 2024 10:30:00",
+            "15 Jan 2024",
+            "Sep 35 2023 16:47:48 UTC",
+        ] {
+            check(unknown, None);
+        }
+    }
+
+    #[test]
+    fn forms_of_go_net_and_iso_without_dashes() {
+        check("2024-01-15 10:30:00.123456789 +0100 CET m=+0.000012", Some("2024-01-15T09:30:00.123456Z"));
+        check("2024-01-15 10:30:00 +0000 UTC", Some("2024-01-15T10:30:00Z"));
+        check("2024-01-15 10:30:00 -0600 CST", Some("2024-01-15T16:30:00Z"));
+        check("/Date(1705314600000)/", Some("2024-01-15T10:30:00Z"));
+        check("/Date(1705314600123+0100)/", Some("2024-01-15T10:30:00.123Z"));
+        check("/Date(-1000)/", Some("1969-12-31T23:59:59Z"));
+        check("20240115T103000Z", Some("2024-01-15T10:30:00Z"));
+        check("20240115T103000.5+0100", Some("2024-01-15T09:30:00.5Z"));
+        check("20240115T103000", Some("2024-01-15T10:30:00Z"));
+        for unknown in ["/Date()/", "/Date(x)/", "20241315T103000Z", "2024011XT103000Z"] {
+            check(unknown, None);
+        }
+    }
+
+    #[test]
     fn counts_since_1970() {
         check("1621305118553", Some("2021-05-18T02:31:58.553Z"));
         check("1621305118", Some("2021-05-18T02:31:58Z"));
@@ -299,8 +414,16 @@ mod tests {
         check("20240115", Some("2024-01-15T00:00:00Z"));
         check("202401151030", Some("2024-01-15T10:30:00Z"));
         check("20240115103059", Some("2024-01-15T10:30:59Z"));
+        check("20240115103059.123", Some("2024-01-15T10:30:59.123Z"));
         // Neither a date nor a count that anybody means.
-        for text in ["20241315103059", "638409114000000000", "123456789012", "12345678901234567890"] {
+        for text in [
+            "20241315103059",
+            "20241315103059.5",
+            "20240115103059.1.2",
+            "638409114000000000",
+            "123456789012",
+            "12345678901234567890",
+        ] {
             check(text, None);
         }
     }
@@ -333,6 +456,7 @@ mod tests {
     #[test]
     fn a_missing_year_is_the_one_before_the_file_was_written() {
         check("Jan  2 03:04:05", Some("2024-01-02T03:04:05Z"));
+        check("Jan  2 03:04:05.25", Some("2024-01-02T03:04:05.25Z"));
         check("Dec 31 03:04:05", Some("2023-12-31T03:04:05Z"));
         check("Feb 29 03:04:05", Some("2020-02-29T03:04:05Z"));
         assert_eq!(Times::default().read("Jan  2 03:04:05", None), None);

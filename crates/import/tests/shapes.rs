@@ -192,3 +192,34 @@ fn what_is_written_slowly_is_passed_on_as_it_comes() {
         drop(writer);
     });
 }
+
+#[test]
+fn an_input_without_any_record_is_doubted() {
+    let doubt = |input: &str| {
+        let mapping = own();
+        Sample::of(&mut Records::of(input.as_bytes(), &mapping)).judge(&mapping, None).doubt
+    };
+    let said = doubt(&"192.0.2.7 - - [15/Jan/2024] GET /\n".repeat(30)).expect("a doubt");
+    assert!(said.contains("none of the first 20 lines is a record (line 1: not a JSON object"), "{said}");
+    assert_eq!(doubt("not JSON\n{\"do\":\"x\"\n"), None, "few lines say little");
+    assert_eq!(doubt(&format!("{}{}", "started\n".repeat(19), "{\"do\":\"x\",\"at\":5}\n")), None);
+}
+
+#[test]
+fn roles_are_all_that_a_path_with_a_star_finds() {
+    let mapping = Mapping::parse(
+        "format = 'own'\n[event]\naction = 'do'\n'actor.roles' = ['granted.*.role', 'groups', 'group']\n[values.'actor.roles']\nc = 'cook'\n",
+    )
+    .expect("good");
+    let roles_of = |input: &str| {
+        let event = read(input.as_bytes(), &mapping).next().expect("a record").expect("a good one").event;
+        event.actor.map(|actor| actor.roles).unwrap_or_default().join(",")
+    };
+    assert_eq!(
+        roles_of(r#"{"do":"x","granted":[{"role":"root"},{"role":"backup"},{}],"groups":["no"]}"#),
+        "root,backup"
+    );
+    assert_eq!(roles_of(r#"{"do":"x","granted":[],"groups":["a","b",null]}"#), "a,b");
+    assert_eq!(roles_of(r#"{"do":"x","groups":[],"group":"c"}"#), "cook");
+    assert_eq!(roles_of(r#"{"do":"x"}"#), "");
+}

@@ -198,4 +198,14 @@ pub(super) const FAULTS: &[Fault] = &[
         what: "the part of a name that somebody types is recorded",
         tests: &["-p", "trailseal-server", "--lib", "query"],
     },
+    Fault {
+        name: "error_of_success",
+        what: "what a source says of a success is imported as its error",
+        tests: &["-p", "trailseal-import", "--test", "products"],
+    },
+    Fault {
+        name: "unread_not_doubted",
+        what: "an import of a file without any record goes on after the sample",
+        tests: &["-p", "trailseal-import", "--test", "shapes"],
+    },
 ];

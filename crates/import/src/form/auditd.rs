@@ -1,7 +1,8 @@
 //! The log of the Linux audit daemon: `type=SYSCALL msg=audit(1364481363.243:24287): arch=c000003e …`.
 //!
 //! One event takes several lines, one for each part, all with the same time and serial number. The record has an object
-//! for each part, under its type; a type that comes twice, such as `PATH`, has a list.
+//! for each part, under its type; a type that comes twice, such as `PATH`, has a list. The texts that the daemon wrote in
+//! hexadecimal digits, because of a blank or a quote in them, are texts again.
 
 use trailseal_event::{Object, Value};
 
@@ -48,7 +49,7 @@ pub(super) fn read(text: &str) -> Option<Object> {
             object.insert("type", kind);
         }
         types.push(kind.into());
-        insert(&mut object, kind, part(fields));
+        insert(&mut object, kind, part(kind, fields));
     }
     let first = !types.is_empty();
     object.insert("types", Value::Array(types));
@@ -56,21 +57,50 @@ pub(super) fn read(text: &str) -> Option<Object> {
 }
 
 /// The fields of one line. What a program says in `msg='…'` stands among them.
-fn part(fields: &str) -> Object {
+fn part(kind: &str, fields: &str) -> Object {
     let mut object = Object::default();
     for pair in logfmt::pairs(fields) {
         let Some(value) = pair.value else { continue };
         if pair.key == "msg" && value.contains('=') {
             for inner in logfmt::pairs(&value) {
                 if let Some(value) = inner.value {
-                    object.insert(inner.key, value);
+                    object.insert(inner.key, decoded(kind, inner.key, value, inner.is_quoted));
                 }
             }
         } else {
-            object.insert(pair.key, value);
+            object.insert(pair.key, decoded(kind, pair.key, value, pair.is_quoted));
         }
     }
     object
+}
+
+/// The fields whose texts come from outside, so that the daemon writes them in quotes or in hexadecimal digits. Not the keys
+/// that were typed at a terminal, which `TTY` has: they may be a password.
+const FROM_OUTSIDE: [&str; 12] =
+    ["acct", "cmd", "comm", "cwd", "exe", "file", "name", "path", "proctitle", "root_dir", "sw", "vm"];
+
+/// The value, as a text again if it is in hexadecimal digits.
+fn decoded(kind: &str, key: &str, value: String, is_quoted: bool) -> String {
+    let is_argument =
+        || kind == "EXECVE" && key.strip_prefix('a').is_some_and(|number| number.parse::<u32>().is_ok());
+    if is_quoted || !(FROM_OUTSIDE.contains(&key) || is_argument()) {
+        return value;
+    }
+    text_of(&value).unwrap_or(value)
+}
+
+/// What hexadecimal digits say, if that is a text. NUL stands between the arguments of a command.
+fn text_of(digits: &str) -> Option<String> {
+    let is_digit = |byte: &u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(byte);
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    if pairs.is_empty() || !rest.is_empty() || !pairs.iter().flatten().all(is_digit) {
+        return None;
+    }
+    let value = |byte: u8| if byte.is_ascii_digit() { byte - b'0' } else { byte - b'A' + 10 };
+    let bytes = pairs.iter().map(|&[high, low]| value(high) << 4 | value(low)).collect();
+    let text = String::from_utf8(bytes).ok()?;
+    let text = text.trim_end_matches('\0').replace('\0', " ");
+    (!text.is_empty() && !text.contains(char::is_control)).then_some(text)
 }
 
 fn insert(object: &mut Object, kind: &str, part: Object) {
@@ -108,5 +138,31 @@ mod tests {
         assert_eq!(login.get_path("USER_LOGIN.acct").and_then(Value::as_str), Some("chen"));
         assert_eq!(login.get_path("node").and_then(Value::as_str), Some("web1"));
         assert!(read("type=x").is_none());
+    }
+
+    #[test]
+    fn texts_in_hexadecimal_digits_are_texts() {
+        let found = |line: &str, path: &str| {
+            let value = Value::Object(read(&format!("type={line}")).expect("an event"));
+            value.get_path(path).and_then(Value::as_str).map(str::to_owned)
+        };
+        let check = |line: &str, path: &str, expected: &str| {
+            assert_eq!(found(line, path).as_deref(), Some(expected), "{line}")
+        };
+        let at = "msg=audit(1.0:1):";
+        check(&format!("PROCTITLE {at} proctitle=6C73002D6C002F746D70"), "PROCTITLE.proctitle", "ls -l /tmp");
+        check(
+            &format!("USER_CMD {at} msg='cwd=\"/\" cmd=636174202F657463 res=success'"),
+            "USER_CMD.cmd",
+            "cat /etc",
+        );
+        check(&format!("EXECVE {at} argc=1 a0=C3A920C3A9"), "EXECVE.a0", "\u{e9} \u{e9}");
+        // In quotes, numbers, of another field, no text.
+        check(&format!("SYSCALL {at} a0=6C73 comm=\"6C73\""), "SYSCALL.a0", "6C73");
+        check(&format!("SYSCALL {at} a0=6C73 comm=\"6C73\""), "SYSCALL.comm", "6C73");
+        for other in ["root", "6C7", "6c73", "FFFE", "0A0D", "00"] {
+            check(&format!("USER_ACCT {at} acct={other}"), "USER_ACCT.acct", other);
+        }
+        check(&format!("TTY {at} data=7061737300"), "TTY.data", "7061737300");
     }
 }

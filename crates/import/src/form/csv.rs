@@ -22,17 +22,21 @@ impl Columns {
         Columns { delimiter: b',', names: distinct(names).into() }
     }
 
-    /// The columns, if the first of `lines` is a header and the second a row below it.
+    /// The columns, if the first of `lines` is a header and there is a row below it. Others may be broken.
     pub(crate) fn of_header(lines: &[&[u8]]) -> Option<Columns> {
         let [header, row, ..] = lines else { return None };
-        b",\t;|".iter().find_map(|&delimiter| {
+        let below = &lines[1..];
+        let with = |&delimiter: &u8| {
             let names = fields(header, delimiter)?;
             let is_header =
                 (2..=COLUMNS_MAX).contains(&names.len()) && names.iter().all(|name| is_name(name));
             let columns = Columns { delimiter, names: distinct(names).into() };
-            let fits = is_header && (columns.is_open(row) || fields(row, delimiter)?.len() == columns.len());
+            let is_row = |row: &[u8]| fields(row, delimiter).is_some_and(|row| row.len() == columns.len());
+            let fits = is_header && (columns.is_open(row) || below.iter().any(|row| is_row(row)));
             fits.then_some(columns)
-        })
+        };
+        // Of equals the last counts.
+        b"|;\t,".iter().filter_map(with).max_by_key(Columns::len)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -151,6 +155,13 @@ mod tests {
         check("2024-01-01,x\n2024-01-02,y", None);
         check("a=1,b=2\na=1,b=2", None);
         check("a,b", None);
+        check("a;b, c;d\n1;2, 3;4", Some(r#"{"a":"1","b, c":"2, 3","d":"4"}"#));
+    }
+
+    #[test]
+    fn a_broken_first_row_does_not_hide_the_header() {
+        let lines = ["a,b,c", "1,2", "1,2,3"].map(str::as_bytes);
+        assert_eq!(Columns::of_header(&lines).map(|columns| columns.len()), Some(3));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use trailseal_event::Object;
 pub(super) struct Pair<'t> {
     pub(super) key: &'t str,
     pub(super) value: Option<String>,
+    /// Whether the value stands in quotes.
+    pub(super) is_quoted: bool,
 }
 
 /// Whether a line consists of pairs: at least two of them, and first of all one.
@@ -19,7 +21,7 @@ pub(super) fn is_one(text: &str) -> bool {
 pub(super) fn read(text: &str) -> Option<Object> {
     let mut members = Vec::new();
     let mut words = String::new();
-    for Pair { key, value } in pairs(text) {
+    for Pair { key, value, .. } in pairs(text) {
         match value {
             Some(value) => members.push((key, value)),
             None => {
@@ -52,11 +54,12 @@ pub(super) fn pairs(text: &str) -> impl Iterator<Item = Pair<'_>> {
             let end = rest.find(|byte: char| byte.is_ascii_whitespace()).unwrap_or(rest.len());
             let (word, behind) = rest.split_at(end);
             rest = behind;
-            return Some(Pair { key: word, value: None });
+            return Some(Pair { key: word, value: None, is_quoted: false });
         };
+        let is_quoted = behind.starts_with(['"', '\'']);
         let (value, behind) = value(behind);
         rest = behind;
-        Some(Pair { key, value: Some(value) })
+        Some(Pair { key, value: Some(value), is_quoted })
     })
 }
 

@@ -147,6 +147,7 @@ fn time(text: &str) -> Option<(&str, &str)> {
         && time.as_bytes()[4] == b'-'
         && time.as_bytes()[10] == b'T'
         && time.as_bytes()[..4].iter().all(u8::is_ascii_digit)
+        && !time.contains(['\t', '{', '"'])
     {
         return Some((time, rest));
     }
@@ -159,11 +160,11 @@ fn time(text: &str) -> Option<(&str, &str)> {
         let clock = &time.as_bytes()[len - 8..];
         let is_clock = clock[2] == b':' && clock[5] == b':' && clock[7].is_ascii_digit();
         if is_clock && rest.starts_with([' ', ':', '.']) {
-            let rest = match rest.strip_prefix('.') {
-                Some(fraction) => fraction.trim_start_matches(|byte: char| byte.is_ascii_digit()),
-                None => rest.strip_prefix(':').unwrap_or(rest),
-            };
-            return Some((time, rest));
+            if let Some(fraction) = rest.strip_prefix('.') {
+                let behind = fraction.trim_start_matches(|byte: char| byte.is_ascii_digit());
+                return Some(text.split_at(text.len() - behind.len()));
+            }
+            return Some((time, rest.strip_prefix(':').unwrap_or(rest)));
         }
     }
     None
@@ -217,6 +218,11 @@ mod tests {
                 r#"{"time":"2024-01-15T10:30:00.123+01:00","host":"db","app":"postgres","message":"ready"}"#,
             ),
         );
+        check(
+            "Oct 11 22:14:15.123 gate sshd[7]: ready",
+            Some(r#"{"time":"Oct 11 22:14:15.123","host":"gate","app":"sshd","pid":"7","message":"ready"}"#),
+        );
+        check("2024-01-15T10:30:00Z\tapp.audit\t{\"a\": 1}", None);
         for text in ["", "<999>x", "plain text", "Oct is a month", "<13>", "May 1 be"] {
             check(text, None);
         }

@@ -214,6 +214,10 @@ impl<'m, 'r> Fill<'m, 'r> {
                 self.name("outcome", &outcome.word());
             }
         }
+        // What a source says of a success, such as `Connection succeeded`, is no error. The record keeps it.
+        if event.outcome == Some(Outcome::Success) && !cfg!(trailseal_fault = "error_of_success") {
+            event.error = None;
+        }
         if !self.was_set("category") {
             event.category = self.rules(&mapping.categories).unwrap_or_default();
             self.name("category", &event.category.word());
@@ -246,7 +250,8 @@ impl<'m, 'r> Fill<'m, 'r> {
             Field::Changes => event.changes = self.value(candidates),
             Field::Approval => event.approval = self.value(candidates),
             Field::Roles => {
-                let roles = self.texts(candidates);
+                let exchanged = |role| self.mapping.exchanged(role, name);
+                let roles: Vec<String> = self.texts(candidates).into_iter().map(exchanged).collect();
                 if !roles.is_empty() {
                     event.actor.get_or_insert_default().roles = roles;
                 }

@@ -70,6 +70,12 @@ impl Field {
         other.or_else(|| TEXTS.iter().position(|(known, _)| *known == name).map(Field::Text))
     }
 
+    /// Whether `[values]` can replace what it holds.
+    pub(super) fn is_text(self) -> bool {
+        use Field::{Action, Category, Outcome, Roles, Severity, Text};
+        matches!(self, Action | Category | Outcome | Roles | Severity | Text(_))
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Field::Text(at) => TEXTS[at].0,

@@ -110,6 +110,10 @@ impl<'t> Parser<'t> {
         for (key, span, value) in in_order(file) {
             self.key(&mut mapping, key, span, value)?;
         }
+        // Last, since it must be about something that the mapping fills.
+        if let Some(values) = file.get("values") {
+            mapping.values = self.values(values, &mapping)?;
+        }
         if mapping.format.is_empty() {
             return Err(
                 self.wrong(0..0, "the format has no name: begin with a line such as format = \"myapp\"")
@@ -147,7 +151,7 @@ impl<'t> Parser<'t> {
             }
             "source_id" => mapping.source_id = self.candidates(value)?,
             "event_id" => mapping.event_id = self.candidates(value)?,
-            "let" => {}
+            "let" | "values" => {}
             "event" => {
                 for (name, span, value) in self.table(value)? {
                     let field = Field::named(name).ok_or_else(|| {
@@ -166,7 +170,6 @@ impl<'t> Parser<'t> {
                     mapping.details.push((name.to_owned(), self.candidates(value)?));
                 }
             }
-            "values" => mapping.values = self.values(value)?,
             "resource" => {
                 self.rules = true;
                 mapping.resources = self
@@ -254,14 +257,24 @@ impl<'t> Parser<'t> {
         })
     }
 
-    fn values(&self, value: Item<'_, 't>) -> Result<Vec<(String, Exchanges)>> {
+    fn values(&self, value: Item<'_, 't>, mapping: &Mapping) -> Result<Vec<(String, Exchanges)>> {
+        let is_filled = |name: &str| {
+            let has_resources = !(mapping.resources.is_empty() && mapping.related.is_empty());
+            mapping.fields.iter().any(|(field, _)| field.name() == name)
+                || name == "resource.type" && has_resources
+        };
         let mut tables = Vec::new();
         for (name, span, rows) in self.table(value)? {
-            if Field::named(name).is_none() && !self.names.iter().any(|known| known == name) {
-                let message = format!(
-                    "[values.{name}] refers to nothing: name a field of the event in quotes, or one of [let]"
-                );
-                return Err(self.wrong(span, message));
+            let is_let = self.names.iter().any(|known| known == name);
+            let problem = match Field::named(name) {
+                _ if is_let => None,
+                None => Some("refers to nothing: name a field of the event in quotes, or one of [let]"),
+                Some(field) if !field.is_text() => Some("changes nothing: this field is no text"),
+                Some(_) if !is_filled(name) => Some("changes nothing: the mapping does not fill this field"),
+                Some(_) => None,
+            };
+            if let Some(problem) = problem {
+                return Err(self.wrong(span, format!("[values.{name}] {problem}")));
             }
             let mut table = Vec::new();
             for (from, span, to) in self.table(rows)? {

@@ -60,6 +60,11 @@ impl Path {
         }
     }
 
+    /// Whether it may find several values.
+    pub(crate) fn has_star(&self) -> bool {
+        self.0.iter().any(|segment| segment.key == "*")
+    }
+
     pub(crate) fn keys(&self) -> Vec<&str> {
         self.0.iter().map(|segment| segment.key.as_str()).collect()
     }

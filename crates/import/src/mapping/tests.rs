@@ -148,6 +148,13 @@ fn bad_mappings_say_where_and_what_to_do() {
     check_refused("format = 'a'\n[[related]]\nid = 'x'", 2, "the list is missing");
     check_refused("format = 'a'\n[details]\nrecord = 'x'", 3, "is taken");
     check_refused("format = 'a'\n[values.x]\na = 'b'", 2, "refers to nothing");
+    check_refused("format = 'a'\n[values.outcome]\nok = 'success'", 2, "does not fill this field");
+    check_refused("format = 'a'\n[event]\ntime = 't'\n[values.time]\nx = 'y'", 4, "this field is no text");
+    check_refused(
+        "format = 'a'\n[event]\naction = 'a'\n[values.'resource.type']\nx = 'y'",
+        4,
+        "does not fill",
+    );
     check_refused("format = 'a'\ntime_formats = ['%!']", 2, "not a time format");
     check_refused("format = 'a'\nformat = 'b'", 2, "this is not TOML");
     check_refused(&format!("# {}", "x".repeat(1024 * 1024)), 1, "larger than 1 MiB");
@@ -263,7 +270,11 @@ fn what_can_never_match_is_refused() {
         3,
         "compares with no number",
     );
-    check_refused("format = 'a'\n[values.outcome]\nok = 'good'", 3, "use one of success");
+    check_refused(
+        "format = 'a'\n[event]\noutcome = 'o'\n[values.outcome]\nok = 'good'",
+        5,
+        "use one of success",
+    );
     check_refused(
         "format = 'a'\n[[severity]]\nwhen = {'$outcome' = 'bad'}\nis = 'error'",
         3,

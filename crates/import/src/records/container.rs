@@ -4,7 +4,7 @@ use crate::json_tree::Item;
 use crate::mapping::Path;
 
 /// The usual places of an array of records.
-const USUAL: [&[&str]; 15] = [
+const USUAL: [&[&str]; 16] = [
     &["Records"],
     &["Events"],
     &["value"],
@@ -12,6 +12,7 @@ const USUAL: [&[&str]; 15] = [
     &["entries"],
     &["data"],
     &["results"],
+    &["result"],
     &["logs"],
     &["audit_logs"],
     &["auditLogs"],

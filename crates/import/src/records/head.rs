@@ -9,6 +9,50 @@ pub(super) const HEAD_BYTES: usize = 256 * 1024;
 /// The same where the mapping names the path of the records, which may come late.
 pub(super) const HEAD_BYTES_FOR_PATH: usize = 16 * 1024 * 1024;
 
+/// What begins files that are no text.
+const NO_TEXT: [(&[u8], &str); 8] = [
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd: decompress it first, such as with zstd -dc"),
+    (b"\xfd7zXZ\0", "it is compressed with xz: decompress it first, such as with xz -dc"),
+    (b"BZh", "it is compressed with bzip2: decompress it first, such as with bzip2 -dc"),
+    (b"\x1f\x8b", "it is compressed twice: decompress it first, such as with gzip -dc"),
+    (b"PK\x03\x04", "it is a zip file: unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "it is a 7z file: unpack it first"),
+    (b"PAR1", "it is a Parquet file: export its rows as JSON or CSV first"),
+    (b"ElfFile\0", "it is a Windows event log: export its events as JSON or CSV first"),
+];
+/// What a tar file has behind the name and the numbers of its first file.
+const TAR: (&[u8], usize) = (b"ustar", 257);
+/// Behind that.
+pub(super) const NO_TEXT_BYTES: usize = 512;
+
+/// Whether more bytes would not change what [`no_text`] says.
+pub(super) fn is_enough_for_text(head: &[u8]) -> bool {
+    matches!(head, [b'{' | b'[', _, _, _, ..])
+        || head.len() >= NO_TEXT_BYTES
+        || memchr::memchr(b'\n', head).is_some()
+}
+
+/// Why nothing can be read from an input that begins with `head`, if it is no text, for people.
+pub(super) fn no_text(head: &[u8]) -> Option<&'static str> {
+    if let Some((_, what)) = NO_TEXT.iter().find(|(magic, _)| head.starts_with(magic)) {
+        // `BZh` may be a text, if the size of a block does not follow.
+        let is_text = head.starts_with(b"BZh") && !head.get(3).is_some_and(u8::is_ascii_digit);
+        return (!is_text).then_some(what);
+    }
+    if head.get(TAR.1..).is_some_and(|rest| rest.starts_with(TAR.0)) {
+        return Some("it is a tar file: unpack it first, such as with tar -xO");
+    }
+    // Without a mark. No text has NUL as its first or second character.
+    match head {
+        [0, 1..=255, 0, 1..=255, ..] | [1..=255, 0, 1..=255, 0, ..] => Some(UTF_16),
+        _ => None,
+    }
+}
+
+/// Why a text in UTF-16 is not read, for people.
+pub(super) const UTF_16: &str =
+    "the text is UTF-16: convert it to UTF-8 first, such as with iconv -f UTF-16 -t UTF-8";
+
 /// How the records of an input are arranged.
 #[derive(Clone, Debug)]
 pub(super) enum Arrangement {

@@ -40,7 +40,44 @@ fn lines() {
         b"not json\n{}\n[info] started\n{}",
         &[(1, "not json"), (2, "{}"), (3, "[info] started"), (4, "{}")],
     );
+}
+
+#[test]
+fn objects_over_several_lines_may_follow_json_lines() {
+    check(
+        b"{\"a\":1}\n{\r\n  \"b\": {}\n}\n{ \r\n}\r\n{\"c\":3}\nno\n{}",
+        &[
+            (1, "{\"a\":1}"),
+            (2, "{\r\n  \"b\": {}\n}"),
+            (5, "{ \r\n}"),
+            (7, "{\"c\":3}"),
+            (8, "no"),
+            (9, "{}"),
+        ],
+    );
+    check(
+        b"{\"a\":1}\n{\n\"b\":2\n{}\n",
+        &[(1, "{\"a\":1}"), (2, "!a record is truncated"), (3, "\"b\":2"), (4, "{}")],
+    );
+    check(b"{\"a\":1}\n{", &[(1, "{\"a\":1}"), (2, "{")]);
+}
+
+#[test]
+fn what_is_no_text_is_told_once() {
     check(b"\xff\xfe{\0}\0", &[(1, "!the text is UTF-16")]);
+    check(b"{\0}\0\n\0{\0", &[(1, "!the text is UTF-16")]);
+    check(b"\0{\0}\0\n", &[(1, "!the text is UTF-16")]);
+    check(b"\x28\xb5\x2f\xfd\x04\n\n", &[(1, "!it is compressed with zstd")]);
+    check(b"\xfd7zXZ\0\0\n", &[(1, "!it is compressed with xz")]);
+    check(b"BZh91AY&SY\n", &[(1, "!it is compressed with bzip2")]);
+    check(b"BZhello\n", &[(1, "BZhello")]);
+    check(b"PK\x03\x04\n", &[(1, "!it is a zip file")]);
+    check(&gzip(&gzip(b"{}\n")), &[(1, "!it is compressed twice")]);
+    let mut tar = vec![0; 512];
+    tar[..7].copy_from_slice(b"a.jsonl");
+    tar[257..262].copy_from_slice(b"ustar");
+    tar.extend(b"{}\n");
+    check(&tar, &[(1, "!it is a tar file")]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ const SHOWN: usize = 5;
 
 pub(super) fn run(settings: &Settings, source: Source, json: bool) -> Outcome {
     let masker = settings.masker(keys(settings)?.into_iter().next())?;
-    let mut have_failed = false;
+    let mut is_incomplete = false;
     for Input { name, reader, written, mapping, .. } in source.inputs {
         let given = mapping.or(source.mapping.as_deref());
         let mut records = records(reader, given);
@@ -25,14 +25,15 @@ pub(super) fn run(settings: &Settings, source: Source, json: bool) -> Outcome {
         let Some(mapping) = mapping_for(&name, &sample, given, !json)? else { continue };
         let judgement = sample.judge(mapping, written);
         let events = sample.events(Reading { mapping, written });
-        have_failed |= events.iter().any(Result::is_err);
+        let stops = judgement.doubt.is_some() && !source.anyway;
+        is_incomplete |= stops || events.iter().any(Result::is_err);
         match json {
             true => print_json(&name, mapping, &sample, &judgement, events, &masker)?,
-            false => print(&name, mapping, &sample, &judgement, events, &masker)?,
+            false => print(&name, mapping, &sample, &judgement, events, &masker, stops)?,
         }
     }
-    // As the import itself would end. What would fail stands in the answer.
-    if have_failed { Err(Failure::No(None)) } else { Ok(()) }
+    // As the import itself would end, or stop. Why stands in the answer.
+    if is_incomplete { Err(Failure::No(None)) } else { Ok(()) }
 }
 
 /// The event as it would be recorded: secrets are masked here too.
@@ -81,6 +82,7 @@ fn print(
     judgement: &Judgement,
     events: Events,
     masker: &Masker,
+    stops: bool,
 ) -> Outcome {
     let mut out = stdout();
     writeln!(out, "{}: {}, read as {}", printable(name), sample.taken_for(), mapping.format())?;
@@ -110,7 +112,12 @@ fn print(
         writeln!(out, "  nothing was missing")?;
     }
     if let Some(doubt) = &judgement.doubt {
-        writeln!(out, "\nthe import would stop here: {}", printable(doubt))?;
+        let what = if stops {
+            "the import would stop here"
+        } else {
+            "the import would go on only because of --anyway"
+        };
+        writeln!(out, "\n{what}: {}", printable(doubt))?;
     }
     Ok(out.flush()?)
 }

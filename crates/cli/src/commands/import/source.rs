@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::PoisonError;
 use std::time::SystemTime;
 
-use trailseal_event::Timestamp;
+use trailseal_event::{Timestamp, nearest};
 use trailseal_import::blocks::Blocks;
 use trailseal_import::hashes::OldHashes;
 use trailseal_import::mapping::BUILT_IN;
@@ -36,7 +36,7 @@ pub(in crate::commands) struct Source {
     /// None if it is found out for each file.
     pub(super) mapping: Option<Cow<'static, Mapping>>,
     pub(super) inputs: Vec<Input>,
-    anyway: bool,
+    pub(super) anyway: bool,
 }
 
 /// A file or a table to import.
@@ -61,12 +61,18 @@ impl Source {
             }
             (Some(AUTO), None) => None,
             (Some(format), None) => Some(Cow::Borrowed(Mapping::builtin(format).ok_or_else(|| {
-                let known = known_formats();
-                Failure::could_not(format!(
-                    "there is no format {format:?}: use {AUTO}, {known}, or --map FILE"
-                ))
+                let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).chain([AUTO]).collect();
+                let what = match nearest(&format.replace('-', "_"), &names) {
+                    Some(nearest) => format!("did you mean {nearest}?"),
+                    None => format!("use {AUTO}, {}, or --map FILE", known_formats()),
+                };
+                Failure::could_not(format!("there is no format {format:?}: {what}"))
             })?)),
-            (None, None) => return Err(Failure::could_not("give --from FORMAT or --map FILE")),
+            (None, None) => {
+                return Err(Failure::could_not(format!(
+                    "say what the records are: --from FORMAT, such as {AUTO}, or --map FILE; see `trailseal import --help`"
+                )));
+            }
         };
         let (wanted, blocks) = (Wanted::of(arguments), AllBlocks::default());
         let inputs =
@@ -86,11 +92,7 @@ impl Source {
             let given = mapping.or(self.mapping.as_deref());
             let mut records = records(reader, given);
             let sample = Sample::of(&mut records);
-            let Some(mapping) = mapping_for(&name, &sample, given, true)? else {
-                // Nothing in it is a record, which is told of each line.
-                count_failures(&name, records, summary);
-                continue;
-            };
+            let Some(mapping) = mapping_for(&name, &sample, given, true)? else { continue };
             let doubt = sample.judge(mapping, written).doubt.filter(|_| !self.anyway);
             if let Some(doubt) = doubt {
                 return Err(Failure::could_not(format!(
@@ -146,15 +148,24 @@ pub(super) fn records(
     }
 }
 
-/// The mapping for a file: the one that was given, or the one that fits. None if there is nothing to judge it by.
+/// The mapping for a file: the one that was given, or the one that fits. None if the file is empty.
 pub(super) fn mapping_for<'m>(
     name: &str,
     sample: &Sample,
     given: Option<&'m Mapping>,
     is_told: bool,
 ) -> Outcome<Option<&'m Mapping>> {
-    if given.is_some() || sample.is_empty() {
+    if given.is_some() {
         return Ok(given);
+    }
+    if sample.is_empty() {
+        return sample.failure().map_or(Ok(None), |failure| {
+            Err(Failure::could_not(format!(
+                "{name}: this is none of the known formats ({failure}): nothing of it was recorded; name one with --from ({}), \
+                 or write a mapping for --map",
+                known_formats()
+            )))
+        });
     }
     match sample.detect() {
         Some((mapping, why)) => {
@@ -164,23 +175,13 @@ pub(super) fn mapping_for<'m>(
             Ok(Some(mapping))
         }
         None => Err(Failure::could_not(format!(
-            "{name}: this is none of the known formats ({}; the first record has {}): nothing of it was recorded; name \
+            "{name}: this is none of the known formats ({}; the first record has {}{}): nothing of it was recorded; name \
              one with --from ({}), or write a mapping for --map",
             sample.taken_for(),
             sample.keys(),
+            sample.inside().map(|inside| format!("; {inside}")).unwrap_or_default(),
             known_formats()
         ))),
-    }
-}
-
-fn count_failures<R: BufRead>(name: &Rc<str>, records: Records<'_, R>, summary: &mut Summary) {
-    for record in records {
-        summary.read += 1;
-        let (line, reason) = match record {
-            Ok(record) => (record.line, "it is no record of a known format".to_owned()),
-            Err(failed) => (failed.line, failed.reason),
-        };
-        summary.fail(Place { file: name.clone(), line }, reason);
     }
 }
 

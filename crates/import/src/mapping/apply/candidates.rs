@@ -28,7 +28,7 @@ impl Fill<'_, '_> {
     }
 
     /// The first value that is there, as JSON.
-    pub(super) fn value(&self, candidates: &Candidates) -> Option<Value> {
+    pub(super) fn value(&self, candidates: &[Candidate]) -> Option<Value> {
         candidates.iter().find_map(|candidate| match candidate {
             Candidate::From(Reference::Path(path)) => {
                 self.lookup.find(path, |value| (!value.is_empty()).then(|| value.to_value()))
@@ -40,13 +40,25 @@ impl Fill<'_, '_> {
         })
     }
 
-    /// The first list of texts that is there, or a single text.
+    /// The first list of texts that is there, or a single text. A path with a `*` gives all that it finds.
     pub(super) fn texts(&self, candidates: &Candidates) -> Vec<String> {
-        match self.value(candidates) {
-            Some(Value::Array(list)) => list.iter().filter_map(text_of).collect(),
-            Some(single) => text_of(&single).into_iter().collect(),
-            None => Vec::new(),
-        }
+        let of = |value: Value| match value {
+            Value::Array(list) => list.iter().filter_map(text_of).collect(),
+            single => text_of(&single).into_iter().collect::<Vec<_>>(),
+        };
+        let found = candidates.iter().map(|candidate| match candidate {
+            Candidate::From(Reference::Path(path)) if path.has_star() => {
+                let mut all = Vec::new();
+                // Nothing is taken, so that all are tried.
+                let _: Option<()> = self.lookup.find(path, |value| {
+                    all.extend(of(value.to_value()));
+                    None
+                });
+                all
+            }
+            one => self.value(std::slice::from_ref(one)).map(of).unwrap_or_default(),
+        });
+        found.into_iter().find(|texts| !texts.is_empty()).unwrap_or_default()
     }
 
     /// The result of `accept` for the first candidate that it takes.

@@ -143,10 +143,11 @@ function askForToken(message) {
   page = null;
   closeDrawer();
   document.body.dataset.view = "sign-in";
-  signIn = openSignIn(byId("main"), message, () => {
+  signIn = openSignIn(byId("main"), message, (where) => {
     signIn = null;
     showTools();
-    show();
+    if (where) go(where, { replace: true });
+    else show();
   });
   showTools();
 }
@@ -164,8 +165,15 @@ addEventListener("zone-changed", () => {
   showTools();
   page?.redraw?.();
 });
+// Another token, as that of a product that embeds the page: what the old one showed goes.
 addEventListener("hashchange", () => {
-  takeTokenFromAddress();
+  if (!takeTokenFromAddress()) return;
+  signIn = null;
+  forgetValues();
+  page?.close();
+  page = null;
+  showTools();
+  show();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTools);
 

@@ -29,6 +29,7 @@ function inPlainWords(status, body, retryAfter) {
       return "Something else answered in the place of the server, such as a proxy that wants you to sign in. Reload the page.";
     case 400:
     case 422:
+      if (body?.type?.endsWith(":work-limit")) return sentence.trim();
       return `The request is not valid.${sentence}`;
     case 401:
       return "Sign in with a token that has the scope read.";
@@ -144,7 +145,8 @@ export function eventPath({ origin, index, id, tenant }, rest = "") {
   const query = [];
   if (origin) query.push(["origin", origin]);
   if (tenant) query.push(["tenant", tenant]);
-  const key = index !== undefined && index !== null ? String(index) : id;
+  // The path of that name is the stream.
+  const key = index !== undefined && index !== null ? String(index) : id === "stream" ? "id:stream" : id;
   return { path: `v1/events/${encodeURIComponent(key)}${rest}`, query };
 }
 

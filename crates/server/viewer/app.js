@@ -62,7 +62,9 @@ let signIn = null;
 /** Shows what the address says; a page that is already open is only updated. */
 function show() {
   const here = route();
-  const known = Object.hasOwn(PAGES, here.view) ? here.view : "search";
+  // Without an actor, all events would be shown as those of one.
+  const isPage = Object.hasOwn(PAGES, here.view) && (here.view !== "actor" || here.filters.get("actor") !== "");
+  const known = isPage ? here.view : "search";
   document.title = PAGES[known].name && known !== "search" ? `${PAGES[known].name} · Trailseal` : "Trailseal";
   showNav(known);
   if (page?.view === known) {
@@ -105,7 +107,7 @@ function showTools() {
       kind: "plain zone",
       icon: "clock",
       text: timeZone() === "utc" ? "UTC" : "Local",
-      label: `Times are shown in ${zoneName()}; show them in ${timeZone() === "utc" ? "local time" : "UTC"}`,
+      label: `${timeZone() === "utc" ? "UTC" : `Local: ${zoneName()}`}, the zone of the times; show them in ${timeZone() === "utc" ? "local time" : "UTC"}`,
       on: {
         click: () => {
           setTimeZone(timeZone() === "utc" ? "local" : "utc");

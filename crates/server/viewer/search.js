@@ -9,7 +9,7 @@ import { EventList } from "./list.js";
 import { Histogram, summaryQuery } from "./histogram.js";
 import { facets } from "./facets.js";
 import { forgiven } from "./forgive.js";
-import { summaryOf } from "./summary.js";
+import { summaryOf, topOf } from "./summary.js";
 import { Tail } from "./tail.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { openExport } from "./export.js";
@@ -225,7 +225,7 @@ class SearchPage {
     } catch (problem) {
       clearTimeout(slow);
       if (problem.name === "AbortError") return;
-      fill(this.total, "The number of events could not be loaded");
+      fill(this.total, problem.type?.endsWith(":work-limit") ? "Counting takes too long: choose a time or another filter" : "The number of events could not be loaded");
       this.total.title = problem.message;
       this.histogram.show(null, this.filters);
       fill(this.facets);
@@ -241,7 +241,7 @@ class SearchPage {
     if (filters.get("text")) await this.list.settled;
     signal.throwIfAborted();
     const all = filters.get("text") ? this.list.everything() : null;
-    return all ? summaryOf(all) : askJson("v1/summary", { query: summaryQuery(filters), signal });
+    return all ? summaryOf(all, topOf(filters)) : askJson("v1/summary", { query: summaryQuery(filters), signal });
   }
 
   // While events stream in, the counts follow every few seconds.

@@ -248,6 +248,34 @@ step("a suggestion finds what it names, whatever is in it", async () => {
   await until(() => document.querySelector("#total strong")?.textContent === "1");
 });
 
+step("what the chart says of a bar goes with the focus", async () => {
+  await open();
+  await page.focus("#histogram");
+  await page.keyboard.press("ArrowLeft");
+  await page.waitForSelector(".histogram-hint:not([hidden])");
+  await page.focus("#search-input");
+  await page.waitForSelector(".histogram-hint", { state: "hidden" });
+});
+
+step("an event is found by its id, whatever it is, and events of nobody are those of all", async () => {
+  await record({ action: "named.stream", id: "stream" });
+  await page.goto(`${server.url}?event=stream`);
+  await until(() => document.querySelector("#drawer .proof, #fields") && document.querySelector("#drawer").textContent.includes("named.stream"));
+  await page.goto(`${server.url}?view=actor`);
+  await page.waitForSelector("#total strong");
+  assert.equal(await page.$("#actor-page"), null);
+});
+
+step("a facet claims no number that it does not know", async () => {
+  await open("?action=invoice.*");
+  const chosen = "[data-testid=facet][data-value='invoice.*']";
+  await page.waitForSelector(chosen);
+  assert.equal(await page.textContent(`${chosen} .facet-count`), "");
+  assert.doesNotMatch(await page.getAttribute(chosen, "title"), /\d/);
+  await open("?outcome=denied&outcome=partial");
+  assert.equal(await page.textContent("[data-testid=facet][data-value=partial] .facet-count"), "0");
+});
+
 step("what was typed stays when another filter changes, and what is left out is told", async () => {
   await open();
   await page.fill("#search-input", "not yet searched");

@@ -248,6 +248,16 @@ step("a suggestion finds what it names, whatever is in it", async () => {
   await until(() => document.querySelector("#total strong")?.textContent === "1");
 });
 
+step("what a button is called has what stands on it, for those who say it aloud", async () => {
+  await open();
+  const other = await page.$$eval("button[aria-label], a[aria-label]", (all) =>
+    all
+      .map((each) => [each.innerText.trim().toLowerCase(), each.getAttribute("aria-label").toLowerCase()])
+      .filter(([seen, called]) => /\p{L}/u.test(seen) && !called.includes(seen)),
+  );
+  assert.deepEqual(other, []);
+});
+
 step("what the chart says of a bar goes with the focus", async () => {
   await open();
   await page.focus("#histogram");

@@ -38,7 +38,7 @@ export function onePage() {
   const code = inOrder(script).map(asFunction).join("\n");
   if (/<\/script/i.test(code)) throw new Error("a module would end the script");
   return read("check.html")
-    .replaceAll(/\s*<link rel="modulepreload"[^>]*>/g, "")
+    .replaceAll(/\s*<link rel="(?:modulepreload|icon)"[^>]*>/g, "")
     .replaceAll(/<link rel="stylesheet" href="([^"]+)">/g, (_, name) => `<style>\n${read(name)}</style>`)
     .replace(/<script type="module"[^>]*><\/script>/, () => `<script type="module">\n${code}</script>`);
 }

@@ -92,3 +92,33 @@ fn what_has_one_value_is_given_once() {
     let hold = r#"{"name":"h","reason":"r","filters":{"since":["2026-01-01"],"action":["a","b"]}}"#;
     admin.post("/v1/holds", hold).is(201);
 }
+
+#[test]
+fn the_page_of_the_interface_names_what_each_path_takes() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let page = server.client("").get("/docs").is(200).text();
+    let openapi = server.client("").get("/openapi.json").is(200).json();
+    for (path, operations) in openapi["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let row = page
+                .lines()
+                .find(|row| {
+                    row.contains(&format!("<td>{}</td><td><code>{path}</code>", method.to_uppercase()))
+                })
+                .unwrap_or_else(|| panic!("{method} {path} is not on the page"));
+            let query = operation["parameters"].as_array().into_iter().flatten();
+            let query: Vec<&str> = query
+                .filter(|each| each["in"] != "path")
+                .map(|each| each["name"].as_str().unwrap())
+                .collect();
+            for name in query {
+                let is_filter = row.contains("the filters") && page.contains(&format!("<code>{name}</code>"));
+                assert!(
+                    row.contains(&format!("<code>{name}</code>")) || is_filter,
+                    "{method} {path}: {name}"
+                );
+            }
+        }
+    }
+}

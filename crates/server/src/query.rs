@@ -29,6 +29,9 @@ pub(crate) const ONCE: [&str; 5] = ["since", "until", "recorded_since", "recorde
 const NOTED_BYTES_MAX: usize = 2_048;
 const VALUE_BYTES_KEPT: usize = 16;
 
+/// The filters that are times.
+const TIMES: [&str; 4] = ["since", "until", "recorded_since", "recorded_until"];
+
 /// Names and values, in order.
 #[derive(Clone)]
 pub(crate) struct Query {
@@ -87,8 +90,9 @@ impl Query {
             if also.contains(&name.as_str()) {
                 continue;
             }
+            let value = if TIMES.contains(&name.as_str()) { with_offset(value) } else { value.into() };
             filter
-                .set(name, value, now)
+                .set(name, &value, now)
                 .map_err(|error| Problem::new(Kind::Query, error.to_string()).with("field", name.as_str()))?;
         }
         caller.restrict(&mut filter)?;
@@ -197,6 +201,17 @@ pub(crate) fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
+/// A time with its offset: in an address, a `+` that is not encoded is a blank, as in `2026-11-28T00:00+01:00`.
+fn with_offset(time: &str) -> Cow<'_, str> {
+    let Some((moment, offset)) = time.rsplit_once(' ') else { return time.into() };
+    let is_offset = matches!(offset.as_bytes(), [a, b, b':', c, d] if [a, b, c, d].iter().all(|digit| digit.is_ascii_digit()));
+    // Without a clock before it, this is the clock.
+    match is_offset && moment.contains(':') {
+        true => format!("{moment}+{offset}").into(),
+        false => time.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -208,6 +223,20 @@ mod tests {
             .unwrap()
             .text(|_, value| value.into())
             .unwrap()
+    }
+
+    #[test]
+    fn a_plus_that_is_not_encoded_is_the_sign_of_an_offset() {
+        for (given, meant) in [
+            ("2026-11-28T00:00 01:00", "2026-11-28T00:00+01:00"),
+            ("2026-11-28 00:00:09.5 01:00", "2026-11-28 00:00:09.5+01:00"),
+            ("2026-11-28 00:00", "2026-11-28 00:00"),
+            ("last week", "last week"),
+            ("12:00 noon", "12:00 noon"),
+            ("", ""),
+        ] {
+            assert_eq!(with_offset(given), meant);
+        }
     }
 
     #[test]

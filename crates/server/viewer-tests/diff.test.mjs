@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changesOf, differences, lineDifferences, same, wordDifferences } from "../viewer/diff.js";
+import { changesOf, differences, endDifferences, lineDifferences, same, shortened, wordDifferences } from "../viewer/diff.js";
 
 const rows = (before, after, options) =>
   differences(before, after, options).map(({ path, kind, before: was, after: is }) => [path.join("."), kind, was, is]);
@@ -72,6 +72,32 @@ test("texts of many lines differ line by line", () => {
     { text: "rate = 1\n", kind: "added" },
   ]);
   assert.deepEqual(lineDifferences("", "a"), [{ text: "a", kind: "added" }]);
+});
+
+test("of two long texts, what is between their common ends is told", () => {
+  const [long, more] = ["a".repeat(5000), "z".repeat(300)];
+  assert.deepEqual(endDifferences(`${long}x${more}`, `${long}yy${more}`), [
+    { text: long, kind: "same" },
+    { text: "x", kind: "removed" },
+    { text: "yy", kind: "added" },
+    { text: more, kind: "same" },
+  ]);
+  // The ends do not overlap, and no character is cut in two.
+  assert.deepEqual(endDifferences("aaa", "aa"), [
+    { text: "aa", kind: "same" },
+    { text: "a", kind: "removed" },
+  ]);
+  assert.deepEqual(endDifferences("👩", "👨"), [
+    { text: "👩", kind: "removed" },
+    { text: "👨", kind: "added" },
+  ]);
+});
+
+test("a long text that did not change keeps its ends", () => {
+  assert.deepEqual(shortened("short"), { head: "short", left: 0, tail: "" });
+  const { head, left, tail } = shortened(`b${"m".repeat(998)}e`);
+  assert.equal(head.length + left + tail.length, 1000);
+  assert.ok(left > 500 && head.startsWith("b") && tail.endsWith("e"));
 });
 
 test("a change of a personal value is shown to whoever does not see it", () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Filters, VIEW, typedSearch } from "../viewer/filters.js";
+import { Filters, VIEW, typedSearch, written } from "../viewer/filters.js";
 
 test("an address and its filters say the same", () => {
   const filters = Filters.fromAddress("?action=a.*&action=b&outcome=denied&view=seal&unknown=1&since=24h&since=7d");
@@ -43,6 +43,46 @@ test("name:value is a filter, and the rest is text", () => {
     ["text", "refund http://x"],
   ]);
   assert.deepEqual(typedSearch("nothing:special", new Filters()).pairs, [["text", "nothing:special"]]);
+});
+
+test("what people type means what it looks like", () => {
+  const pairs = (typed) => typedSearch(typed, new Filters()).pairs;
+  assert.deepEqual(pairs("text:refund now"), [["text", "refund now"]]);
+  assert.deepEqual(pairs('a text:"b c"'), [["text", "a b c"]]);
+  assert.deepEqual(pairs("Actor:ana OUTCOME:denied"), [
+    ["actor", "ana"],
+    ["outcome", "denied"],
+  ]);
+  assert.deepEqual(pairs("since:last week until:This Month refund"), [
+    ["since", "last week"],
+    ["until", "This Month"],
+    ["text", "refund"],
+  ]);
+  assert.deepEqual(pairs("actor:last week"), [
+    ["actor", "last"],
+    ["text", "week"],
+  ]);
+  assert.deepEqual(pairs("system:false"), []);
+  assert.deepEqual(pairs("System:anonymous"), [["text", "System:anonymous"]]);
+  assert.deepEqual(Filters.fromAddress("?system=false&actor=ana").pairs, [["actor", "ana"]]);
+});
+
+test("each value can be written so that it is read again", () => {
+  for (const value of ["ana", "Ana Sousa", 'o\'neil "x"', '"', 'CORP\\ana', "CORP\\ana b", "a:b, c"]) {
+    assert.deepEqual(typedSearch(`x actor:${written(value)} y`, new Filters()).pairs, [
+      ["actor", value],
+      ["text", "x y"],
+    ]);
+  }
+});
+
+test("a range that ends before it begins is known", () => {
+  const isReversed = (since, until) => new Filters([["since", since], ["until", until]]).isReversed;
+  assert.equal(isReversed("2026-12-01", "2026-01-01"), true);
+  assert.equal(isReversed("today", "today"), true);
+  assert.equal(isReversed("2026-01-01", "2026-12-01"), false);
+  assert.equal(new Filters([["since", "2026-12-01"]]).isReversed, false);
+  assert.equal(isReversed("2026-12-01", "nonsense"), false);
 });
 
 test("the order is said in words and is no filter", () => {

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { labelsOf } from "../viewer/facets.js";
 import { Filters, typedSearch } from "../viewer/filters.js";
-import { nearestName, unknownName } from "../viewer/forgive.js";
+import { forgetValues, forgiven, nearestName, unknownName } from "../viewer/forgive.js";
 
 test("a field that is almost right, or has another name elsewhere, is known", () => {
   for (const [typed, meant] of [
@@ -24,11 +24,69 @@ test("a field that is almost right, or has another name elsewhere, is known", ()
 
 test("an unknown field is told, and what is none is not", () => {
   assert.deepEqual(unknownName("refund acton:pay"), { name: "acton", nearest: "action" });
-  assert.deepEqual(unknownName("Actor:ana"), { name: "Actor", nearest: "actor" });
+  assert.deepEqual(unknownName("session:s1"), { name: "session", nearest: "session_id" });
+  assert.equal(unknownName("Actor:ana"), null);
   assert.deepEqual(unknownName("kubernetes:x"), { name: "kubernetes", nearest: null });
   for (const typed of ["actor:ana", "http://x.example", "a sentence: with a colon", "10:30", ""]) {
     assert.equal(unknownName(typed), null, typed);
   }
+});
+
+// The server's values, for `forgiven`; `asked` collects what it was asked.
+function serving(values, asked = []) {
+  forgetValues();
+  globalThis.location ??= new URL("http://127.0.0.1/");
+  globalThis.sessionStorage ??= { getItem: () => null };
+  globalThis.fetch = async (url) => {
+    asked.push(url.search);
+    return new Response(JSON.stringify({ values: typeof values === "function" ? values(url) : values }));
+  };
+  return asked;
+}
+const meant = async (name, text, more = []) => {
+  const { filters, cut } = await forgiven(new Filters([...more, [name, text]]), new Filters(), undefined);
+  return { values: filters.all(name), cut };
+};
+
+test("more matches than are searched for are told", async () => {
+  serving(Array.from({ length: 45 }, (_, at) => ({ value: `ana-${at}`, count: 45 - at })));
+  const { values, cut } = await meant("actor", "ana");
+  assert.equal(values.length, 20);
+  assert.deepEqual(cut, { name: "actor", text: "ana", count: 45, shown: 20 });
+  assert.equal((await meant("actor", "ana-44")).cut, null);
+});
+
+test("the trail's own events count where they are shown", async () => {
+  const own = (url) => (url.searchParams.get("system") === "true" ? [{ value: "trail.read", count: 9 }] : []);
+  serving(own);
+  assert.deepEqual((await meant("action", "trail.re")).values, ["trail.re"]);
+  assert.deepEqual((await meant("action", "trail.re", [["system", "true"]])).values, ["trail.read"]);
+});
+
+test("a value that has come since is found", async () => {
+  const all = [{ value: "ana", count: 1 }];
+  serving(() => all);
+  assert.deepEqual((await meant("actor", "bo")).values, ["bo"]);
+  all.push({ value: "boris", count: 1 });
+  assert.deepEqual((await meant("actor", "bo")).values, ["boris"]);
+});
+
+test("a whole address is that address, and a part of one finds those that have it", async () => {
+  serving(["192.0.2.70", "192.0.2.71:443", "2001:db8::1:2"].map((value) => ({ value, count: 1 })));
+  assert.deepEqual((await meant("ip", "192.0.2.7")).values, ["192.0.2.7"]);
+  assert.deepEqual((await meant("ip", "192.0.2.")).values, ["192.0.2.70", "192.0.2.71:443"]);
+  assert.deepEqual((await meant("ip", "2001:db8::1")).values, ["2001:db8::1"]);
+  assert.deepEqual((await meant("ip", "2001:db8:")).values, ["2001:db8::1:2"]);
+});
+
+test("a star stands for any text in fields without patterns of their own, too", async () => {
+  const asked = serving([{ value: "u-1", name: "Ana Sousa" }, { value: "u-2", name: "Bo Ana" }, { value: "u.3" }]);
+  assert.deepEqual((await meant("actor", "ana*")).values, ["u-1"]);
+  assert.deepEqual((await meant("actor", "*ana")).values, ["u-2"]);
+  assert.deepEqual((await meant("actor", "u.*")).values, ["u.3"]);
+  asked.length = 0;
+  assert.deepEqual((await meant("action", "invoice.*")).values, ["invoice.*"]);
+  assert.deepEqual(asked, []);
 });
 
 test("system:anonymous is what an actor is called", () => {

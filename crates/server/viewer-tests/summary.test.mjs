@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { summaryOf } from "../viewer/summary.js";
+import { Filters } from "../viewer/filters.js";
+import { summaryOf, topOf } from "../viewer/summary.js";
 
 test("events are counted by field and second", () => {
   const events = [
@@ -33,4 +34,14 @@ test("events are counted by field and second", () => {
     { start: "2026-11-21T03:00:00.000Z", count: 2 },
     { start: "2026-11-21T04:00:00.000Z", count: 2 },
   ]);
+});
+
+test("an event that claims a later time than that of its recording counts as of its recording", () => {
+  const { histogram } = summaryOf([{ action: "a", time: "2099-01-01T00:00:00.000000Z", recorded: "2026-11-21T03:00:00.000000Z" }]);
+  assert.deepEqual(histogram, [{ start: "2026-11-21T03:00:00.000Z", count: 1 }]);
+});
+
+test("each value that is chosen is among those asked for", () => {
+  assert.equal(topOf(new Filters([["actor", "ana"]])), 10);
+  assert.equal(topOf(new Filters(Array.from({ length: 20 }, (_, at) => ["actor", `u${at}`]))), 20);
 });

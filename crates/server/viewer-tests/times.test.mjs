@@ -71,3 +71,9 @@ test("a moment comes back from its field as it was", () => {
     for (const time of [NOW, NOW + 7000]) assert.equal(instant(wallTime(time, zone), { zone }), time);
   }
 });
+
+test("a plus of an address that became a blank is one again", () => {
+  const meant = Date.parse("2026-11-28T00:00:00+01:00");
+  assert.equal(instant("2026-11-28T00:00 01:00", { zone: "utc", now: NOW }), meant);
+  assert.equal(instant("2026-11-28 00:00", { zone: "utc", now: NOW }), Date.parse("2026-11-28T00:00:00Z"));
+});

@@ -15,6 +15,9 @@ export class Problem extends Error {
   }
 }
 
+// In the place of a status: the answer is none of this server's.
+const NOT_OURS = -1;
+
 function inPlainWords(status, body, retryAfter) {
   const said = body?.detail || body?.title || "";
   const again = retryAfter ? ` Try again in ${retryAfter} s.` : " Try again in a moment.";
@@ -22,8 +25,11 @@ function inPlainWords(status, body, retryAfter) {
   switch (status) {
     case 0:
       return "The server does not respond. Check that it is running and that you are online.";
+    case NOT_OURS:
+      return "Something else answered in the place of the server, such as a proxy that wants you to sign in. Reload the page.";
     case 400:
     case 422:
+      if (body?.type?.endsWith(":work-limit")) return sentence.trim();
       return `The request is not valid.${sentence}`;
     case 401:
       return "Sign in with a token that has the scope read.";
@@ -68,12 +74,13 @@ export function setToken(text) {
 /** Whether a text could be a token at all: other characters cannot be sent in a header. */
 export const isToken = (text) => /^[\x21-\x7e]+$/.test(text);
 
-/** Takes `#token=…` from the address and removes it there, before any request is made. */
+/** Takes `#token=…` from the address and removes it there, before any request is made; tells whether there was one. */
 export function takeTokenFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given === null) return;
+  if (given === null) return false;
   if (isToken(given)) setToken(given);
   history.replaceState(history.state, "", location.pathname + location.search);
+  return true;
 }
 
 /** The URL of an API path, also if the server is reached below a prefix. */
@@ -119,7 +126,18 @@ export async function ask(
 }
 
 export async function askJson(path, options) {
-  return parseExact(await (await ask(path, options)).text());
+  const response = await ask(path, options);
+  let text;
+  try {
+    text = await response.text();
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new Problem(0, null, null);
+  }
+  try {
+    return parseExact(text);
+  } catch {
+    throw new Problem(NOT_OURS, null, null);
+  }
 }
 
 /** The path of an event: by its index and origin if both are known, else by id. */
@@ -127,7 +145,8 @@ export function eventPath({ origin, index, id, tenant }, rest = "") {
   const query = [];
   if (origin) query.push(["origin", origin]);
   if (tenant) query.push(["tenant", tenant]);
-  const key = index !== undefined && index !== null ? String(index) : id;
+  // The path of that name is the stream.
+  const key = index !== undefined && index !== null ? String(index) : id === "stream" ? "id:stream" : id;
   return { path: `v1/events/${encodeURIComponent(key)}${rest}`, query };
 }
 

@@ -62,7 +62,9 @@ let signIn = null;
 /** Shows what the address says; a page that is already open is only updated. */
 function show() {
   const here = route();
-  const known = Object.hasOwn(PAGES, here.view) ? here.view : "search";
+  // Without an actor, all events would be shown as those of one.
+  const isPage = Object.hasOwn(PAGES, here.view) && (here.view !== "actor" || here.filters.get("actor") !== "");
+  const known = isPage ? here.view : "search";
   document.title = PAGES[known].name && known !== "search" ? `${PAGES[known].name} · Trailseal` : "Trailseal";
   showNav(known);
   if (page?.view === known) {
@@ -105,7 +107,7 @@ function showTools() {
       kind: "plain zone",
       icon: "clock",
       text: timeZone() === "utc" ? "UTC" : "Local",
-      label: `Times are shown in ${zoneName()}; show them in ${timeZone() === "utc" ? "local time" : "UTC"}`,
+      label: `${timeZone() === "utc" ? "UTC" : `Local: ${zoneName()}`}, the zone of the times; show them in ${timeZone() === "utc" ? "local time" : "UTC"}`,
       on: {
         click: () => {
           setTimeZone(timeZone() === "utc" ? "local" : "utc");
@@ -143,10 +145,11 @@ function askForToken(message) {
   page = null;
   closeDrawer();
   document.body.dataset.view = "sign-in";
-  signIn = openSignIn(byId("main"), message, () => {
+  signIn = openSignIn(byId("main"), message, (where) => {
     signIn = null;
     showTools();
-    show();
+    if (where) go(where, { replace: true });
+    else show();
   });
   showTools();
 }
@@ -164,8 +167,15 @@ addEventListener("zone-changed", () => {
   showTools();
   page?.redraw?.();
 });
+// Another token, as that of a product that embeds the page: what the old one showed goes.
 addEventListener("hashchange", () => {
-  takeTokenFromAddress();
+  if (!takeTokenFromAddress()) return;
+  signIn = null;
+  forgetValues();
+  page?.close();
+  page = null;
+  showTools();
+  show();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTools);
 

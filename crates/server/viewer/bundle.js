@@ -8,7 +8,9 @@ const MEMBERS = ["lines.jsonl", "proofs.jsonl", "checkpoint", "public-key"];
 const PERSONAL = "personal.jsonl";
 const PACKED = "lines.jsonl.zst";
 // Larger files need the command line: a browser holds all of it in memory.
-const FILE_BYTES_MAX = 2 ** 30;
+export const FILE_BYTES_MAX = 2 ** 30;
+// So much is read only to say how many events are in it.
+const LOOK_BYTES_MAX = 2 ** 26;
 const MEMBER_BYTES_MAX = 2 ** 30;
 const LINE_BYTES_MAX = 1 << 16;
 const TELL_EVERY = 200;
@@ -22,12 +24,23 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const wrong = (message) => new ProofError("bundle_invalid", message);
 const unsupported = (message) => new ProofError("unsupported", message);
 
+/** How many events a bundle says it has; null if it is too large to look, or cannot be read. Checks nothing. */
+export async function eventsIn(blob) {
+  if (blob.size > LOOK_BYTES_MAX) return null;
+  try {
+    const zip = membersOf(new Uint8Array(await blob.arrayBuffer()));
+    return JSON.parse(await text(zip, "manifest.json")).count;
+  } catch {
+    return null;
+  }
+}
+
 /** Whether these bytes begin like a bundle. */
 export const isBundle = (bytes) => bytes.length >= 4 && view(bytes).getUint32(0, true) === 0x04034b50;
 
 /**
  * Checks a bundle. `pinned` are keys from elsewhere; without any, the state is at best `no_key`: genuine for the key that
- * the bundle itself brings. Returns `{state, origins, problem}`; each origin has `{origin, count, size, key, isShown}`.
+ * the bundle itself brings. Returns `{state, origins, problem, code}`; each origin has `{origin, count, size, key, isShown}`.
  * Never throws. `progress(done)` is told how many lines are proved.
  */
 export async function checkBundle(bytes, pinned, progress = () => {}) {
@@ -65,7 +78,7 @@ export async function checkBundle(bytes, pinned, progress = () => {}) {
   } catch (error) {
     const isKnown = error instanceof ProofError;
     const problem = isKnown ? error.message : `It is malformed: ${error.message}`;
-    return { state: error.code === "unsupported" ? "unchecked" : "failed", origins: [], problem };
+    return { state: error.code === "unsupported" ? "unchecked" : "failed", code: error.code, origins: [], problem };
   }
 }
 

@@ -1,14 +1,15 @@
 // The page that checks a bundle or a proof in this browser alone: nothing leaves it.
 
 import { byId, fill, h, value } from "./dom.js";
-import { checkBundle, isBundle } from "./bundle.js";
-import { checkProof, parseKey } from "./proof.js";
+import { FILE_BYTES_MAX, checkBundle, isBundle } from "./bundle.js";
+import { PROOF_HEADER, checkProof, parseKey } from "./proof.js";
 
 const FACES = {
   checking: ["…", "Checking"],
   proven: ["✓", "Genuine, by the key that you gave"],
   no_key: ["?", "Genuine for this key"],
   failed: ["✕", "Not genuine"],
+  other_key: ["✕", "Not by the key that you gave"],
   unchecked: ["?", "Not checked"],
 };
 
@@ -20,8 +21,10 @@ function show(state, ...told) {
   const [mark, title] = FACES[state];
   const place = byId("verdict");
   place.hidden = false;
-  place.dataset.state = state;
-  fill(place, h("h2", {}, h("span", { class: "mark", "aria-hidden": "true" }, mark), title), ...told);
+  place.dataset.state = state === "other_key" ? "failed" : state;
+  // Which file: that of the field may be another one than was dropped.
+  const what = file && h("p", { id: "checked-file" }, value(file.name, { class: "mono" }, 300), h("span", { class: "quiet" }, ` · ${file.size.toLocaleString("en")} bytes`));
+  fill(place, h("h2", {}, h("span", { class: "mark", "aria-hidden": "true" }, mark), title), what, ...told);
 }
 
 /** The keys that were typed, one a line; throws if one is none. */
@@ -31,16 +34,23 @@ async function keys() {
 }
 
 async function check() {
-  if (!file) return;
   run += 1;
+  if (!file) {
+    show("unchecked", h("p", {}, "Choose a file first."));
+    return;
+  }
   const own = run;
   const isOver = () => own !== run;
-  show("checking", h("p", {}, value(file.name)));
+  show("checking");
   let pinned;
   try {
     pinned = await keys();
   } catch (error) {
     if (!isOver()) show("unchecked", h("p", {}, value(error.message)));
+    return;
+  }
+  if (file.size > FILE_BYTES_MAX) {
+    show("unchecked", h("p", {}, "It is too large for a browser. Use trailseal verify --bundle."));
     return;
   }
   try {
@@ -51,19 +61,21 @@ async function check() {
     return;
   }
   if (isOver()) return;
+  const text = isBundle(bytes) ? "" : new TextDecoder().decode(bytes);
   if (isBundle(bytes)) await showBundle(pinned, isOver);
-  else await showProof(new TextDecoder().decode(bytes), pinned, isOver);
+  else if (text.startsWith(PROOF_HEADER)) await showProof(text, pinned, isOver);
+  else show("unchecked", h("p", {}, "It is neither a bundle (.zip) nor a proof (.tlog-proof): it does not begin as one of them."));
 }
 
 async function showBundle(pinned, isOver) {
   const count = h("p", { class: "quiet" });
-  show("checking", h("p", {}, value(file.name)), count);
+  show("checking", count);
   const found = await checkBundle(bytes, pinned, (done) => {
     count.textContent = `${done.toLocaleString("en")} lines proved`;
   });
   if (isOver()) return;
   if (found.problem) {
-    show(found.state, h("p", {}, value(found.problem)));
+    show(isOtherKey(found.code, pinned) ? "other_key" : found.state, h("p", {}, value(found.problem)));
     return;
   }
   const filters = Object.entries(found.filters).map(([name, values]) => `${name}: ${[values].flat().join(", ")}`);
@@ -89,23 +101,37 @@ async function showProof(text, pinned, isOver) {
     show("unchecked", steps, h("p", {}, "Line and path match the checkpoint, but a proof brings no key: give the trail’s public key to check who signed it."));
     return;
   }
-  show(found.state, steps, found.state === "proven" && h("pre", { class: "raw" }, value(found.line, {}, 70_000)));
+  const wrong = found.steps.filter(({ ok }) => !ok);
+  const isOther = wrong.length === 1 && isOtherKey(wrong[0].code, pinned);
+  show(isOther ? "other_key" : found.state, steps, found.state === "proven" && h("pre", { class: "raw" }, value(found.line, {}, 70_000)));
 }
+
+// Somebody else may have signed it, or the key is that of another trail: of the rest, that says nothing.
+const isOtherKey = (code, pinned) => pinned.length > 0 && ["origin_mismatch", "key_unknown"].includes(code);
 
 const noKey = () =>
   h("p", { class: "warn" }, "The key came with the file, so anybody could have signed it. Compare it with one that you got from elsewhere, or give that one above.");
 
-function take(chosen) {
-  if (!chosen) return;
-  [file, bytes] = [chosen, null];
-  check();
+/** Takes the one file that was chosen or dropped; what was said of the one before does not stay. */
+function take(files) {
+  [file, bytes] = [files.length === 1 ? files[0] : null, null];
+  if (file) {
+    check();
+    return;
+  }
+  run += 1;
+  byId("verdict").hidden = files.length === 0;
+  if (files.length > 1) show("unchecked", h("p", {}, `These are ${files.length} files. Choose one at a time.`));
 }
 
-byId("file").addEventListener("change", (event) => take(event.target.files[0]));
-byId("key").addEventListener("change", check);
+byId("file").addEventListener("change", (event) => take(event.target.files));
+byId("key").addEventListener("change", () => file && check());
 byId("again").addEventListener("click", check);
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => {
   event.preventDefault();
-  take(event.dataTransfer.files[0]);
+  const { files } = event.dataTransfer;
+  if (files.length === 0) return;
+  byId("file").files = files;
+  take(files);
 });

@@ -13,7 +13,7 @@ export function densityToggle() {
     setDense(!isDense());
     apply();
   };
-  const face = button({ id: "density-toggle", kind: "small", text: "Dense", label: "More rows at once", on: { click: change } });
+  const face = button({ id: "density-toggle", kind: "small", text: "Dense", label: "Dense: more rows at once", on: { click: change } });
   apply();
   return face;
 }

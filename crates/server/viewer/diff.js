@@ -2,8 +2,13 @@
 
 import { stringify } from "./json.js";
 import { h, value, visible } from "./dom.js";
+import { number } from "./prefs.js";
 
 const WORDS_MAX = 400;
+// Of what did not change, so much is shown before and after a change.
+const SAME_SHOWN = 160;
+// Texts that have so much in common are shown by what differs.
+const ENDS_MIN = 64;
 
 /** `[{path, kind, before, after}]` of everything that differs; `kind` is added, removed, changed or same. */
 export function differences(before, after, { all = false } = {}, path = []) {
@@ -35,6 +40,32 @@ export function same(a, b) {
 /** The longest common run of words: `[{text, kind}]` with same, removed, added. */
 export function wordDifferences(before, after) {
   return textDifferences(before, after, /\w+|\s+|[^\w\s]/gu);
+}
+
+const isHigh = (text, at) => /[\ud800-\udbff]/.test(text.charAt(at));
+
+/** What is between the common beginning and the common end of two texts, as `wordDifferences` tells it. */
+export function endDifferences(before, after) {
+  const most = Math.min(before.length, after.length);
+  let front = 0;
+  while (front < most && before[front] === after[front]) front += 1;
+  if (isHigh(before, front - 1)) front -= 1;
+  let back = 0;
+  while (back < most - front && before.at(-1 - back) === after.at(-1 - back)) back += 1;
+  if (back > 0 && isHigh(before, before.length - back - 1)) back -= 1;
+  return [
+    { text: before.slice(0, front), kind: "same" },
+    { text: before.slice(front, before.length - back), kind: "removed" },
+    { text: after.slice(front, after.length - back), kind: "added" },
+    { text: before.slice(before.length - back), kind: "same" },
+  ].filter(({ text }) => text !== "");
+}
+
+/** A text that did not change, without its middle if it is long: `left` characters. */
+export function shortened(text) {
+  if (text.length <= 2 * SAME_SHOWN + 40) return { head: text, left: 0, tail: "" };
+  const [head, tail] = [text.slice(0, SAME_SHOWN), text.slice(-SAME_SHOWN)];
+  return { head, left: text.length - head.length - tail.length, tail };
 }
 
 /** The same by lines, which keep their ends. */
@@ -137,11 +168,17 @@ export function diffTable(rows, attributes = {}) {
   return h("div", { class: "diff", role: "table", "aria-label": "What changed", ...attributes }, head, rows.map(diffRow));
 }
 
+const alike = (parts) => parts.filter((part) => part.kind === "same").reduce((sum, part) => sum + part.text.trim().length, 0);
+
 function diffRow({ path, kind, before, after }) {
   const texts = kind === "changed" && typeof before === "string" && typeof after === "string";
-  const parts = texts ? wordDifferences(before, after) : [];
-  const alike = parts.filter((part) => part.kind === "same").reduce((sum, part) => sum + part.text.trim().length, 0);
-  const inline = texts && alike * 3 >= Math.max(before.length, after.length);
+  let parts = texts ? wordDifferences(before, after) : [];
+  let inline = texts && alike(parts) * 3 >= Math.max(before.length, after.length);
+  // A difference far behind must not stand beyond what is shown of a long text.
+  if (texts && !inline) {
+    parts = endDifferences(before, after);
+    inline = alike(parts) >= ENDS_MIN;
+  }
   const cells = inline
     ? [
         h("span", { class: "diff-value", role: "cell" }, words(parts, "added")),
@@ -171,8 +208,13 @@ function words(parts, without) {
   return parts
     .filter((part) => part.kind !== without)
     .map(({ text, kind }) =>
-      kind === "same" ? visible(text) : h(kind === "added" ? "ins" : "del", {}, visible(text)),
+      kind === "same" ? unchanged(text) : h(kind === "added" ? "ins" : "del", {}, visible(text)),
     );
+}
+
+function unchanged(text) {
+  const { head, left, tail } = shortened(text);
+  return [visible(head), left > 0 && h("span", { class: "quiet" }, ` … ${number(left)} characters are the same … `), visible(tail)];
 }
 
 function side(json, tag) {

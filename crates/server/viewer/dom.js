@@ -49,16 +49,18 @@ export function fill(element, ...children) {
 }
 
 // Invisible characters, and those that change how their neighbours are shown, are shown by their code, so that
-// an event cannot make itself look like another one.
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+// an event cannot make itself look like another one. What joins the parts of an emoji may stay.
+const UNSEEN =
+  /(?<=\p{Extended_Pictographic})\ufe0f|(?<=[\p{Extended_Pictographic}\u{1f3fb}-\u{1f3ff}]\ufe0f?)\u200d(?=\p{Extended_Pictographic})|((?![\t\n])\p{Cc}|\p{Default_Ignorable_Code_Point}|[\u2028\u2029\u2800\ufff9-\ufffb])/gu;
 
 /** Text from an event, with unseen characters made visible, cut for display at `max`. */
 export function visible(text, max = 4000) {
   const whole = String(text);
-  const cut = whole.length > max ? `${whole.slice(0, max)}…` : whole;
-  return cut.replace(
-    UNSEEN,
-    (char) => `\u27e8U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`,
+  // Not in the middle of a character.
+  const end = /[\ud800-\udbff]/.test(whole.charAt(max - 1)) ? max - 1 : max;
+  const cut = whole.length > max ? `${whole.slice(0, end)}…` : whole;
+  return cut.replace(UNSEEN, (char, unseen) =>
+    unseen ? `\u27e8U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9` : char,
   );
 }
 

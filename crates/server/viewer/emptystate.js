@@ -3,14 +3,14 @@
 import { button, copyButton, h, icon } from "./dom.js";
 import { address, token } from "./api.js";
 
-/** Filters that nothing matches; `anyTime` is null if no time is set. */
-export function nothingMatches({ clear, anyTime }) {
+/** Filters that nothing matches; without a time that is set, there is no `anyTime`. */
+export function nothingMatches({ clear, anyTime, isReversed }) {
   return h(
     "div",
     { id: "empty", class: "empty" },
     icon("search", 28),
     h("h2", {}, "Nothing matches"),
-    h("p", {}, "No event matches all of these filters."),
+    h("p", {}, isReversed ? "The end is not later than the beginning, so no event can be in between." : "No event matches all of these filters."),
     h(
       "div",
       { class: "actions" },

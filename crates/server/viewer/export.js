@@ -2,6 +2,7 @@
 
 import { button, copyButton, fill, h, toast, visible } from "./dom.js";
 import { ask, askJson } from "./api.js";
+import { eventsIn } from "./bundle.js";
 import { VIEW } from "./filters.js";
 import { bytes, day, number } from "./prefs.js";
 
@@ -65,14 +66,15 @@ export function openExport(filters) {
     try {
       fill(state, h("span", { class: "spinner" }), " Asking the server ", stopButton);
       const more = kind === "csv" && json.checked ? [["json_columns", "true"]] : [];
-      const blob = await download(kind, filters, more, stop.signal, (size) => {
+      const { blob, events } = await download(kind, filters, more, stop.signal, (size) => {
         state.childNodes[1].textContent = ` ${bytes(size)} so far `;
       });
       const name = fileName(filters, KINDS[kind].ending ?? kind);
       offer(blob, name);
       dialog.close();
-      const events = count === null ? "" : `${number(count)} ${count === 1 ? "event" : "events"}, `;
-      toast(`Saved ${events}${bytes(blob.size)}, as ${name}.`);
+      const counted = events === null ? "" : `${number(events)} ${events === 1 ? "event" : "events"}, `;
+      const less = kind === "bundle" && count !== null && events !== null && events < count;
+      toast(`Saved ${counted}${bytes(blob.size)}, as ${name}.${less ? ` ${number(count)} matched: what is not sealed yet is left out.` : ""}`);
     } catch (problem) {
       fill(
         state,
@@ -132,7 +134,7 @@ export function fileName(filters, ending, now = new Date()) {
   const parts = filters.query(VIEW).flatMap(([name, text]) => (name === "system" ? ["system"] : [name, text]));
   const slug = parts
     .join("-")
-    .replaceAll(/[^A-Za-z0-9._]+/g, "-")
+    .replaceAll(/[^\p{L}\p{M}\p{N}._]+/gu, "-")
     .slice(0, 80)
     .replaceAll(/^[-.]+|[-.]+$/g, "");
   return `${["trailseal", slug, day(now)].filter(Boolean).join("-")}.${ending}`;
@@ -155,6 +157,7 @@ async function download(kind, filters, more, signal, progress) {
   const type = response.headers.get("Content-Type") ?? "";
   if (!type.includes(KINDS[kind].type ?? kind)) throw new Error(`The server sent ${type || "something else"} instead of ${KINDS[kind].name}.`);
   const reader = response.body.getReader();
+  const counter = COUNTERS[kind]?.();
   const parts = [];
   let chunks = [];
   let pending = 0;
@@ -162,6 +165,7 @@ async function download(kind, filters, more, signal, progress) {
   for (;;) {
     const { value, done } = await reader.read();
     if (value) {
+      counter?.take(value);
       chunks.push(value);
       pending += value.length;
       size += value.length;
@@ -171,8 +175,27 @@ async function download(kind, filters, more, signal, progress) {
       [chunks, pending] = [[], 0];
       progress(size);
     }
-    if (done) return new Blob(parts, { type: KINDS[kind].accept });
+    if (!done) continue;
+    const blob = new Blob(parts, { type: KINDS[kind].accept });
+    return { blob, events: kind === "bundle" ? await eventsIn(blob) : (counter?.events() ?? null) };
   }
+}
+
+// How many events a file has, where the page can tell: what matched when it was opened may be another number.
+const COUNTERS = { ndjson: () => rowCounter(), csv: () => rowCounter({ quote: 0x22, heads: 1 }) };
+
+/** Counts lines, but for those within quotes, and without the first `heads`. */
+export function rowCounter({ quote = -1, heads = 0 } = {}) {
+  let [rows, isQuoted] = [0, false];
+  return {
+    take: (chunk) => {
+      for (const byte of chunk) {
+        if (byte === quote) isQuoted = !isQuoted;
+        else if (byte === 0x0a && !isQuoted) rows += 1;
+      }
+    },
+    events: () => Math.max(0, rows - heads),
+  };
 }
 
 function offer(blob, name) {

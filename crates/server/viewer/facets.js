@@ -14,6 +14,8 @@ const GROUPS = [
   ["ip", "Address", "ip"],
 ];
 const SHOWN = 6;
+// Of these, what is chosen is a value as it is.
+const EXACT = ["outcome", "severity", "category", "tenant"];
 
 /** The groups of a summary, marked by its `filters`; `toggle` receives the name and the value that were clicked. */
 export function facets(summary, filters, toggle) {
@@ -23,9 +25,10 @@ export function facets(summary, filters, toggle) {
 }
 
 function group(label, name, values, total, filters, toggle) {
-  // A selected value that has no events now can still be removed.
+  // A selected value that has no events now can still be removed. A pattern, a name, or an address in another form is none of the
+  // values: its number is not known.
   const chosen = filters.all(name).filter((text) => !values.some((each) => each.value === text) && name !== "resource");
-  const all = [...chosen.map((text) => ({ value: text, count: 0 })), ...values];
+  const all = [...chosen.map((text) => ({ value: text, count: total === 0 || EXACT.includes(name) ? 0 : null })), ...values];
   if (all.length === 0) return null;
   const labels = labelsOf(all);
   const item = (each) => row(name, each, labels.get(each.value), total, filters, toggle);
@@ -53,6 +56,7 @@ function row(name, { value: text, count }, label, total, filters, toggle) {
   const isOn = filters.has(name, text);
   // These have no outcome.
   const isNone = name === "outcome" && text === "none";
+  const times = count === null ? "" : number(count);
   const face = h(
     "button",
     {
@@ -62,8 +66,8 @@ function row(name, { value: text, count }, label, total, filters, toggle) {
       "data-name": name,
       "data-value": text,
       "aria-pressed": String(isOn),
-      "aria-label": isNone && `No outcome, ${number(count)}`,
-      title: `${isNone ? "No outcome" : visible(label.name === text ? text : `${label.name} (${text})`, 300)} · ${number(count)}`,
+      "aria-label": isNone && `No outcome, ${times}`,
+      title: `${isNone ? "No outcome" : visible(label.name === text ? text : `${label.name} (${text})`, 300)}${times && ` · ${times}`}`,
       on: { click: () => toggle(name, text) },
     },
     h(
@@ -81,7 +85,7 @@ function row(name, { value: text, count }, label, total, filters, toggle) {
           h("bdi", {}, visible(label.name, 90)),
           label.value && [" ", h("bdi", { class: "facet-id mono" }, visible(label.value, 90))],
         ),
-    h("span", { class: "facet-count" }, compact(count)),
+    h("span", { class: "facet-count" }, count === null ? "" : compact(count)),
   );
   face.style.setProperty("--share", `${total > 0 ? Math.max(1, (count / total) * 100) : 0}%`);
   return face;

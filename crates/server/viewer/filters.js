@@ -1,6 +1,6 @@
 // The filters of a search: their names, and how they are stored in the address.
 
-import { askedTime, typedTime } from "./times.js";
+import { askedTime, instant, typedTime } from "./times.js";
 
 /** Every filter of the API, in the order in which the panel shows them. */
 export const FIELDS = [
@@ -94,7 +94,8 @@ export class Filters {
   constructor(pairs = []) {
     this.pairs = [];
     for (const [name, value] of pairs) {
-      const known = LABELS.has(name) && value !== "";
+      // The trail's own events are left out anyway.
+      const known = LABELS.has(name) && value !== "" && !(name === "system" && value === "false");
       const twice = this.pairs.some(([n, v]) => n === name && (v === value || SINGLE.includes(name)));
       if (known && !twice) this.pairs.push([name, value]);
     }
@@ -126,6 +127,13 @@ export class Filters {
     const isOldestFirst = this.get("order") === "asc";
     if (this.isByRecording) return isOldestFirst ? "first recorded first" : "last recorded first";
     return isOldestFirst ? "oldest first" : "newest first";
+  }
+
+  /** Whether the end is not later than the beginning, so that nothing can match. */
+  get isReversed() {
+    const clock = { now: Date.now() };
+    const ends = [["since", "until"], ["recorded_since", "recorded_until"]].map((pair) => pair.map((name) => instant(this.get(name), clock)));
+    return ends.some(([since, until]) => since !== null && until !== null && until <= since);
   }
 
   get isEmpty() {
@@ -175,10 +183,13 @@ export class Filters {
 export function typedSearch(typed, filters) {
   let next = filters.without("text");
   const rest = typed
-    .replace(/(?:^|\s)([a-z_]+):(?:"([^"]*)"|(\S+))/g, (whole, name, quoted, plain) => {
-      const value = quoted ?? plain;
+    .replace(SPANS_IN_WORDS, '$1"$2"')
+    .replace(/(?:^|\s)([a-z_]+):(?:"((?:\\"|[^"])*)"|(\S+))/gi, (whole, typedName, quoted, plain) => {
+      const name = typedName.toLowerCase();
+      const value = quoted?.replaceAll('\\"', '"') ?? plain;
+      if (name === "text") return ` ${value}`;
       // `system:anonymous` is what many actors are called.
-      const isText = name === "text" || (name === "system" && !["true", "false"].includes(value));
+      const isText = name === "system" && !["true", "false"].includes(value);
       if (!LABELS.has(name) || isText || value === "") return whole;
       next = next.with(name, TIMES.includes(name) ? typedTime(value) : value);
       return "";
@@ -186,3 +197,9 @@ export function typedSearch(typed, filters) {
     .trim();
   return rest ? next.with("text", rest) : next;
 }
+
+// These have a blank, and are meant as a whole.
+const SPANS_IN_WORDS = /(?<=^|\s)((?:recorded_)?(?:since|until):)((?:this|last) (?:week|month|year))(?!\S)/gi;
+
+/** A value as the search field reads it. */
+export const written = (value) => (/[\s"]/.test(value) ? `"${value.replaceAll('"', '\\"')}"` : value);

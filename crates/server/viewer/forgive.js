@@ -7,6 +7,8 @@ import { FIELDS, NAMES, TIMES } from "./filters.js";
 // More values than this are asked for by what was typed.
 const VALUES_MAX = 1000;
 const KEPT_MS = 60_000;
+// What is younger is not asked again for a value that it does not have.
+const SETTLED_MS = 2000;
 // More matches are not all meant.
 const MATCHES_MAX = 20;
 const DIFFER_MAX = 2;
@@ -31,6 +33,13 @@ const ALIASES = {
   before: "until",
   org: "tenant",
   customer: "tenant",
+  email: "actor",
+  verdict: "outcome",
+  date: "since",
+  request: "request_id",
+  correlation: "correlation_id",
+  session: "session_id",
+  trace: "trace_id",
 };
 
 /** The field that is written almost like this, or null. */
@@ -44,7 +53,7 @@ export function nearestName(name) {
 /** The `name:` in a typed search that is no field, with the nearest one; null if there is none. */
 export function unknownName(typed) {
   for (const [, name, rest] of typed.matchAll(/(?:^|\s)([a-z_]{2,}):(\S+)/gi)) {
-    if (!NAMES.includes(name) && !rest.startsWith("//")) return { name, nearest: nearestName(name.toLowerCase()) };
+    if (!NAMES.includes(name.toLowerCase()) && !rest.startsWith("//")) return { name, nearest: nearestName(name.toLowerCase()) };
   }
   return null;
 }
@@ -74,39 +83,74 @@ function distance(a, b) {
 
 const kept = new Map();
 
-/** Values of a filter with `part` in them or in their name, most frequent first: `[{value, name, count}]`. */
-export async function valuesOf(name, part, signal) {
+/**
+ * Values of a filter with `part` in them or in their name, most frequent first: `[{value, name, count}]`. `system`: also those
+ * of the trail's own events. What the server said longer than `keptMs` ago is asked again, and so is what has no such value.
+ */
+export async function valuesOf(name, part, { signal, system = false, keptMs = KEPT_MS } = {}) {
   const field = FIELDS.find((each) => each.name === name);
-  const wanted = part.toLowerCase();
-  const has = (text) => text !== undefined && text.toLowerCase().includes(wanted);
-  const matching = (values) => values.filter((each) => has(each.value) || has(each.name));
+  const matches = matcher(part);
+  const matching = (values) => values.filter((each) => matches(each.value) || (each.name !== undefined && matches(each.name)));
   if (TIMES.includes(name)) {
     const words = ["today", "yesterday", "this week", "last week", "this month", "last month", "24h", "7d", "30d"];
     return matching(words.map((value) => ({ value })));
   }
   if (field?.options && !field.facet) return matching(field.options.map((value) => ({ value })));
   if (!field?.facet) return [];
-  let all = kept.get(field.facet);
-  if (!all || Date.now() - all.at > KEPT_MS) {
-    const query = [["field", field.facet], ["top", String(VALUES_MAX)]];
-    all = { at: Date.now(), values: (await askJson("v1/values", { query, signal })).values };
-    kept.set(field.facet, all);
+  const key = `${field.facet} ${system}`;
+  const all = [["field", field.facet], ["top", String(VALUES_MAX)], ...(system ? [["system", "true"]] : [])];
+  const ask = async (query) => (await askJson("v1/values", { query, signal })).values;
+  const refreshed = async () => {
+    kept.set(key, { at: Date.now(), values: await ask(all) });
+    return kept.get(key).values;
+  };
+  const old = kept.get(key);
+  const isFresh = old && Date.now() - old.at < keptMs;
+  let values = isFresh ? old.values : await refreshed();
+  let found = matching(values);
+  if (found.length === 0 && isFresh && Date.now() - old.at > SETTLED_MS) {
+    values = await refreshed();
+    found = matching(values);
   }
-  const found = matching(all.values);
-  if (all.values.length < VALUES_MAX || wanted === "") return found;
-  const query = [["field", field.facet], ["part", part], ["top", String(VALUES_MAX)]];
-  return (await askJson("v1/values", { query, signal })).values;
+  if (values.length < VALUES_MAX || part === "") return found;
+  const [literal] = part.split("*").sort((a, b) => b.length - a.length);
+  return matching(await ask([...all, ["part", literal]]));
+}
+
+// A part is anywhere in it; with a star in it, it is the whole.
+function matcher(part) {
+  const wanted = part.toLowerCase();
+  if (!wanted.includes("*")) return (text) => text.toLowerCase().includes(wanted);
+  const pieces = wanted.split("*");
+  return (text) => {
+    const whole = text.toLowerCase();
+    const [first, last] = [pieces[0], pieces.at(-1)];
+    if (whole.length < first.length + last.length || !whole.startsWith(first) || !whole.endsWith(last)) return false;
+    const end = whole.length - last.length;
+    let at = first.length;
+    for (const piece of pieces.slice(1, -1)) {
+      at = whole.indexOf(piece, at);
+      if (at < 0 || at + piece.length > end) return false;
+      at += piece.length;
+    }
+    return true;
+  };
 }
 
 /** Forgets the values, as those of another token. */
 export const forgetValues = () => kept.clear();
 
-/** What was added to `before`, with the values that are meant in the place of a part of them. */
+/**
+ * What was added to `before`, with the values that are meant in the place of a part of them: `{filters, cut}`. If there are
+ * more values than are searched for, `cut` says so: `{name, text, count, shown}`.
+ */
 export async function forgiven(filters, before, signal) {
   let next = filters;
+  let cut = null;
+  const system = filters.get("system") === "true";
   for (const [name, text] of filters.pairs) {
     if (before.has(name, text) || !isForgiving(name, text)) continue;
-    const found = await valuesOf(name, text, signal).catch((problem) => {
+    const found = await valuesOf(name, text, { signal, system, keptMs: 0 }).catch((problem) => {
       // Then the search says what is wrong.
       if (problem.name === "AbortError") throw problem;
       return [];
@@ -115,13 +159,18 @@ export async function forgiven(filters, before, signal) {
     if (isExact || found.length === 0) continue;
     next = next.without(name, text);
     for (const { value } of found.slice(0, MATCHES_MAX)) next = next.with(name, value);
+    if (found.length > MATCHES_MAX) cut = { name, text, count: found.length, shown: MATCHES_MAX };
   }
-  return next;
+  return { filters: next, cut };
 }
 
-// Patterns mean what they say, and so does a resource with an id.
+const WHOLE_ADDRESS = /^(?:(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?|\[?(?:(?:[0-9a-f]{1,4}:){7}|(?:[0-9a-f]{1,4}:)*:(?:[0-9a-f]{1,4}:)*)[0-9a-f]{1,4}(?:\]:\d+)?)$/i;
+
+// A pattern of an action means what it says, and so does a resource with an id, and a whole address.
 function isForgiving(name, text) {
   const field = FIELDS.find((each) => each.name === name);
-  return Boolean(field?.facet) && !/[*?]/.test(text) && !(name === "resource" && text.includes("/"));
+  if (!field?.facet) return false;
+  if (name === "action") return !/[*?]/.test(text);
+  if (name === "resource") return !text.includes("/");
+  return !(name === "ip" && WHOLE_ADDRESS.test(text));
 }
-

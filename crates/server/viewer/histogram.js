@@ -3,6 +3,7 @@
 import { button, fill, h, svg } from "./dom.js";
 import { VIEW } from "./filters.js";
 import { clock, day, number, timeZone } from "./prefs.js";
+import { topOf } from "./summary.js";
 import { instant } from "./times.js";
 
 const HEIGHT = 84;
@@ -24,7 +25,7 @@ export function summaryQuery(filters) {
   const [since, until] = [instant(filters.get("since")), instant(filters.get("until"))];
   const span = since === null ? null : (until ?? Date.now()) - since;
   const step = span > 0 && STEPS.find((each) => span / each <= BARS_ASKED);
-  return [...filters.asked(VIEW), ...(step ? [["bucket", `${step / 1000}s`]] : [])];
+  return [...filters.asked(VIEW), ["top", String(topOf(filters))], ...(step ? [["bucket", `${step / 1000}s`]] : [])];
 }
 
 export class Histogram {
@@ -51,6 +52,7 @@ export class Histogram {
         blur: () => {
           this.cursor = null;
           this.anchor = null;
+          this.#point(null);
           this.draw();
         },
       },

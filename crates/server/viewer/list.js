@@ -61,6 +61,7 @@ export class EventList {
     this.generation += 1;
     this.loading = false;
     this.stopped = false;
+    this.hasFailed = false;
     this.isCut = false;
     this.gained = 0;
     this.settle?.();
@@ -90,6 +91,7 @@ export class EventList {
     } catch (problem) {
       if (generation !== this.generation || problem.name === "AbortError") return;
       this.loading = false;
+      this.hasFailed = true;
       this.settle();
       if (first) this.#clear();
       this.rows.classList.remove("stale");
@@ -98,6 +100,7 @@ export class EventList {
     }
     if (generation !== this.generation) return;
     this.loading = false;
+    this.hasFailed = false;
     if (first) {
       this.#clear();
       this.rows.classList.remove("stale");
@@ -132,7 +135,7 @@ export class EventList {
 
   /** Every matching event, if all of them are loaded; else null. */
   everything() {
-    if (this.next || this.isCut || this.loading || this.rows.classList.contains("stale")) return null;
+    if (this.next || this.isCut || this.hasFailed || this.loading || this.rows.classList.contains("stale")) return null;
     return [...this.waiting, ...this.pages.flatMap((page) => page.events)];
   }
 
@@ -177,7 +180,7 @@ export class EventList {
         this.isCut = true;
         this.#say("cut");
       }
-      if (!this.next && this.status.firstElementChild?.id === "empty") this.#say("end");
+      if (!this.next && !this.isCut && !this.loading && !this.hasFailed) this.#say("end");
     }
     this.fresh.hidden = this.waiting.length === 0;
     this.fresh.lastElementChild.textContent = `${number(this.waiting.length)} new ${this.waiting.length === 1 ? "event" : "events"}`;

@@ -3,7 +3,7 @@
 // Pure: no page, no network, no storage, so that node can run it in a test.
 // Formats: docs/format.md; C2SP tlog-proof, tlog-checkpoint and signed-note; RFC 6962, section 2.1.
 
-const PROOF_HEADER = "c2sp.org/tlog-proof@v1";
+export const PROOF_HEADER = "c2sp.org/tlog-proof@v1";
 const ROTATION = "trailseal-rotation@v2";
 const HASH_BYTES = 32;
 const ED25519 = 1;

@@ -54,7 +54,10 @@ export class RangePicker {
 
   #input(id, text) {
     const time = text ? instant(text) : null;
-    return h("input", { id, type: "datetime-local", step: "1", max: "9999-12-31T23:59", value: time === null ? "" : wallTime(time) });
+    const shown = time === null ? "" : wallTime(time);
+    // Seconds need to be filled in only where there are some.
+    const step = shown.length > "2026-11-28T00:00".length ? "1" : null;
+    return h("input", { id, type: "datetime-local", step, max: "9999-12-31T23:59", value: shown });
   }
 
   #apply(event) {

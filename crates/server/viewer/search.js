@@ -9,14 +9,14 @@ import { EventList } from "./list.js";
 import { Histogram, summaryQuery } from "./histogram.js";
 import { facets } from "./facets.js";
 import { forgiven } from "./forgive.js";
-import { summaryOf } from "./summary.js";
+import { summaryOf, topOf } from "./summary.js";
 import { Tail } from "./tail.js";
 import { closeDrawer, isDrawerOpen, openDrawer } from "./event.js";
 import { openExport } from "./export.js";
 import { RangePicker } from "./rangepicker.js";
 import { Suggestions } from "./suggest.js";
 import { densityToggle } from "./density.js";
-import { UnknownHint } from "./hint.js";
+import { SearchHint } from "./hint.js";
 import { number } from "./prefs.js";
 import { go, route } from "./route.js";
 
@@ -90,11 +90,12 @@ class SearchPage {
       placeholder: "Search text, or actor:ana outcome:denied",
       "aria-label": "Search events",
       autocomplete: "off",
+      autocapitalize: "off",
       spellcheck: "false",
       enterkeyhint: "search",
     });
-    this.suggestions = new Suggestions(this.input);
-    this.hint = new UnknownHint((typed) => this.#changeForgiving(typedSearch(typed, this.filters.without("text"))));
+    this.suggestions = new Suggestions(this.input, () => this.filters.get("system") === "true");
+    this.hint = new SearchHint((typed) => this.#changeTyped(typed));
     this.span = h("select", { id: "span-select", "aria-label": "Time span", on: { change: () => this.#chooseSpan() } });
     this.liveButton = button({
       id: "live-button",
@@ -139,6 +140,7 @@ class SearchPage {
     // Of the same search, the filters stay the same object: by that, an answer is known to be what is asked for.
     if (this.filters?.toString() !== here.filters.toString()) {
       this.filters = here.filters;
+      this.hint.close();
       this.#showFilters();
       this.#reload();
     }
@@ -223,7 +225,7 @@ class SearchPage {
     } catch (problem) {
       clearTimeout(slow);
       if (problem.name === "AbortError") return;
-      fill(this.total, "The number of events could not be loaded");
+      fill(this.total, problem.type?.endsWith(":work-limit") ? "Counting takes too long: choose a time or another filter" : "The number of events could not be loaded");
       this.total.title = problem.message;
       this.histogram.show(null, this.filters);
       fill(this.facets);
@@ -239,7 +241,7 @@ class SearchPage {
     if (filters.get("text")) await this.list.settled;
     signal.throwIfAborted();
     const all = filters.get("text") ? this.list.everything() : null;
-    return all ? summaryOf(all) : askJson("v1/summary", { query: summaryQuery(filters), signal });
+    return all ? summaryOf(all, topOf(filters)) : askJson("v1/summary", { query: summaryQuery(filters), signal });
   }
 
   // While events stream in, the counts follow every few seconds.
@@ -253,7 +255,10 @@ class SearchPage {
   // ---- filters -------------------------------------------------------------------------------------------
 
   #showFilters() {
-    this.input.value = this.filters.get("text");
+    // What was typed and not yet searched for stays when another filter changes.
+    const text = this.filters.get("text");
+    if (text !== this.shownText) this.input.value = text;
+    this.shownText = text;
     const chosen = spanValue(this.filters.get("since"), this.filters.get("until"));
     const known = SPANS.some(([since, until]) => spanValue(since, until) === chosen);
     fill(
@@ -286,27 +291,32 @@ class SearchPage {
 
   // The order of the list is not a filter, and a live list stays live.
   #clear() {
+    this.shownText = null;
     this.#change(new Filters(this.filters.pairs.filter(([name]) => VIEW.includes(name))));
   }
 
   async #submit(event) {
     event.preventDefault();
     this.suggestions.close();
-    const typed = this.input.value;
-    const before = this.filters;
-    await this.#changeForgiving(typedSearch(typed, before));
-    this.hint.tell(typed);
+    await this.#changeTyped(this.input.value);
+  }
+
+  async #changeTyped(typed) {
+    this.shownText = null;
+    await this.#changeForgiving(typedSearch(typed, this.filters), typed);
   }
 
   // A part of a name finds it; what was meant is looked up first.
-  async #changeForgiving(filters) {
+  async #changeForgiving(filters, typed = "") {
     const before = this.filters;
     this.meaning?.abort();
     this.meaning = new AbortController();
     const { signal } = this.meaning;
     try {
-      const next = await forgiven(filters, before, signal);
-      if (!signal.aborted) this.#change(next);
+      const { filters: next, cut } = await forgiven(filters, before, signal);
+      if (signal.aborted) return;
+      this.#change(next);
+      this.hint.tell(typed, cut);
     } catch {
       /* Another search was begun, or the page was left. */
     }
@@ -399,8 +409,8 @@ class SearchPage {
 
   #empty(place) {
     if (!this.filters.query(VIEW).every(([name]) => name === "system")) {
-      const anyTime = this.filters.get("since") && (() => this.#change(this.filters.between("", "")));
-      fill(place, nothingMatches({ clear: () => this.#clear(), anyTime }));
+      const anyTime = (this.filters.get("since") || this.filters.get("until")) && (() => this.#change(this.filters.between("", "")));
+      fill(place, nothingMatches({ clear: () => this.#clear(), anyTime, isReversed: this.filters.isReversed }));
       return;
     }
     fill(place, noEvents());

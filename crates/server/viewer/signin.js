@@ -3,7 +3,7 @@
 import { byId, button, fill, h } from "./dom.js";
 import { ask, isToken, setToken } from "./api.js";
 
-/** Asks for a token; calls `done` once the server accepts it. */
+/** Asks for a token; calls `done` once the server accepts it, with the page to go to if it may not see the one that was asked for. */
 export function openSignIn(root, message, done) {
   const input = h("input", {
     id: "token-input",
@@ -42,10 +42,10 @@ export function openSignIn(root, message, done) {
     }
     submit.disabled = true;
     setToken(token);
-    const problem = await tryToken();
+    const { problem, where } = await tryToken();
     submit.disabled = false;
     if (!problem) {
-      done();
+      done(where);
       return;
     }
     setToken(null);
@@ -63,7 +63,7 @@ export function openSignIn(root, message, done) {
       h(
         "p",
         { class: "lead" },
-        "Paste a token with scope read. It stays in this tab and is sent only to this server.",
+        "Paste a token with scope read or review. It stays in this tab and is sent only to this server.",
       ),
       h("label", { for: "token-input" }, "Token"),
       h("div", { class: "joined" }, input, show),
@@ -85,10 +85,14 @@ export function openSignIn(root, message, done) {
 async function tryToken() {
   try {
     await ask("v1/events", { query: [["limit", "1"]] });
-    return null;
+    return {};
   } catch (problem) {
-    return problem.status === 401
-      ? "The server does not know this token. Was it copied completely, or has it expired?"
-      : problem.message;
+    if (problem.status === 403 && (await mayReview())) return { where: REVIEWS };
+    const isUnknown = problem.status === 401;
+    return { problem: isUnknown ? "The server does not know this token. Was it copied completely, or has it expired?" : problem.message };
   }
 }
+
+// Who decides reviews need not see all events.
+const REVIEWS = "?view=reviews";
+const mayReview = () => ask("v1/reviews", { query: [["state", "pending"]] }).then(() => true, () => false);

@@ -1,16 +1,21 @@
 // Suggestions as one types into the search field: names of fields, and their values.
 
 import { fill, h, visible } from "./dom.js";
-import { NAMES, labelOf } from "./filters.js";
+import { NAMES, labelOf, written } from "./filters.js";
 import { valuesOf } from "./forgive.js";
 import { compact } from "./prefs.js";
 
 const SHOWN = 8;
 const SETTLE_MS = 120;
 
+// Names that are suggested: text needs none, and the order is chosen elsewhere.
+const SUGGESTED = NAMES.filter((name) => name !== "text" && !name.startsWith("order"));
+
 export class Suggestions {
-  constructor(input) {
+  /** `system` tells whether the trail's own events are shown. */
+  constructor(input, system) {
     this.input = input;
+    this.system = system;
     this.element = h("div", { id: "suggestions", class: "suggestions", role: "listbox", "aria-label": "Suggestions", hidden: true });
     this.chosen = -1;
     input.setAttribute("role", "combobox");
@@ -40,17 +45,18 @@ export class Suggestions {
     this.asking = new AbortController();
     const { signal } = this.asking;
     const before = this.input.value.slice(0, this.input.selectionStart);
-    const value = /(?:^|\s)([a-z_]+):(?:"([^"]*)|(\S*))$/.exec(before);
-    if (value && NAMES.includes(value[1])) {
+    const value = /(?:^|\s)([a-z_]+):(?:"((?:\\"|[^"])*)|(\S*))$/i.exec(before);
+    if (value && NAMES.includes(value[1].toLowerCase())) {
       const [, name, quoted, plain = ""] = value;
-      const found = await valuesOf(name, quoted ?? plain, signal).catch(() => []);
+      const part = quoted?.replaceAll('\\"', '"') ?? plain;
+      const found = await valuesOf(name.toLowerCase(), part, { signal, system: this.system() }).catch(() => []);
       if (signal.aborted) return;
       const from = before.length - (quoted ?? plain).length - (quoted === undefined ? 0 : 1);
       this.#show(found.slice(0, SHOWN).map((each) => ({ ...each, from, text: written(each.value) })));
       return;
     }
-    const word = /(?:^|\s)([a-z_]+)$/.exec(before)?.[1];
-    const names = word ? NAMES.filter((name) => name.startsWith(word) && !name.startsWith("order")) : [];
+    const word = /(?:^|\s)([a-z_]+)$/i.exec(before)?.[1];
+    const names = word ? SUGGESTED.filter((name) => name.startsWith(word.toLowerCase())) : [];
     this.#show(
       names.map((name) => ({ value: `${name}:`, name: labelOf(name), from: before.length - word.length, text: `${name}:` })),
     );
@@ -113,6 +119,3 @@ export class Suggestions {
     event.stopPropagation();
   }
 }
-
-// As the search field reads it.
-const written = (value) => (/[\s"]/.test(value) ? `"${value.replaceAll('"', "")}"` : value);

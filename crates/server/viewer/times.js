@@ -8,7 +8,9 @@ const MOMENT = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(:\d{2}(?:\.\d+)?)?(Z|[+-]\
 const PARTIAL = /^(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?)?)?)?$/;
 
 /** The time that a text means, in milliseconds; null if it is empty or cannot be read. */
-export function instant(text, { zone = timeZone(), now = Date.now() } = {}) {
+export function instant(given, { zone = timeZone(), now = Date.now() } = {}) {
+  // In an address, a + that is not encoded is a blank.
+  const text = given.replace(/(:\d{2}(?:\.\d+)?) (\d{2}:\d{2})$/, "$1+$2");
   const age = AGE.exec(text);
   if (age) return now - Number(age[1]) * SECONDS[age[2]] * 1000;
   const moment = MOMENT.exec(text);

@@ -192,7 +192,7 @@ fn filter_value(name: &str) -> Value {
 }
 
 /// The headers that a route reads, besides those of every request.
-fn header_parameters(route: &Route) -> Option<Value> {
+pub(super) fn header_parameters(route: &Route) -> Option<Value> {
     let header = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "header", "required": false, "description": description, "schema": schema});
     match (route.path, route.success.1) {
         (_, "Accepted") => Some(header(

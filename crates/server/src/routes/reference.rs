@@ -1,6 +1,8 @@
 //! The reference of the interface, for machines and for people.
 
-use super::openapi::document;
+use trailseal_event::filter::FILTER_NAMES;
+
+use super::openapi::{document, header_parameters};
 use super::route::Route;
 use crate::access::Needs;
 use crate::pages::FixedPage;
@@ -35,17 +37,37 @@ fn page(routes: &[Route]) -> String {
             Needs::WholeTrail(scope) => format!("scope {}, no tenant", scope.name()),
             Needs::Tiles => "scope read, no tenant; or nothing".to_owned(),
         };
-        let (method, path, summary) = (&route.method, route.path, route.summary);
+        let (method, path, summary) = (&route.method, route.path.replace("{*path}", "{path}"), route.summary);
         rows.push_str(&format!(
-            "<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td><td>{needs}</td></tr>\n"
+            "<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td><td>{}</td>\
+             <td>{needs}</td></tr>\n",
+            parameters(route)
         ));
     }
+    let filters = named(&FILTER_NAMES);
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Trailseal: the interface</title>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <link rel=\"stylesheet\" href=\"assets/base.css\"><link rel=\"stylesheet\" href=\"assets/pages.css\"></head>\
+         <link rel=\"icon\" href=\"assets/icon.svg\" type=\"image/svg+xml\"><link rel=\"stylesheet\" href=\"assets/base.css\"><link rel=\"stylesheet\" href=\"assets/pages.css\"></head>\
          <body><main class=\"docs\"><h1>The HTTP interface</h1><p>For machines: <a href=\"openapi.json\">openapi.json</a>. \
-         Send <code>Authorization: Bearer tsl_…</code>.</p><table><thead><tr><th>Method</th><th>Path</th>\
-         <th>Does</th><th>Needs</th></tr></thead><tbody>\n{rows}</tbody></table></main></body></html>\n"
+         Send <code>Authorization: Bearer tsl_…</code>.</p><p>The filters are {filters}.</p>\
+         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"All paths\"><table><thead><tr><th>Method</th><th>Path</th>\
+         <th>Does</th><th>Parameters</th><th>Needs</th></tr></thead><tbody>\n{rows}</tbody></table></div></main></body></html>\n"
     )
+}
+
+/// What an address and its headers may have, besides what every request may.
+fn parameters(route: &Route) -> String {
+    let header = header_parameters(route);
+    let header = header.as_ref().and_then(|header| header["name"].as_str());
+    let told = [
+        (!route.query.is_empty()).then(|| named(route.query)),
+        route.filters.then(|| "the filters".to_owned()),
+        header.map(|name| format!("header {}", named(&[name]))),
+    ];
+    told.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn named(names: &[&str]) -> String {
+    names.iter().map(|name| format!("<code>{name}</code>")).collect::<Vec<_>>().join(", ")
 }

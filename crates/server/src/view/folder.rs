@@ -9,7 +9,7 @@ use trailseal_index::{FacetField, FacetValue, Hit, Order, Search, Summary};
 
 use super::Cursor;
 use super::events::{Events, Followed, Gone, Lag, Origin, Page};
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 
 impl Events for Search {
     fn check(&mut self) -> Result<(), Problem> {
@@ -130,7 +130,7 @@ fn of_folder(cursor: &Cursor) -> Result<&trailseal_index::Cursor, Problem> {
     match cursor {
         Cursor::Folder(cursor) => Ok(cursor),
         #[cfg(feature = "postgres")]
-        _ => Err(Problem::new(Kind::Query, "cursor is not one of this server's cursors")),
+        _ => Err(Problem::new(crate::problem::Kind::Query, "cursor is not one of this server's cursors")),
     }
 }
 

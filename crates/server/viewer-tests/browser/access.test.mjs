@@ -58,6 +58,43 @@ step("a token in the fragment is taken over and removed from the address", async
   assert.equal(await page.evaluate(() => sessionStorage.getItem("trailseal.token")), token);
 });
 
+step("another token in the fragment takes the place of the one before, also where a token is asked for", async () => {
+  const { page, problems } = await newPage(browser);
+  const shown = async (pattern) => {
+    await page.waitForFunction((wanted) => new RegExp(wanted).test(document.querySelector("#total strong")?.textContent ?? ""), pattern);
+  };
+  const viewer = async (tenant) => {
+    const body = JSON.stringify({ tenant, ttl_seconds: 600 });
+    const answer = await fetch(`${server.url}v1/viewer-tokens`, { method: "POST", headers: { Authorization: `Bearer ${token}` }, body });
+    return (await answer.json()).token;
+  };
+  await page.goto(`${server.url}#token=${await viewer("nobody-has-this")}`);
+  await shown("^0$");
+  // As a product does whose frame shows a token that is about to expire.
+  await page.evaluate((next) => location.assign(next), `#token=${token}`);
+  await shown("^[1-9]");
+  await page.evaluate(() => location.assign("#token=tsl_wrong_wrong_wrong_wrong"));
+  await page.waitForSelector("#sign-in");
+  await page.evaluate((next) => location.assign(next), `#token=${token}`);
+  await shown("^[1-9]");
+  assert.equal(new URL(page.url()).hash, "");
+  assert.deepEqual(problems, []);
+});
+
+step("who may only review signs in to the reviews, and who may neither is told", async () => {
+  const made = async (scope) => trailseal(trail.dir, "token", "create", `only-${scope}`, "--scope", scope).trim();
+  const { page } = await newPage(browser);
+  await page.goto(server.url);
+  await page.fill("#token-input", await made("write"));
+  await page.click("#sign-in-button");
+  await page.waitForSelector("#sign-in-error:not(:empty)");
+  await page.fill("#token-input", await made("review"));
+  await page.click("#sign-in-button");
+  await page.waitForSelector("#review-status");
+  assert.equal(new URL(page.url()).search, "?view=reviews");
+  assert.equal(await page.isVisible("#problem"), false);
+});
+
 step("without WebCrypto nothing is called checked", async () => {
   const { page } = await newPage(browser);
   await page.addInitScript(() => Object.defineProperty(Crypto.prototype, "subtle", { value: undefined }));

@@ -56,7 +56,9 @@ async function saved(kind, search, { json = false } = {}) {
   const [download] = await Promise.all([page.waitForEvent("download"), page.click(`#export-${kind}`)]);
   const path = place(download.suggestedFilename());
   await download.saveAs(path);
-  assert.match(await page.textContent("#toasts"), new RegExp(`Saved ${count} events, .*, as trailseal-`));
+  // Parquet is not read here, so nothing is claimed of it.
+  const events = kind === "parquet" ? "" : `${count} events, `;
+  assert.match(await page.textContent("#toasts"), new RegExp(`Saved ${events}[\\d.]+ (B|KiB|MiB), as trailseal-`));
   return { count, name: download.suggestedFilename(), path };
 }
 
@@ -78,6 +80,39 @@ step("each format is saved under a name that says what it has, with the count be
   assert.match(first, /"\{""n"":\d+\}"/);
   const plain = await saved("csv", "");
   assert.match(readFileSync(plain.path, "utf8").split("\n")[0], /,error$/);
+});
+
+step("what was saved is counted in the file, and not beforehand", async () => {
+  await page.goto(`${server.url}?system=true`);
+  await page.waitForSelector(row);
+  for (const kind of ["csv", "ndjson", "bundle"]) {
+    await page.click("#export-button");
+    await page.waitForSelector("#export-count strong");
+    // What happens between counting and saving.
+    for (const at of [1, 2, 3]) await fetch(`${server.url}v1/events?limit=${at}`);
+    await page.waitForFunction(async () => {
+      const { origins } = await (await fetch("v1/origins")).json();
+      return origins[0].sealed === origins[0].size;
+    }).catch(() => {});
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click(`#export-${kind}`)]);
+    const path = place(download.suggestedFilename());
+    await download.saveAs(path);
+    const said = Number(/Saved ([\d,]+) events/.exec(await page.locator(".toast").last().textContent())[1].replaceAll(",", ""));
+    const held = {
+      csv: () => readFileSync(path, "utf8").trim().split("\n").length - 1,
+      ndjson: () => readFileSync(path, "utf8").trim().split("\n").length,
+      bundle: () => JSON.parse(execFileSync(BIN, ["verify", "--bundle", path, "--json"], { encoding: "utf8" })).count,
+    }[kind]();
+    assert.equal(said, held, kind);
+  }
+});
+
+step("the name of a file keeps letters of every language", async () => {
+  await page.goto(`${server.url}?actor=${encodeURIComponent("u-1")}&text=${encodeURIComponent("März/אבג")}`);
+  await page.waitForSelector("#empty");
+  await page.click("#export-button");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#export-csv")]);
+  assert.match(download.suggestedFilename(), /^trailseal-actor-u-1-text-März-אבג-[\d-]+\.csv$/);
 });
 
 const pages = { "as the viewer serves it": () => `${server.url}assets/check.html`, "as one file": () => {
@@ -128,9 +163,37 @@ for (const [name, address] of Object.entries(pages)) {
     }
     writeFileSync(place("longer.zip"), Buffer.concat([bytes, Buffer.from("x")]));
     assert.equal((await verdict(place("longer.zip"), key)).state, "failed");
-    assert.deepEqual(asked.slice(before).filter((url) => !url.startsWith("blob:")), [], "nothing was sent anywhere");
+    assert.deepEqual(asked.slice(before).filter((url) => !/^blob:|\/icon\.svg$/.test(url)), [], "nothing was sent anywhere");
   });
 }
+
+step("the page that checks names the file, and says what it is not", async () => {
+  const bundle = place("named.zip");
+  execFileSync(BIN, ["export", "--dir", dir, "--action", "step.0", "--format", "bundle", "--out", bundle], { stdio: "ignore" });
+  await page.goto(`${server.url}assets/check.html`);
+  await page.click("#again");
+  assert.match(await page.textContent("#verdict"), /Choose a file first/);
+  assert.match((await verdict(bundle)).text, /named\.zip/);
+  const drop = (...names) =>
+    page.evaluate((all) => {
+      const data = new DataTransfer();
+      for (const name of all) data.items.add(new File(["hello"], name));
+      dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
+    }, names);
+  await drop("note.txt");
+  await page.waitForFunction(() => /note\.txt.*neither a bundle/s.test(document.querySelector("#verdict").textContent));
+  assert.equal(await page.getAttribute("#verdict", "data-state"), "unchecked");
+  assert.equal(await page.$eval("#file", (field) => field.files[0].name), "note.txt");
+  await drop("a.zip", "b.zip");
+  await page.waitForFunction(() => /one at a time/.test(document.querySelector("#verdict").textContent));
+  await page.setInputFiles("#file", []);
+  await page.waitForSelector("#verdict", { state: "hidden" });
+  execFileSync(BIN, ["record", "--dir", place("elsewhere"), "-"], { input: '{"action":"a"}\n', env: { ...process.env, TRAILSEAL_ORIGIN: "example.org/elsewhere" } });
+  const elsewhere = await verdict(bundle, trailseal(place("elsewhere"), "key", "show").split("\n")[0]);
+  assert.equal(elsewhere.state, "failed");
+  assert.match(elsewhere.text, /Not by the key that you gave.*another trail/s);
+  assert.doesNotMatch(elsewhere.text, /Not genuine/);
+});
 
 step("an event of a shared store whose trail is at another server says where its proof is, and does not wait for it", async () => {
   let asks = 0;

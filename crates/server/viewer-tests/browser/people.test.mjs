@@ -182,6 +182,18 @@ step("the chart ends now and begins with the first event", async () => {
   assert.ok(from <= "2026-03-01" && from > "2025-12-31", text);
 });
 
+step("a list that follows live says how many it has", async () => {
+  await open("?action=follow.count");
+  await page.click("#live-button");
+  await until(() => document.querySelector("#live-state").dataset.state === "live");
+  for (const at of [1, 2, 3]) {
+    await record({ action: "follow.count" });
+    await until((count) => document.querySelectorAll("[data-testid=row]").length === count, at);
+  }
+  assert.match(await page.textContent("#list-status"), /3 events/);
+  await page.click("#live-button");
+});
+
 step("days stand above their rows, and rows can be denser", async () => {
   await open();
   const days = await page.$$eval("[data-testid=day]", (all) => all.map((each) => each.dataset.day));
@@ -220,6 +232,108 @@ step("on a phone, Apply is within reach", async () => {
   await page.click("#filter-apply");
   await address("action", ["live.one"]);
   await page.setViewportSize({ width: 1440, height: 900 });
+});
+
+step("a suggestion finds what it names, whatever is in it", async () => {
+  const id = `o'neil "the boss", x`;
+  await record({ action: "quoted.name", actor: { id, name: "O’Neil" } });
+  await open();
+  await page.click("#search-input");
+  await page.keyboard.type("Actor:boss");
+  await page.waitForSelector("[data-testid=suggestion]");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Enter");
+  await address("actor", [id]);
+  await until(() => document.querySelector("#total strong")?.textContent === "1");
+});
+
+step("what a button is called has what stands on it, for those who say it aloud", async () => {
+  await open();
+  const other = await page.$$eval("button[aria-label], a[aria-label]", (all) =>
+    all
+      .map((each) => [each.innerText.trim().toLowerCase(), each.getAttribute("aria-label").toLowerCase()])
+      .filter(([seen, called]) => /\p{L}/u.test(seen) && !called.includes(seen)),
+  );
+  assert.deepEqual(other, []);
+});
+
+step("what the chart says of a bar goes with the focus", async () => {
+  await open();
+  await page.focus("#histogram");
+  await page.keyboard.press("ArrowLeft");
+  await page.waitForSelector(".histogram-hint:not([hidden])");
+  await page.focus("#search-input");
+  await page.waitForSelector(".histogram-hint", { state: "hidden" });
+});
+
+step("an event is found by its id, whatever it is, and events of nobody are those of all", async () => {
+  await record({ action: "named.stream", id: "stream" });
+  await page.goto(`${server.url}?event=stream`);
+  await until(() => document.querySelector("#drawer .proof, #fields") && document.querySelector("#drawer").textContent.includes("named.stream"));
+  await page.goto(`${server.url}?view=actor`);
+  await page.waitForSelector("#total strong");
+  assert.equal(await page.$("#actor-page"), null);
+});
+
+step("a facet claims no number that it does not know", async () => {
+  await open("?action=invoice.*");
+  const chosen = "[data-testid=facet][data-value='invoice.*']";
+  await page.waitForSelector(chosen);
+  assert.equal(await page.textContent(`${chosen} .facet-count`), "");
+  assert.doesNotMatch(await page.getAttribute(chosen, "title"), /\d/);
+  await open("?outcome=denied&outcome=partial");
+  assert.equal(await page.textContent("[data-testid=facet][data-value=partial] .facet-count"), "0");
+});
+
+step("what was typed stays when another filter changes, and what is left out is told", async () => {
+  await open();
+  await page.fill("#search-input", "not yet searched");
+  await page.selectOption("#span-select", "24h");
+  await address("since", ["24h"]);
+  assert.equal(await page.inputValue("#search-input"), "not yet searched");
+  await page.click("#clear-filters");
+  await address("since", []);
+  assert.equal(await page.inputValue("#search-input"), "");
+  await record(Array.from({ length: 25 }, (_, at) => ({ action: "many.names", actor: { id: `robot-${at}` } })));
+  await search("actor:robot");
+  await page.waitForSelector("#search-hint:not([hidden])");
+  assert.match(await page.textContent("#search-hint"), /robot is part of 25 values.*20 most frequent.*missing/);
+  await page.click("[data-testid=chip-remove]");
+  await page.waitForSelector("#search-hint", { state: "hidden" });
+});
+
+step("a search that failed has no number of events", async () => {
+  await open();
+  await page.route("**/v1/*", (asked) => asked.fulfill({ status: 429, headers: { "Retry-After": "3" }, contentType: "application/problem+json", body: "{}" }));
+  await search("some words");
+  await page.waitForSelector("#problem");
+  await until(() => !document.querySelector("#total.stale"));
+  assert.doesNotMatch(await page.textContent("#total"), /\d/);
+  await page.unroute("**/v1/*");
+  await page.route("**/v1/*", (asked) => asked.fulfill({ contentType: "text/html", body: "<html>sign in</html>" }));
+  await search("other words");
+  await until(() => /Something else answered/.test(document.querySelector("#problem")?.textContent ?? ""));
+  await page.unroute("**/v1/*");
+  await open("?since=2026-12-01&until=2026-01-01");
+  assert.match(await page.textContent("#empty"), /The end is not later than the beginning/);
+});
+
+step("on paper, an event has the page to itself, in dark ink", async () => {
+  await open("?action=invoice.update");
+  await page.evaluate(() => document.documentElement.setAttribute("data-theme", "dark"));
+  await page.click(row);
+  await page.waitForSelector("#fields");
+  await page.emulateMedia({ media: "print" });
+  const { left, overflow, ink } = await page.evaluate(() => ({
+    left: document.querySelector("#drawer").getBoundingClientRect().left,
+    overflow: getComputedStyle(document.querySelector(".drawer-body")).overflowY,
+    ink: getComputedStyle(document.querySelector(".drawer-body h1, .drawer-body h2")).color,
+  }));
+  await page.emulateMedia({ media: "screen" });
+  assert.equal(left, 0);
+  assert.equal(overflow, "visible");
+  assert.ok(Math.max(...ink.match(/\d+/g).slice(0, 3).map(Number)) < 128, ink);
 });
 
 step("nothing went wrong on the way", () => {

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from fastapi_app import User, app_of, ask, client_of, events
@@ -269,6 +269,22 @@ def test_a_mounted_application_has_the_context_of_the_whole(audit_trail: Trail, 
     assert ask(outer, "POST", "/inner/sync/1", headers={"x-user": "anna", "x-request-id": "r1"}).status_code == 200
     assert audit_trail.count(action="http.post") == 1
     assert_audited(action="http.post", details__path="/inner/sync/1", actor="anna")
+
+
+def test_the_route_of_an_included_router_has_its_prefix(audit_trail: Trail) -> None:
+    inner, outer, app = APIRouter(prefix="/invoices"), APIRouter(prefix="/v1"), FastAPI()
+
+    @inner.post("/{number}")
+    async def approve(number: int) -> None: ...
+
+    outer.include_router(inner, prefix="/audited")
+    app.include_router(outer, prefix="/api")
+    app.include_router(inner)
+    trailseal.fastapi.install(app, audit_trail, record_mutations=True)
+    for path in ("/api/v1/audited/invoices/1", "/invoices/2"):
+        assert ask(app, "POST", path).status_code == 200
+    found = [event["resource"]["id"] for event in audit_trail.query(order="asc")]
+    assert found == ["/api/v1/audited/invoices/{number}", "/invoices/{number}"]
 
 
 def test_audited_tells_what_became_of_a_route(audit_trail: Trail, assert_audited: AssertAudited) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import timedelta
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
 from uuid import UUID
@@ -236,7 +237,7 @@ class Trail:
         """A trail for a test, in a folder of its own that goes away with it. Takes the keywords of ``open``; the
         environment is not read."""
     @property
-    def dir(self) -> str: ...
+    def dir(self) -> Path: ...
     @property
     def origin(self) -> str:
         """The trail's name; with slots, that of this process's slot, which is taken if it was not."""

@@ -92,7 +92,7 @@ _checked: WeakSet[Mapper[Any]] = WeakSet()
 def _check(mapper: Mapper[Any], marks: Marks) -> None:
     """A mistyped name would leave the tenant out, or a secret in: neither would be noticed."""
     holder = next(one for one in mapper.class_.__mro__ if _ATTRIBUTE in vars(one))
-    marked = inspect(holder, raiseerr=False)
+    marked: Any = inspect(holder, raiseerr=False)
     if not isinstance(marked, Mapper):
         # A mixin or an abstract base: not every model that has its marks needs to have each attribute.
         return

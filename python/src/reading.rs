@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyTuple};
 use trailseal_core::FlushError;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::filter::{Filter, parse_span};
@@ -55,12 +56,13 @@ pub(crate) fn order(order: &str, by: &str) -> PyResult<Order> {
 
 /// `TYPE/ID` of a resource.
 pub(crate) fn resource(resource: &Bound<'_, PyAny>) -> PyResult<String> {
-    if let Ok((kind, id)) = resource.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
-        && !resource.is_instance_of::<PyString>()
-    {
+    if matches!(kind_of(resource), Kind::Str | Kind::Enum) {
+        return plain_text(resource);
+    }
+    if let Ok((kind, id)) = resource.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>() {
         return Ok(format!("{}/{}", plain_text(&kind)?, plain_text(&id)?));
     }
-    plain_text(resource)
+    id_of("resource", resource)?.map_or_else(|| plain_text(resource), Ok)
 }
 
 /// One filter, and whether personal values are shown in plain.
@@ -283,8 +285,15 @@ impl Asked {
         let left = limit.unwrap_or(usize::MAX);
         let Asked { shared, search, filter, keys } = self;
         let next = Next::Page { order, cursor, left };
-        let walk = Walk { shared, search, filter, keys, found: VecDeque::new(), next };
-        Ok(Events { walk: Mutex::new(walk) })
+        Ok(Events::new(Walk {
+            shared,
+            search,
+            filter,
+            keys,
+            found: VecDeque::new(),
+            next,
+            ends: Arc::default(),
+        }))
     }
 
     pub(crate) fn page(
@@ -311,7 +320,7 @@ impl Asked {
         let found = page.hits.into_iter().rev().collect();
         let next = poll.map_or(Next::End, |poll| Next::Follow { seen, poll, is_behind: false });
         let Asked { shared, search, filter, keys } = self;
-        Ok(Events { walk: Mutex::new(Walk { shared, search, filter, keys, found, next }) })
+        Ok(Events::new(Walk { shared, search, filter, keys, found, next, ends: Arc::default() }))
     }
 }
 
@@ -343,6 +352,7 @@ fn note(trail: &trailseal_core::Trail, what: &str, pairs: &[(String, String)], r
 #[pyclass(frozen, weakref, module = "trailseal")]
 pub(crate) struct Events {
     walk: Mutex<Walk>,
+    ends: Arc<AtomicBool>,
 }
 
 struct Walk {
@@ -352,6 +362,8 @@ struct Walk {
     keys: Option<Arc<dyn PersonalKeys>>,
     found: VecDeque<Hit>,
     next: Next,
+    /// Whether a tail ends once it has shown what there is.
+    ends: Arc<AtomicBool>,
 }
 
 /// Where the next events are.
@@ -387,7 +399,7 @@ impl Walk {
             }
             Next::Follow { seen, poll, is_behind } => {
                 // Not as soon as it begins to close: it writes its last events then.
-                let is_last = self.shared.has_closed();
+                let is_last = self.shared.has_closed() || self.ends.load(Ordering::Acquire);
                 if !is_last && !*is_behind {
                     std::thread::sleep((*poll).min(SLICE));
                 }
@@ -421,6 +433,10 @@ impl Walk {
 }
 
 impl Events {
+    fn new(walk: Walk) -> Events {
+        Events { ends: walk.ends.clone(), walk: Mutex::new(walk) }
+    }
+
     fn walk(&self) -> MutexGuard<'_, Walk> {
         self.walk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -451,6 +467,11 @@ impl Events {
 
 #[pymethods]
 impl Events {
+    /// Lets a tail that follows end once it has shown what is on disk by now.
+    fn _end(&self) {
+        self.ends.store(true, Ordering::Release);
+    }
+
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }

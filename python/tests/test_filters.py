@@ -52,6 +52,7 @@ def test_an_object_is_found_as_the_resource_that_it_was(trail: Trail) -> None:
     user = User(42, "Ada")
     trail.record("user.update", resource=user)
     assert trail.count(resource=user) == 1
+    assert [event["action"] for event in trail.history(user)] == ["user.update"]
 
 
 @pytest.mark.parametrize("name", ["tenant", "actor", "resource", "outcome", "action"])

@@ -24,6 +24,7 @@ from starlette.requests import HTTPConnection
 
 from . import RequestContext, Trail
 from ._client_address import ProxyHeader
+from ._lifespan import mirrored
 from ._read_router import ALL_TENANTS, audit_router
 from ._recording import hand_in, let_go, reached
 from ._request import outcome_of
@@ -116,6 +117,7 @@ def lifespan(
                     yield {**(state or {}), TRAIL_KEY: opened}
         finally:
             await opened.close_async(timeout)
+            await mirrored(opened)
 
     return around
 

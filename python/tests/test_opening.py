@@ -36,6 +36,15 @@ def test_a_link_leads_to_the_same_trail(tmp_path: Path) -> None:
             Trail.open(tmp_path / "real" / "trail", mode="sync")
 
 
+def test_a_folder_of_slots_is_not_made_one_trail(tmp_path: Path) -> None:
+    with Trail.open(tmp_path / "trail", workers="slots") as slots:
+        slots.record("kept")
+    with pytest.raises(OpenError, match='workers = "slots"'):
+        Trail.open(tmp_path / "trail")
+    with Trail.open(tmp_path / "trail", workers="slots") as again:
+        assert [event["action"] for event in again.query()] == ["kept"]
+
+
 @pytest.mark.parametrize("workers", ["one", "slots"])
 def test_threads_that_open_at_once_get_the_same_trail(tmp_path: Path, workers: str) -> None:
     opened: list[Trail] = []

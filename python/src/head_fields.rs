@@ -130,19 +130,13 @@ fn own_text<'py>(writer: &mut Writer<'_, 'py>, head: Head, text: &Bound<'py, PyA
 
 /// An object of the application's own, such as a user or a row: by its id and its name, never all that it has.
 fn of_object<'py>(writer: &mut Writer<'_, 'py>, head: Head, value: &Bound<'py, PyAny>) -> PyResult<()> {
-    let attribute = |names: &[&str]| {
-        let found = names.iter().find_map(|name| value.getattr(*name).ok().filter(|found| !found.is_none()));
-        found.filter(|found| !found.is_callable()).map(|found| plain_text(&found)).transpose()
-    };
-    let Some(id) = attribute(&["id", "pk", "uuid"])? else {
+    let Some(id) = attribute(value, &IDS)? else {
         writer.value(head.name(), value);
         return Ok(());
     };
-    let class = class_name(value);
-    let kind = class.rsplit('.').next().unwrap_or_default().to_lowercase();
-    let name = attribute(&["name", "username", "title"])?;
-    let email = if head == Head::Actor { attribute(&["email"])? } else { None };
-    let parts = [("type", Some(kind)), ("id", Some(id)), ("name", name), ("email", email)];
+    let name = attribute(value, &["name", "username", "title"])?;
+    let email = if head == Head::Actor { attribute(value, &["email"])? } else { None };
+    let parts = [("type", Some(kind_name(value))), ("id", Some(id)), ("name", name), ("email", email)];
     let start = writer.out.len();
     for (part, text) in parts {
         let Some(text) = text else { continue };
@@ -153,6 +147,34 @@ fn of_object<'py>(writer: &mut Writer<'_, 'py>, head: Head, value: &Bound<'py, P
     }
     writer.out.push(b'}');
     Ok(())
+}
+
+/// Where an object may have its id.
+const IDS: [&str; 3] = ["id", "pk", "uuid"];
+
+/// The first of these attributes that it has.
+fn attribute(value: &Bound<'_, PyAny>, names: &[&str]) -> PyResult<Option<String>> {
+    let found = names.iter().find_map(|name| value.getattr(*name).ok().filter(|found| !found.is_none()));
+    found.filter(|found| !found.is_callable()).map(|found| plain_text(&found)).transpose()
+}
+
+/// The type of an object: its class, without the module.
+fn kind_name(value: &Bound<'_, PyAny>) -> String {
+    class_name(value).rsplit('.').next().unwrap_or_default().to_lowercase()
+}
+
+/// The type, if it has one, and the id of a mapping or an object that can be an actor or a resource; `None` if it has no
+/// id.
+pub(crate) fn parts_of(value: &Bound<'_, PyAny>) -> PyResult<Option<(Option<String>, String)>> {
+    if !matches!(kind_of(value), Kind::Dict | Kind::Mapping) {
+        return Ok(attribute(value, &IDS)?.map(|id| (Some(kind_name(value)), id)));
+    }
+    let part = |name: &str| {
+        let found = value.get_item(name).ok().filter(|found| !found.is_none());
+        found.map(|found| plain_text(&found)).transpose()
+    };
+    let kind = part("type")?;
+    Ok(part("id")?.map(|id| (kind, id)))
 }
 
 /// The text of a value: of an enum its value's, of anything else what `str` says.

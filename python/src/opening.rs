@@ -12,7 +12,7 @@ use trailseal_core::Anchor;
 use crate::failures;
 use crate::json_values::json_of;
 use crate::registry;
-use crate::shared::{Shared, Temporary};
+use crate::shared::{Folder, Shared, Temporary};
 
 /// What `Trail.open` was given besides settings by name.
 pub(crate) struct Opening<'py> {
@@ -42,29 +42,51 @@ impl Opening<'_> {
         let application =
             Application::new(&sources).map_err(|trouble| failures::of_settings(py, &trouble))?;
         let dir = std::path::absolute(application.dir())?;
+        let place = resolved(&dir);
         // However the folder was named, it is the same.
         sources.told.retain(|(name, _)| name != "dir");
-        sources.told.push(("dir".to_owned(), Told::Text(path_text(&dir)?)));
-        if let Some(shared) = registry::find(&dir) {
-            if *shared.sources() == sources {
-                return Ok(shared);
+        sources.told.push(("dir".to_owned(), Told::Text(path_text(&place)?)));
+        let shared = match registry::find(&place) {
+            Some(shared) => shared,
+            None => {
+                let shared = Shared::new(
+                    Folder { dir, place },
+                    sources.clone(),
+                    application,
+                    self.warms_up,
+                    temporary,
+                );
+                let shared = shared.map_err(|trouble| failures::of_settings(py, &trouble))?;
+                registry::find_or_add(Arc::new(shared))
             }
+        };
+        if *shared.sources() != sources {
             let text = format!(
                 "{} is open in this process with other settings: open it once, and use that trail everywhere",
-                dir.display()
+                shared.dir().display()
             );
             return Err(failures::exception(py, "OpenError", text));
         }
-        let shared = Shared::new(dir, sources, application, self.warms_up, temporary);
-        let shared = Arc::new(shared.map_err(|trouble| failures::of_settings(py, &trouble))?);
-        // A slot is taken when it is needed: a parent that only forks would hold one for nothing.
-        if !shared.is_slots() || self.warms_up {
+        // A slot is taken when it is needed: a parent that only forks would hold one for nothing. Whoever comes while
+        // another thread opens it waits for that one.
+        if !shared.is_inherited() && (!shared.is_slots() || self.warms_up) {
             let opened = py.detach(|| shared.open());
             opened.map_err(|error| error.into_error(py))?;
         }
-        registry::add(&shared);
         Ok(shared)
     }
+}
+
+/// The folder itself, whatever links lead to it; of a path that does not exist yet, as far as it exists.
+fn resolved(dir: &Path) -> PathBuf {
+    for existing in dir.ancestors() {
+        if let Ok(resolved) = existing.canonicalize() {
+            let rest = dir.strip_prefix(existing).unwrap_or(Path::new(""));
+            // An empty rest would add a slash.
+            return if rest.as_os_str().is_empty() { resolved } else { resolved.join(rest) };
+        }
+    }
+    dir.to_owned()
 }
 
 fn path_text(path: &Path) -> PyResult<String> {

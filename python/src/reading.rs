@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBool, PyDict, PyTuple};
 use trailseal_core::FlushError;
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_event::filter::{Filter, parse_span};
@@ -18,11 +19,11 @@ use trailseal_index::{By, Cursor, First, Hit, Order, Search, SearchError};
 
 use crate::context::{self, Facts};
 use crate::failures;
-use crate::head_fields::plain_text;
+use crate::head_fields::{Head, parts_of, plain_text};
 use crate::json_values;
 use crate::shared::Shared;
 use crate::times::timestamp;
-use crate::value_kinds::{Kind, kind_of};
+use crate::value_kinds::{Kind, class_name, kind_of};
 
 /// How long a read waits for what was recorded before it.
 pub(crate) const WITHIN: Duration = Duration::from_secs(10);
@@ -55,12 +56,13 @@ pub(crate) fn order(order: &str, by: &str) -> PyResult<Order> {
 
 /// `TYPE/ID` of a resource.
 pub(crate) fn resource(resource: &Bound<'_, PyAny>) -> PyResult<String> {
-    if let Ok((kind, id)) = resource.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
-        && !resource.is_instance_of::<PyString>()
-    {
+    if matches!(kind_of(resource), Kind::Str | Kind::Enum) {
+        return plain_text(resource);
+    }
+    if let Ok((kind, id)) = resource.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>() {
         return Ok(format!("{}/{}", plain_text(&kind)?, plain_text(&id)?));
     }
-    plain_text(resource)
+    id_of("resource", resource)?.map_or_else(|| plain_text(resource), Ok)
 }
 
 /// One filter, and whether personal values are shown in plain.
@@ -83,32 +85,90 @@ pub(crate) fn pairs(given: Option<&Bound<'_, PyDict>>) -> PyResult<Vec<(String, 
             }
             continue;
         }
-        if name == "resource" && value.is_instance_of::<pyo3::types::PyTuple>() {
-            pairs.push((name, resource(&value)?));
-            continue;
+        let texts = filter_texts(&name, &value)?;
+        if texts.is_empty() {
+            // Any of none would be nothing, and no filter would be everything: a mistake in either.
+            let text = format!("{name} is an empty list: leave it out, or give None, for events with any");
+            return Err(PyValueError::new_err(text));
         }
-        match kind_of(&value) {
-            Kind::Sequence | Kind::Set => {
-                for one in value.try_iter()? {
-                    pairs.push((name.clone(), filter_text(&one?)?));
-                }
-            }
-            _ => pairs.push((name, filter_text(&value)?)),
-        }
+        pairs.extend(texts.into_iter().map(|text| (name.clone(), text)));
     }
     Ok(pairs)
 }
 
-fn filter_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    match kind_of(value) {
-        Kind::Datetime => Ok(timestamp(value)?.0.to_string()),
-        Kind::Timedelta => {
-            let micros = SystemClock.now().as_micros() - span_micros(value)?;
-            Ok(Timestamp::from_micros(micros).to_string())
-        }
-        Kind::Iso => plain_text(&value.call_method0(intern!(value.py(), "isoformat"))?),
-        _ => plain_text(value),
+/// The texts of a filter's value, or values.
+fn filter_texts(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    if let Some(text) = filter_text(name, value)? {
+        return Ok(vec![text]);
     }
+    if matches!(kind_of(value), Kind::Bytes | Kind::Dict | Kind::Mapping) {
+        return Err(no_filter(name, value));
+    }
+    let values = value.try_iter().map_err(|_| no_filter(name, value))?;
+    values
+        .map(|one| {
+            let one = one?;
+            filter_text(name, &one)?.ok_or_else(|| no_filter(name, &one))
+        })
+        .collect()
+}
+
+/// The text of one value; `None` if it is none.
+fn filter_text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let is_time = matches!(name, "since" | "until" | "recorded_since" | "recorded_until");
+    match kind_of(value) {
+        Kind::Datetime if is_time => Ok(Some(timestamp(value)?.0.to_string())),
+        Kind::Timedelta if is_time => {
+            let micros = SystemClock.now().as_micros() - span_micros(value)?;
+            Ok(Some(Timestamp::from_micros(micros).to_string()))
+        }
+        Kind::Iso if is_time => plain_text(&value.call_method0(intern!(value.py(), "isoformat"))?).map(Some),
+        Kind::Int if name == "outcome" && value.is_instance_of::<PyBool>() => {
+            Ok(Some(if value.is_truthy()? { "success" } else { "failure" }.to_owned()))
+        }
+        // A number of seconds since when, or for how long? It would be read as a year.
+        Kind::Int if is_time => Ok(None),
+        Kind::Str | Kind::Enum | Kind::Text | Kind::Int => plain_text(value).map(Some),
+        Kind::Sequence if name == "resource" && is_pair(value) => resource(value).map(Some),
+        Kind::Sequence | Kind::Set => Ok(None),
+        _ => id_of(name, value),
+    }
+}
+
+/// Of an object that `record` takes as an actor or a resource: what it is found by.
+fn id_of(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let head = match name {
+        "actor" | "on_behalf_of" => Head::Actor,
+        "resource" => Head::Resource,
+        _ => return Ok(None),
+    };
+    let Some((kind, id)) = parts_of(value)? else { return Ok(None) };
+    Ok(match (head, kind) {
+        (Head::Resource, Some(kind)) => Some(format!("{kind}/{id}")),
+        (Head::Resource, None) => None,
+        _ => Some(id),
+    })
+}
+
+/// Whether it is `(type, id)`.
+fn is_pair(value: &Bound<'_, PyAny>) -> bool {
+    value.cast::<PyTuple>().is_ok_and(|pair| pair.len() == 2)
+}
+
+fn no_filter(name: &str, value: &Bound<'_, PyAny>) -> PyErr {
+    let class = class_name(value);
+    PyTypeError::new_err(match name {
+        "since" | "until" | "recorded_since" | "recorded_until" => format!(
+            "{name} cannot be of type {class}: give a datetime, a timedelta, or text such as \"24h\" or \"2026-03\""
+        ),
+        _ => format!("{name} cannot be of type {class}: give text, or a list of texts"),
+    })
+}
+
+/// A number of events.
+pub(crate) fn number(name: &str, number: i64) -> PyResult<usize> {
+    usize::try_from(number)
+        .map_err(|_| PyValueError::new_err(format!("{name} cannot be {number}: use 0 or more")))
 }
 
 fn span_micros(span: &Bound<'_, PyAny>) -> PyResult<i64> {
@@ -225,8 +285,15 @@ impl Asked {
         let left = limit.unwrap_or(usize::MAX);
         let Asked { shared, search, filter, keys } = self;
         let next = Next::Page { order, cursor, left };
-        let walk = Walk { shared, search, filter, keys, found: VecDeque::new(), next };
-        Ok(Events { walk: Mutex::new(walk) })
+        Ok(Events::new(Walk {
+            shared,
+            search,
+            filter,
+            keys,
+            found: VecDeque::new(),
+            next,
+            ends: Arc::default(),
+        }))
     }
 
     pub(crate) fn page(
@@ -253,7 +320,7 @@ impl Asked {
         let found = page.hits.into_iter().rev().collect();
         let next = poll.map_or(Next::End, |poll| Next::Follow { seen, poll, is_behind: false });
         let Asked { shared, search, filter, keys } = self;
-        Ok(Events { walk: Mutex::new(Walk { shared, search, filter, keys, found, next }) })
+        Ok(Events::new(Walk { shared, search, filter, keys, found, next, ends: Arc::default() }))
     }
 }
 
@@ -285,6 +352,7 @@ fn note(trail: &trailseal_core::Trail, what: &str, pairs: &[(String, String)], r
 #[pyclass(frozen, weakref, module = "trailseal")]
 pub(crate) struct Events {
     walk: Mutex<Walk>,
+    ends: Arc<AtomicBool>,
 }
 
 struct Walk {
@@ -294,6 +362,8 @@ struct Walk {
     keys: Option<Arc<dyn PersonalKeys>>,
     found: VecDeque<Hit>,
     next: Next,
+    /// Whether a tail ends once it has shown what there is.
+    ends: Arc<AtomicBool>,
 }
 
 /// Where the next events are.
@@ -329,7 +399,7 @@ impl Walk {
             }
             Next::Follow { seen, poll, is_behind } => {
                 // Not as soon as it begins to close: it writes its last events then.
-                let is_last = self.shared.has_closed();
+                let is_last = self.shared.has_closed() || self.ends.load(Ordering::Acquire);
                 if !is_last && !*is_behind {
                     std::thread::sleep((*poll).min(SLICE));
                 }
@@ -363,6 +433,10 @@ impl Walk {
 }
 
 impl Events {
+    fn new(walk: Walk) -> Events {
+        Events { ends: walk.ends.clone(), walk: Mutex::new(walk) }
+    }
+
     fn walk(&self) -> MutexGuard<'_, Walk> {
         self.walk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -393,6 +467,11 @@ impl Events {
 
 #[pymethods]
 impl Events {
+    /// Lets a tail that follows end once it has shown what is on disk by now.
+    fn _end(&self) {
+        self.ends.store(true, Ordering::Release);
+    }
+
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }

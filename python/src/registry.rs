@@ -10,13 +10,20 @@ use crate::shared::Shared;
 
 static OPEN: LazyLock<ArcSwap<Vec<Weak<Shared>>>> = LazyLock::new(ArcSwap::default);
 
-/// Adds one.
-pub(crate) fn add(shared: &Arc<Shared>) {
+/// Adds one, unless its folder has one that is not closed: that one, then. Several threads may come at once, and all of
+/// them get the same.
+pub(crate) fn find_or_add(shared: Arc<Shared>) -> Arc<Shared> {
+    let mut found = None;
     OPEN.rcu(|open| {
+        let live = open.iter().filter_map(Weak::upgrade);
+        found = live.into_iter().find(|one| one.place() == shared.place() && !one.is_closed());
         let mut all: Vec<_> = open.iter().filter(|one| one.strong_count() > 0).cloned().collect();
-        all.push(Arc::downgrade(shared));
+        if found.is_none() {
+            all.push(Arc::downgrade(&shared));
+        }
         all
     });
+    found.unwrap_or(shared)
 }
 
 /// All of them.
@@ -25,6 +32,6 @@ pub(crate) fn all() -> Vec<Arc<Shared>> {
 }
 
 /// The one in this folder that is not closed.
-pub(crate) fn find(dir: &Path) -> Option<Arc<Shared>> {
-    all().into_iter().find(|shared| shared.dir() == dir && !shared.is_closed())
+pub(crate) fn find(place: &Path) -> Option<Arc<Shared>> {
+    all().into_iter().find(|shared| shared.place() == place && !shared.is_closed())
 }

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use pyo3::prelude::*;
+use pyo3::types::{PyType, PyWeakrefReference};
 use trailseal_cli::application::{Application, Sources, Trouble};
 use trailseal_core::{CloseError, Closed, OpenError, Trail, fork};
 use trailseal_postgres::AbandonedSlots;
@@ -18,9 +19,17 @@ use trailseal_postgres::AbandonedSlots;
 use crate::waiting_for_room::Room;
 use crate::{failures, notices};
 
+/// A folder as it was named, and where that is: links may lead to it.
+pub(crate) struct Folder {
+    pub(crate) dir: PathBuf,
+    pub(crate) place: PathBuf,
+}
+
 /// One folder, with its settings, for all handles of this process.
 pub(crate) struct Shared {
-    dir: PathBuf,
+    folder: Folder,
+    /// The object of Python that holds it, so that opening it again gives that one.
+    handle: ArcSwapOption<Py<PyWeakrefReference>>,
     sources: Sources,
     application: Application,
     is_slots: bool,
@@ -94,7 +103,7 @@ impl std::ops::Deref for Held {
 impl Shared {
     /// One that is not open yet.
     pub(crate) fn new(
-        dir: PathBuf,
+        folder: Folder,
         sources: Sources,
         application: Application,
         warms_up: bool,
@@ -104,7 +113,8 @@ impl Shared {
         let current = ArcSwap::from_pointee(Generation::new());
         let (is_closed, has_closed) = (AtomicBool::new(false), AtomicBool::new(false));
         Ok(Shared {
-            dir,
+            folder,
+            handle: ArcSwapOption::empty(),
             sources,
             application,
             is_slots,
@@ -118,7 +128,39 @@ impl Shared {
     }
 
     pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+        &self.folder.dir
+    }
+
+    /// Where the folder is, whatever links lead to it.
+    pub(crate) fn place(&self) -> &Path {
+        &self.folder.place
+    }
+
+    /// Whether it was made before a fork that made this process.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.made_in != fork::generation()
+    }
+
+    /// The object of Python of this class that holds it; one that `make` makes, if there is none.
+    pub(crate) fn handle<'py>(
+        &self,
+        class: &Bound<'py, PyType>,
+        make: impl Fn() -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        loop {
+            let known = self.handle.load();
+            let live = known.as_ref().and_then(|weak| weak.bind(class.py()).upgrade());
+            if let Some(live) = live {
+                return if live.get_type().is(class) { Ok(live) } else { make() };
+            }
+            let made = make()?;
+            let weak = Arc::new(PyWeakrefReference::new(&made)?.unbind());
+            let before = self.handle.compare_and_swap(&known, Some(weak));
+            // Else another thread was first.
+            if before.as_ref().map(Arc::as_ptr) == known.as_ref().map(Arc::as_ptr) {
+                return Ok(made);
+            }
+        }
     }
 
     pub(crate) fn sources(&self) -> &Sources {
@@ -183,8 +225,8 @@ impl Shared {
         let mut options = self.application.options()?;
         options.on_notice = Some(notices::on_notice());
         let trail = match self.is_slots {
-            true => Trail::open_slot(&self.dir, options),
-            false => Trail::open(&self.dir, options),
+            true => Trail::open_slot(&self.folder.dir, options),
+            false => Trail::open(&self.folder.dir, options),
         };
         let trail = trail.map_err(NotOpen::Open)?;
         self.application.attach(&trail)?;

@@ -144,7 +144,8 @@ impl Trail {
     }
 
     fn wrap<'py>(class: &Bound<'py, PyType>, shared: Arc<Shared>) -> PyResult<Bound<'py, PyAny>> {
-        class.call1((Handle(shared),))
+        let make = || class.call1((Handle(shared.clone()),));
+        shared.handle(class, make)
     }
 }
 
@@ -182,11 +183,14 @@ impl Trail {
 
     /// A trail for a test, in a folder of its own that goes away with it.
     #[classmethod]
-    #[pyo3(signature = (*, rules = None, personal = None, **settings))]
+    #[pyo3(signature = (*, config = None, warm_up = false, rules = None, personal = None, anchors = None, **settings))]
     fn temporary<'py>(
         class: &Bound<'py, PyType>,
+        config: Option<PathBuf>,
+        warm_up: bool,
         rules: Option<Bound<'py, PyAny>>,
         personal: Option<Bound<'py, PyAny>>,
+        anchors: Option<Bound<'py, PyAny>>,
         settings: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = class.py();
@@ -199,12 +203,12 @@ impl Trail {
         let temporary = Temporary::new()?;
         let opening = Opening {
             dir: Some(temporary.path().join("trail")),
-            config: None,
+            config,
             environment: false,
-            warms_up: false,
+            warms_up: warm_up,
             rules,
             personal,
-            anchors: None,
+            anchors,
             settings: Some(given),
         };
         Trail::wrap(class, opening.open(py, Some(temporary))?)
@@ -381,12 +385,13 @@ impl Trail {
     fn query(
         &self,
         py: Python<'_>,
-        limit: Option<usize>,
+        limit: Option<i64>,
         order: &str,
         order_by: &str,
         cursor: Option<&str>,
         filters: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Events> {
+        let limit = limit.map(|limit| reading::number("limit", limit)).transpose()?;
         self.asked(py, "query", filters)?.events(py, reading::order(order, order_by)?, cursor, limit)
     }
 
@@ -394,12 +399,13 @@ impl Trail {
     fn page(
         &self,
         py: Python<'_>,
-        limit: usize,
+        limit: i64,
         order: &str,
         order_by: &str,
         cursor: Option<&str>,
         filters: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Page> {
+        let limit = reading::number("limit", limit)?;
         self.asked(py, "query", filters)?.page(py, reading::order(order, order_by)?, cursor, limit)
     }
 
@@ -449,11 +455,12 @@ impl Trail {
     fn tail(
         &self,
         py: Python<'_>,
-        n: usize,
+        n: i64,
         follow: bool,
         poll_seconds: f64,
         filters: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Events> {
+        let n = reading::number("n", n)?;
         let poll = follow.then(|| seconds(poll_seconds)).transpose()?;
         self.asked(py, "tail", filters)?.tail(py, n, poll)
     }
@@ -524,7 +531,7 @@ impl Trail {
                 None => return Err(PyValueError::new_err("the event of this receipt is not kept")),
             },
             Err(_) if event.is_instance_of::<pyo3::types::PyInt>() => {
-                format!("{}#{}", self.shared.opened(py)?.origin, event.extract::<u64>()?)
+                format!("{}#{}", self.shared.opened(py)?.origin, plain_text(event)?)
             }
             Err(_) => plain_text(event)?,
         };
@@ -585,6 +592,18 @@ impl Trail {
 
     #[pyo3(signature = (mode, *, rate = None))]
     fn set_mode(&self, py: Python<'_>, mode: String, rate: Option<f64>) -> PyResult<()> {
+        // The command's own text names its options.
+        let mistake = match (&*mode, rate) {
+            ("sampled", None) => Some("mode sampled needs a share, such as rate=0.1".to_owned()),
+            ("sampled", Some(rate)) if !(0.0..=1.0).contains(&rate) => {
+                Some(format!("rate cannot be {rate}: use a number from 0 to 1"))
+            }
+            ("sync" | "async" | "off", Some(_)) => Some("a rate needs mode sampled".to_owned()),
+            _ => None,
+        };
+        if let Some(mistake) = mistake {
+            return Err(failures::exception(py, "SettingsError", mistake));
+        }
         let trail = self.shared.opened(py)?.trail.clone();
         let set = py.detach(|| self.shared.application().set_mode(&trail, &mode, rate));
         set.map_err(|trouble| failures::of_settings(py, &trouble))

@@ -13,7 +13,7 @@ import uvloop
 from conftest import lines, until
 
 import trailseal
-from trailseal import Receipt, Trail, _loop
+from trailseal import ClosedError, Receipt, Trail, _loop
 from trailseal._trailseal import Awaited, LoopWaits
 
 RUNNERS: list[Callable[[Coroutine[Any, Any, Any]], Any]] = [asyncio.run, uvloop.run]
@@ -286,3 +286,18 @@ def test_threads_tasks_and_loops_at_once(trail: Trail) -> None:
         loop.join()
     assert len(ids) == 3_000 == len(set(ids)) == trail.count()
     assert trail.verify()["ok"]
+
+
+def test_a_trail_is_closed_at_the_end_of_its_block() -> None:
+    async def main() -> Trail:
+        async with Trail.temporary() as trail:
+            await trail.record_async("inside")
+        with pytest.raises(ClosedError):
+            await trail.record_async("outside")
+        with pytest.raises(KeyError):
+            async with Trail.temporary() as failing:
+                raise KeyError
+        assert failing.is_closed
+        return trail
+
+    assert [event["action"] for event in asyncio.run(main()).query()] == ["inside"]

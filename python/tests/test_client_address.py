@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 import trailseal
+from trailseal import Trail
 from trailseal._client_address import ProxyHeader, client_address, networks
+from trailseal.asgi import AuditMiddleware
 
 TRUSTED = networks(["10.0.0.0/8", "::1/128", "192.0.2.7"])
 
@@ -51,6 +53,21 @@ def test_what_is_no_network_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'proxy' is not a network: write one such as 10\.0\.0\.0/8"):
         networks(["proxy"])
     assert networks("10.1.2.3/8") == networks(["10.0.0.0/8"])
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "x-forwarded-for"])
+def test_the_name_of_the_header_may_be_in_any_case(audit_trail: Trail, name: Any) -> None:
+    middleware = AuditMiddleware(_no_app, audit_trail, trusted_proxies=["10.0.0.0/8"], proxy_header=name)
+    found = middleware._context({"client": ("10.0.0.1", 1), "headers": [(b"x-forwarded-for", b"192.0.2.7")]})
+    assert found.as_dict()["context"]["ip"] == "192.0.2.7"
+
+
+def test_another_header_is_refused(audit_trail: Trail) -> None:
+    with pytest.raises(ValueError, match="proxy_header cannot be 'x-real-ip': use x-forwarded-for or forwarded"):
+        AuditMiddleware(_no_app, audit_trail, proxy_header="x-real-ip")  # type: ignore[arg-type]
+
+
+async def _no_app(*_: Any) -> None: ...
 
 
 def context(*headers: tuple[bytes, bytes]) -> dict[str, Any]:

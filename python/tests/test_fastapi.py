@@ -9,10 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
-from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from fastapi_app import User, app_of, ask, client_of, events
@@ -21,7 +22,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 import trailseal.fastapi
 from trailseal import Trail
 from trailseal.context import current, entered, set_actor
-from trailseal.fastapi import TrailDependency, audited, context_of
+from trailseal.fastapi import TrailDependency, acting, audited, context_of
 from trailseal.pytest import AssertAudited
 from trailseal.testing import assert_audited as audited_in
 
@@ -271,6 +272,22 @@ def test_a_mounted_application_has_the_context_of_the_whole(audit_trail: Trail, 
     assert_audited(action="http.post", details__path="/inner/sync/1", actor="anna")
 
 
+def test_the_route_of_an_included_router_has_its_prefix(audit_trail: Trail) -> None:
+    inner, outer, app = APIRouter(prefix="/invoices"), APIRouter(prefix="/v1"), FastAPI()
+
+    @inner.post("/{number}")
+    async def approve(number: int) -> None: ...
+
+    outer.include_router(inner, prefix="/audited")
+    app.include_router(outer, prefix="/api")
+    app.include_router(inner)
+    trailseal.fastapi.install(app, audit_trail, record_mutations=True)
+    for path in ("/api/v1/audited/invoices/1", "/invoices/2"):
+        assert ask(app, "POST", path).status_code == 200
+    found = [event["resource"]["id"] for event in audit_trail.query(order="asc")]
+    assert found == ["/api/v1/audited/invoices/{number}", "/invoices/{number}"]
+
+
 def test_audited_tells_what_became_of_a_route(audit_trail: Trail, assert_audited: AssertAudited) -> None:
     app = app_of(audit_trail)
 
@@ -295,6 +312,33 @@ def test_audited_tells_what_became_of_a_route(audit_trail: Trail, assert_audited
     failed = assert_audited(action="invoice.approve", resource="invoice/44", outcome="failure", actor="anna")
     assert failed["error"] == "RuntimeError"
     assert not any("s3cr3t" in str(event) for event in audit_trail.query())
+
+
+def test_a_status_that_the_route_sets_is_its_outcome(audit_trail: Trail, assert_audited: AssertAudited) -> None:
+    app = app_of(audit_trail)
+
+    @app.post("/statuses/{status}", dependencies=[audited("status.set", resource="status/{status}")])
+    async def set_status(status: int, response: Response) -> None:
+        response.status_code = status
+
+    for status, outcome in ((201, "success"), (403, "denied"), (409, "failure")):
+        assert ask(app, "POST", f"/statuses/{status}").status_code == status
+        assert_audited(action="status.set", resource=f"status/{status}", outcome=outcome)
+    with pytest.raises(TypeError, match="resource is a pattern"):
+        audited("status.set", resource=("status", 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("user", ["u1", 7, UUID(int=7)])
+def test_a_user_may_be_just_an_id(audit_trail: Trail, assert_audited: AssertAudited, user: Any) -> None:
+    app = FastAPI()
+    trailseal.fastapi.install(app, audit_trail, close=False)
+
+    @app.post("/approve", dependencies=[Depends(acting(lambda: user))])
+    async def approve(trail: TrailDependency) -> None:
+        trail.record("approve")
+
+    assert ask(app, "POST", "/approve").status_code == 200
+    assert_audited(action="approve", actor=str(user))
 
 
 def test_threads_tasks_and_background_tasks_at_once(audit_trail: Trail) -> None:

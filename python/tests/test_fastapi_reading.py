@@ -109,6 +109,25 @@ def test_a_tenant_sees_its_own_events_alone(readable: FastAPI) -> None:
     assert "tenant of ben" not in read(readable, "/mine/summary", "anna").text
 
 
+@pytest.mark.parametrize("tenant", [UUID(int=5), 5, "5"])
+def test_a_tenant_may_be_what_record_takes(audit_trail: Trail, tenant: Any) -> None:
+    app = FastAPI()
+    trailseal.fastapi.install(app, audit_trail, close=False)
+    app.include_router(audit_router(acting(get_user), tenant=lambda user: tenant))
+    audit_trail.record("invoice.create", id="mine", tenant=tenant)
+    audit_trail.record("invoice.create", id="other", tenant="6")
+    assert ids(read(app, "/audit/events", "anna")) == ["mine"]
+
+
+@pytest.mark.parametrize("tenant", [None, "", False, True, [], ["a"], {"id": 5}, object()], ids=str)
+def test_what_is_no_tenant_shows_nothing(audit_trail: Trail, tenant: Any) -> None:
+    app = FastAPI()
+    trailseal.fastapi.install(app, audit_trail, close=False)
+    app.include_router(audit_router(acting(get_user), tenant=lambda user: tenant))
+    audit_trail.record("invoice.create", tenant="acme")
+    assert read(app, "/audit/events", "anna").status_code == 403
+
+
 def test_the_reference_has_the_filters(readable: FastAPI) -> None:
     parameters = readable.openapi()["paths"]["/audit/events"]["get"]["parameters"]
     names = {parameter["name"] for parameter in parameters}

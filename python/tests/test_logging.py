@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -76,3 +77,40 @@ def test_a_mirror_can_be_stopped() -> None:
     mirrored = mirror(trail, Logger())
     trail.close()
     assert mirrored.stop(20)
+
+
+@pytest.mark.parametrize("ends", ["pass", "trail.close()", "sys.exit(0)", "finish(trail); os._exit(0)"])
+def test_the_end_of_the_process_waits_for_what_is_not_shown_yet(run: Callable[..., Any], ends: str) -> None:
+    program = f"""
+    import logging
+    from trailseal.logging import finish, mirror
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+    trail = Trail.open("trail")
+    mirror(trail, action="seen")
+    for _ in range(500):
+        trail.record("seen")
+        trail.record("other")
+    {ends}
+    """
+    done = run(program)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("action=seen ") == 500
+
+
+def test_a_log_that_hangs_does_not_hold_up_the_end(run: Callable[..., Any]) -> None:
+    program = """
+    import threading
+    import trailseal.logging
+
+    trailseal.logging._WITHIN = 0.2
+    class Hangs:
+        def log(self, level, event, /, **fields):
+            threading.Event().wait()
+
+    trail = Trail.open("trail")
+    trailseal.logging.mirror(trail, Hangs())
+    trail.record("seen")
+    """
+    done = run(program)
+    assert done.returncode == 0 and "before the mirror has shown the last audit events" in done.stderr

@@ -101,6 +101,29 @@ def test_sessions_and_connections_of_sqlalchemy(trail: Trail, url: str) -> None:
     assert _relayed(trail, url) == ["by.session", "one", "two"]
 
 
+def test_a_connection_of_sqlalchemy_that_commits_by_itself_is_refused(trail: Trail, url: str) -> None:
+    outbox, engine = Outbox(trail), create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection, pytest.raises(ValueError, match="AUTOCOMMIT"):
+        outbox.record(connection, "alone")
+    with Session(engine) as session, pytest.raises(ValueError, match="AUTOCOMMIT"):
+        outbox.record(session, "alone")
+    engine.dispose()
+
+    async def of_async() -> None:
+        engine = create_async_engine(url)
+        async with engine.connect() as connection:
+            alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            with pytest.raises(ValueError, match="AUTOCOMMIT"):
+                await outbox.record_async(alone, "alone")
+        async with AsyncSession(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+            with pytest.raises(ValueError, match="AUTOCOMMIT"):
+                await outbox.record_async(session, "alone")
+        await engine.dispose()
+
+    asyncio.run(of_async())
+    assert _relayed(trail, url) == []
+
+
 def test_the_async_ones(trail: Trail, url: str) -> None:
     outbox = Outbox(trail)
 

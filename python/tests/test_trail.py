@@ -272,6 +272,9 @@ def test_the_command(tmp_path: Path) -> None:
     counted = subprocess.run([program, "query", "--dir", "t", "--count"], cwd=tmp_path, text=True, capture_output=True)
     assert counted.stdout == "1\n"
     assert subprocess.run([program, "query", "--dir", "nowhere"], cwd=tmp_path, capture_output=True).returncode == 2
+    module = [sys.executable, "-P", "-m", "trailseal", "query", "--dir"]
+    assert subprocess.run([*module, "t", "--count"], cwd=tmp_path, capture_output=True).stdout == b"1\n"
+    assert subprocess.run([*module, "nowhere"], cwd=tmp_path, capture_output=True).returncode == 2
 
 
 def test_imports_little() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -59,3 +61,11 @@ async def _close(trail: Trail) -> None:
     except Exception:
         # The server must end; the folder keeps what is not done, and the next opening recovers it.
         _log.exception("the audit trail was not closed in time")
+    await mirrored(trail)
+
+
+async def mirrored(trail: Trail) -> None:
+    """Waits for the trail's mirrors, if there are any: a server may end its process by a signal."""
+    mirrors = sys.modules.get("trailseal.logging")
+    if mirrors is not None:
+        await asyncio.to_thread(mirrors.finish, trail)

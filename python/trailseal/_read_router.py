@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
 from . import ReadError, RequestContext, Trail
-from ._types import Actor
+from ._types import Actor, Id
 from .asgi import TRAIL_KEY
 from .context import current, entered
 
@@ -85,7 +85,7 @@ class _Problem(Exception):
 def audit_router(
     reader: Callable[..., Any],
     *,
-    tenant: Callable[[Any], str | _AllTenants | None] | None = None,
+    tenant: Callable[[Any], Id | _AllTenants | None] | None = None,
     actor: Callable[[Any], Actor | None] | None = None,
     trail: Trail | None = None,
     prefix: str = "/audit",
@@ -139,7 +139,7 @@ class _Access:
 
     def __init__(
         self,
-        tenant: Callable[[Any], str | _AllTenants | None] | None,
+        tenant: Callable[[Any], Id | _AllTenants | None] | None,
         actor: Callable[[Any], Actor | None] | None,
         trail: Trail | None,
     ) -> None:
@@ -170,9 +170,9 @@ class _Access:
         tenant = self._tenant(who)
         if tenant is ALL_TENANTS:
             return None
-        if not isinstance(tenant, str) or not tenant:
+        if isinstance(tenant, bool) or not isinstance(tenant, str | int | UUID) or not (text := str(tenant)):
             raise _Problem(403, "forbidden", "you belong to no tenant whose events you may see")
-        return tenant
+        return text
 
 
 def _actor_of(who: Any) -> Actor | None:

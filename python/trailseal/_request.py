@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 from . import RequestContext
 from ._client_address import Network, ProxyHeader, client_address
@@ -38,6 +38,14 @@ class Settings(Generic[_R]):
     tenant: Callable[[_R], Id | None] | None
     service: str | None
     records_mutations: bool
+
+    def __post_init__(self) -> None:
+        # Names of headers are the same in upper and lower case.
+        name = str(self.proxy_header).lower()
+        if name not in get_args(ProxyHeader):
+            known = " or ".join(get_args(ProxyHeader))
+            raise ValueError(f"proxy_header cannot be {self.proxy_header!r}: use {known}")
+        object.__setattr__(self, "proxy_header", name)
 
 
 def context_of(

@@ -1,11 +1,16 @@
 """The trail with its awaitable forms."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from ._trailseal import Awaited, Receipt
 from ._trailseal import Trail as _NativeTrail
 from ._types import Ack, EventFields
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
 class Trail(_NativeTrail):
@@ -38,6 +43,14 @@ class Trail(_NativeTrail):
         import asyncio
 
         await asyncio.to_thread(self.close, timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close_async()
 
 
 async def _wait(handed_in: Awaited) -> Any:

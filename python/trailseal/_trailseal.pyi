@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import timedelta
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
 from uuid import UUID
@@ -62,14 +63,14 @@ class RequestContext:
     Safe for use by several threads.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         actor: Actor | None = None,
         tenant: Id | None = None,
         on_behalf_of: Actor | None = None,
         context: Mapping[str, Any] | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     @staticmethod
     def of_headers(
         headers: Iterable[tuple[bytes, bytes]], *, ip: str | None = None, service: str | None = None
@@ -101,6 +102,7 @@ class Events(Iterator[EventDict]):
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> EventDict: ...
+    def _end(self) -> None: ...
 
 @final
 class Page:
@@ -146,6 +148,7 @@ class Relay:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None: ...
 
+@final
 class Awaited:
     """Events that have an index, or wait for room, and whose level is not reached yet. Internal."""
 
@@ -159,7 +162,7 @@ class Awaited:
 class LoopWaits:
     """What one event loop waits for. Internal."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def fileno(self) -> int: ...
     def is_forked(self) -> bool: ...
     def add(self, awaited: Awaited, future: Any) -> None: ...
@@ -232,11 +235,20 @@ class Trail:
         Raises ``OpenError`` (``LockedError``: another process writes to it) or ``SettingsError``.
         """
     @classmethod
-    def temporary(cls, **settings: Any) -> Self:
+    def temporary(
+        cls,
+        *,
+        config: str | PathLike[str] | None = None,
+        warm_up: bool = False,
+        rules: Iterable[Mapping[str, Any]] | None = None,
+        personal: Iterable[Mapping[str, Any]] | None = None,
+        anchors: Iterable[Mapping[str, str]] | None = None,
+        **settings: Any,
+    ) -> Self:
         """A trail for a test, in a folder of its own that goes away with it. Takes the keywords of ``open``; the
         environment is not read."""
     @property
-    def dir(self) -> str: ...
+    def dir(self) -> Path: ...
     @property
     def origin(self) -> str:
         """The trail's name; with slots, that of this process's slot, which is taken if it was not."""
@@ -302,13 +314,13 @@ class Trail:
         order: Order = "desc",
         order_by: OrderBy = "time",
         cursor: str | None = None,
-        tenant: OneOrMore | None = None,
-        actor: OneOrMore | None = None,
-        on_behalf_of: OneOrMore | None = None,
+        tenant: Id | Iterable[Id] | None = None,
+        actor: Actor | Iterable[Actor] | None = None,
+        on_behalf_of: Actor | Iterable[Actor] | None = None,
         action: OneOrMore | None = None,
         category: OneOrMore | None = None,
-        resource: OneOrMore | tuple[str, Id] | None = None,
-        outcome: OneOrMore | None = None,
+        resource: Resource | Iterable[Resource] | None = None,
+        outcome: str | bool | Iterable[str | bool] | None = None,
         severity: OneOrMore | None = None,
         ip: OneOrMore | None = None,
         correlation_id: OneOrMore | None = None,
@@ -321,7 +333,7 @@ class Trail:
         recorded_since: Since | None = None,
         recorded_until: Since | None = None,
         text: OneOrMore | None = None,
-        id: OneOrMore | UUID | None = None,
+        id: Id | Iterable[Id] | None = None,
         system: bool = False,
         personal: bool = False,
     ) -> Events:
@@ -342,12 +354,12 @@ class Trail:
         """How many events there are."""
     def get(self, id: str | UUID, *, personal: bool = False) -> EventDict | None:
         """The event with this id; of several, the newest."""
-    def history(self, resource: str | tuple[str, Id], *, personal: bool = False) -> Events:
-        """One resource's life, oldest first, with what changed each time. ``resource`` is ``"TYPE/ID"`` or
-        ``(type, id)``."""
+    def history(self, resource: Resource, *, personal: bool = False) -> Events:
+        """One resource's life, oldest first, with what changed each time. ``resource`` is ``"TYPE/ID"``,
+        ``(type, id)``, or what ``record`` took."""
     def summary(self, *, top: int = 10, bucket: timedelta | str | None = None, **filters: Any) -> dict[str, Any]:
         """How many events there are of each kind, and over time."""
-    def tail(self, n: int = 10, *, follow: bool = False, poll_seconds: float = 0.1, **filters: Any) -> Iterator[EventDict]:
+    def tail(self, n: int = 10, *, follow: bool = False, poll_seconds: float = 0.1, **filters: Any) -> Events:
         """The newest events, oldest of them first; with ``follow`` also those that come, as soon as they are on disk."""
     def export(self, **filters: Any) -> Events:
         """All events in the order in which they were recorded."""
@@ -356,7 +368,7 @@ class Trail:
     def erase(self, subject: Id, *, dry_run: bool = False) -> dict[str, Any]:
         """Erases a person from this process's trail: destroys the keys of their personal values, for ever; every proof
         stays valid. Returns what ``trailseal erase --json`` prints; with ``dry_run`` what would be reached, and what not."""
-    def verify(self, *, public_keys: Sequence[str] = (), checkpoints: Sequence[str] = ()) -> dict[str, Any]:
+    def verify(self, *, public_keys: Sequence[str] = ..., checkpoints: Sequence[str] = ...) -> dict[str, Any]:
         """Verifies the whole trail against its newest signed checkpoint; the keys of the answer are those of
         ``trailseal verify --json``. Damage is no exception: it is in the answer. With slots, ``trails`` has one answer
         for each."""

@@ -73,13 +73,13 @@ class EventFields(TypedDict, total=False):
 class Filters(TypedDict, total=False):
     """Which events are meant. Several values of one filter mean any of them; several filters mean all of them."""
 
-    tenant: OneOrMore | None
-    actor: OneOrMore | None
-    on_behalf_of: OneOrMore | None
+    tenant: Id | Iterable[Id] | None
+    actor: Actor | Iterable[Actor] | None
+    on_behalf_of: Actor | Iterable[Actor] | None
     action: OneOrMore | None
     category: OneOrMore | None
-    resource: OneOrMore | tuple[str, Id] | None
-    outcome: OneOrMore | None
+    resource: Resource | Iterable[Resource] | None
+    outcome: str | bool | Iterable[str | bool] | None
     severity: OneOrMore | None
     ip: OneOrMore | None
     correlation_id: OneOrMore | None
@@ -92,5 +92,5 @@ class Filters(TypedDict, total=False):
     recorded_since: Since | None
     recorded_until: Since | None
     text: OneOrMore | None
-    id: OneOrMore | UUID | None
+    id: Id | Iterable[Id] | None
     system: bool

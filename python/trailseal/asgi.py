@@ -147,6 +147,11 @@ class CloseAtShutdown:
 def _route(scope: Scope) -> str | None:
     """The pattern of the route, where one is known: a path as it was sent has ids in it."""
     route = scope.get("route")
+    # FastAPI keeps a route as its router has it, and here what it became where that router was included with a prefix.
+    included = scope.get("fastapi")
+    included = included.get("effective_route_context") if isinstance(included, dict) else None
+    if included is not None and getattr(included, "original_route", None) is route:
+        route = included
     for name in ("path_format", "path"):
         pattern = getattr(route, name, None)
         if isinstance(pattern, str) and pattern:

@@ -16,14 +16,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from os import PathLike
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from . import RequestContext, Trail
 from ._client_address import ProxyHeader
+from ._lifespan import mirrored
 from ._read_router import ALL_TENANTS, audit_router
 from ._recording import hand_in, let_go, reached
 from ._request import outcome_of
@@ -116,6 +118,7 @@ def lifespan(
                     yield {**(state or {}), TRAIL_KEY: opened}
         finally:
             await opened.close_async(timeout)
+            await mirrored(opened)
 
     return around
 
@@ -150,9 +153,9 @@ def acting(
 ) -> Callable[..., Awaitable[_User]]:
     """A dependency that does what yours does, and says that this user makes the request.
 
-    ``id``, ``name``, ``roles`` and ``tenant`` are names of attributes or keys of the user, or functions of it.
-    Every event
-    that is recorded after it has the actor, from background tasks and threads, too::
+    ``id``, ``name``, ``roles`` and ``tenant`` are names of attributes or keys of the user, or functions of it. A user
+    that is a text, a number or a UUID is its own id. Every event that is recorded after it has the actor, from background
+    tasks and threads, too::
 
         CurrentUser = Annotated[User, Depends(acting(get_current_user, name="email"))]
     """
@@ -170,6 +173,8 @@ def acting(
 def _of(user: Any, wanted: str | Callable[[Any], Any]) -> Any:
     if not isinstance(wanted, str):
         return wanted(user)
+    if wanted == "id" and isinstance(user, str | int | UUID):
+        return user
     return user.get(wanted) if isinstance(user, Mapping) else getattr(user, wanted)
 
 
@@ -177,16 +182,19 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
     """One event for each call of a route, with what became of it: for ``dependencies=[…]`` of a route or a router.
 
     ``resource`` is a pattern with parameters of the path, such as ``"invoice/{invoice_id}"``. The outcome is
-    ``success``,
-    ``denied`` for an ``HTTPException`` of 401 or 403, and ``failure`` for any other exception, of which the
-    event has the class and never the text. It is recorded before the response leaves. ``fields`` are those of
-    ``Trail.record``::
+    ``success``, ``denied`` for an ``HTTPException`` of 401 or 403, and ``failure`` for any other exception, of which the
+    event has the class and never the text. A status that the route sets on its parameter ``response`` counts, too. That
+    of a ``Response`` which the route returns cannot be seen here: raise an ``HTTPException`` instead. It is recorded
+    before the response leaves. ``fields`` are those of ``Trail.record``::
 
         @app.post("/invoices/{invoice_id}/approve", dependencies=[audited("invoice.approve",
         resource="invoice/{invoice_id}")])
     """
 
-    async def record(request: Request) -> AsyncIterator[None]:
+    if resource is not None and not isinstance(resource, str):
+        raise TypeError(f"resource is a pattern such as 'invoice/{{invoice_id}}', not {resource!r}")
+
+    async def record(request: Request, response: Response) -> AsyncIterator[None]:
         trail = await trail_of(request)
         told: EventFields = {**fields}  # type: ignore[typeddict-item]
         if resource is not None:
@@ -200,7 +208,9 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
             let_go(hand_in(trail, action, {"outcome": "unknown", "error": "the request was given up", **told}))
             raise
         else:
-            await reached(hand_in(trail, action, {"outcome": "success", **told}))
+            # None unless the route has set it.
+            outcome = outcome_of(response.status_code or 200)
+            await reached(hand_in(trail, action, {"outcome": outcome, **told}))
 
     # Its end belongs to the function of the path: the response waits for it.
     return Depends(record, scope="function")

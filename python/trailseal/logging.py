@@ -7,20 +7,24 @@
     mirror(trail)                          # logging.getLogger("trailseal.audit")
     mirror(trail, structlog.get_logger())  # structlog
 
-A log is no evidence; the trail is. What logs it runs in a thread of its own, so a slow log slows no request.
+A log is no evidence; the trail is. What logs it runs in a thread of its own, so a slow log slows no request. At the end of
+the process it shows what it has not shown yet, for at most 10 seconds.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from typing import Any, Protocol
+from weakref import WeakSet
 
-from . import EventDict, Trail
+from . import EventDict, Events, Trail, TrailsealError
 
-__all__ = ["Mirror", "mirror"]
+__all__ = ["Mirror", "finish", "mirror"]
 
 _log = logging.getLogger("trailseal")
 
@@ -40,15 +44,21 @@ class StructuredLogger(Protocol):
     def log(self, level: int, event: str, /, **fields: Any) -> Any: ...
 
 
+#: How long the end of a process waits for a log that is slow.
+_WITHIN = 10.0
+
+
 class Mirror:
     """A running mirror. It ends when its trail is closed, after the last event."""
 
-    def __init__(self, events: Iterator[EventDict], show: Callable[[EventDict], object]) -> None:
+    def __init__(self, trail: Trail, events: Events, show: Callable[[EventDict], object]) -> None:
+        self._trail = trail
         self._events = events
         self._show = show
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="trailseal-mirror", daemon=True)
         self._thread.start()
+        _running.add(self)
 
     def stop(self, timeout: float = 10.0) -> bool:
         """Shows nothing more. ``False`` if what is being shown takes longer than that."""
@@ -59,6 +69,16 @@ class Mirror:
         """Waits until the trail is closed and its last event was shown; ``False`` if that takes longer."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def _finish(self, timeout: float) -> bool:
+        """Shows what was recorded until now, and nothing more."""
+        if self._thread.is_alive() and not self._trail.is_closed:
+            try:
+                self._trail.flush(timeout)
+            except TrailsealError as error:
+                _log.warning("the mirror does not show what is not on disk: %s", error)
+        self._events._end()
+        return self.wait(timeout)
 
     def _run(self) -> None:
         try:
@@ -87,7 +107,20 @@ def mirror(trail: Trail, logger: str | logging.Logger | StructuredLogger = "trai
     if isinstance(logger, str):
         logger = logging.getLogger(logger)
     show = _to_logging(logger) if isinstance(logger, logging.Logger) else _to_structlog(logger)
-    return Mirror(trail.tail(0, follow=True, **filters), show)
+    return Mirror(trail, trail.tail(0, follow=True, **filters), show)
+
+
+_running: WeakSet[Mirror] = WeakSet()
+
+
+@atexit.register
+def finish(trail: Trail | None = None) -> None:
+    """Waits until the mirrors of a trail, or of all, have shown what was recorded until now. They show nothing after it:
+    for the end of a process that ends without ``atexit``."""
+    deadline = time.monotonic() + _WITHIN
+    for one in list(_running):
+        if (trail is None or one._trail is trail) and not one._finish(max(0.0, deadline - time.monotonic())):
+            _log.warning("the process ends before the mirror has shown the last audit events; they are in the trail")
 
 
 def _to_logging(logger: logging.Logger) -> Callable[[EventDict], None]:

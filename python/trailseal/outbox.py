@@ -82,20 +82,30 @@ def _execute(connection: Any, prepared: tuple[str, str, list[str]]) -> Any:
     owner = getattr(connection, "connection", connection)
     info = getattr(owner, "info", None)
     if getattr(owner, "autocommit", False) and getattr(info, "transaction_status", None) == 0:
-        raise ValueError(
-            "the connection commits every statement by itself: write the event inside `connection.transaction()`"
-        )
+        raise ValueError(f"{_BY_ITSELF}: write the event inside `connection.transaction()`")
     return connection.execute(INSERT, prepared)
 
 
-def _execute_sqlalchemy(connection: Any, prepared: tuple[str, str, list[str]]) -> Any:
-    from sqlalchemy import text
+_BY_ITSELF = "the connection commits every statement by itself"
 
-    id, event, masked = prepared
+
+def _execute_sqlalchemy(connection: Any, prepared: tuple[str, str, list[str]]) -> Any:
     of = connection.get_bind() if hasattr(connection, "get_bind") else connection
     if of.dialect.name != "postgresql":
         raise ValueError(f"the outbox is in PostgreSQL, and this is a connection to {of.dialect.name}")
-    return connection.execute(text(_NAMED), {"id": id, "event": event, "masked": masked})
+    if hasattr(connection, "run_sync"):
+        return connection.run_sync(_write_sqlalchemy, prepared)
+    return _write_sqlalchemy(connection, prepared)
+
+
+def _write_sqlalchemy(connection: Any, prepared: tuple[str, str, list[str]]) -> None:
+    from sqlalchemy import text
+
+    used = connection.connection() if hasattr(connection, "get_bind") else connection
+    if getattr(used.connection.dbapi_connection, "autocommit", False):
+        raise ValueError(f"{_BY_ITSELF}: its isolation level is AUTOCOMMIT")
+    id, event, masked = prepared
+    connection.execute(text(_NAMED), {"id": id, "event": event, "masked": masked})
 
 
 def _is_of(package: str, value: Any) -> bool:

@@ -96,6 +96,21 @@ fn a_key_outside_of_the_folder_is_used_for_one_trail_only() {
 }
 
 #[test]
+fn no_trail_is_made_over_slots() {
+    let dir = tempfile::tempdir().unwrap();
+    let slot = Trail::open_slot(dir.path(), options()).unwrap();
+    slot.record(&trailseal_event::Event::new("kept")).unwrap();
+    // Beside the one that writes, and when it is closed.
+    for _ in 0..2 {
+        assert!(matches!(refused(dir.path(), options()), OpenError::HoldsSlots { .. }));
+        slot.close(SOON).unwrap();
+    }
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["0"], "nothing was made");
+    Trail::open_slot(dir.path(), options()).unwrap().close(SOON).unwrap();
+}
+
+#[test]
 fn without_leave_to_make_a_trail_an_empty_folder_stays_empty() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options();

@@ -92,6 +92,7 @@ class Hostile:
 @pytest.mark.parametrize(
     "fields",
     [{"details": {"x": Hostile()}}, {"details": Hostile()}, {"user_id": Hostile()}, {"resource_id": Hostile()},
+     {"details": {"error": Hostile()}, "success": False},
      {"action": Hostile()}, {"request": Hostile()}, {"previous_state": Hostile()}, {"details": [1]}],
 )  # fmt: skip
 def test_nothing_raises(world: World, fields: dict[str, Any]) -> None:

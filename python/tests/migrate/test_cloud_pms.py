@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from fastapi import FastAPI
@@ -81,6 +82,14 @@ def test_no_payload_raises(world: World, payload: Any) -> None:
     assert counts["submitted"] == 1 and counts["succeeded"] + counts["failed"] == 2
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 5_000, f"[{'1' * 5_000}]", '{"a": 1'], ids=lambda text: text[:4])
+def test_a_text_that_is_no_json_to_read_is_kept_as_it_is(world: World, text: str) -> None:
+    write_audit_log_async(None, PAYLOAD | {"new_values": text})
+    (event,) = world.events()
+    assert event["after"][:1000] == text[:1000]
+    assert get_audit_stats()["failed"] == 0
+
+
 def test_what_is_missing_is_named_and_the_rest_is_kept(world: World) -> None:
     write_audit_log_async(None, {"action": "create_part", "entity_id": "p1"})
     write_audit_log_async(None, {"yacht_id": "y1"})
@@ -116,6 +125,12 @@ def test_the_numbers_are_live_and_can_be_cleared(world: World) -> None:
         with pytest.raises(KeyError):
             wrong()
     assert repr(_audit_stats) == repr(dict(_audit_stats))
+    before = _audit_stats.copy()
+    with patch.dict(_audit_stats, {"submitted": 7}):
+        assert _audit_stats["submitted"] == 7
+    assert dict(_audit_stats) == before
+    _audit_stats.clear()
+    assert dict(_audit_stats) == {"submitted": 0, "succeeded": 0, "failed": 0}
 
 
 def test_many_threads_are_counted_exactly(world: World) -> None:

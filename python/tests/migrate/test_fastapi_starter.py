@@ -151,6 +151,12 @@ def test_a_failure_is_logged_and_never_raised(world: World) -> None:
     assert (first.action, first.entity_type) == ("user.login", "user")
 
 
+@pytest.mark.parametrize("changes", [[1], "text", 5])
+def test_changes_of_another_shape_lose_no_event(world: World, changes: Any) -> None:
+    assert asyncio.run(service().log_success("user.update", "user", changes=changes)) is not None
+    assert world.actions() == ["user.update"]
+
+
 def test_a_cancelled_request_has_recorded(world: World) -> None:
     async def request() -> None:
         task = asyncio.ensure_future(service().log_success("tenant.update", "tenant"))

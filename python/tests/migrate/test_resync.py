@@ -174,6 +174,26 @@ def test_the_line_goes_to_structlog_where_it_is_set_up(world: World) -> None:
     assert not world.logged()
 
 
+def test_the_line_is_there_whatever_the_details_are(world: World) -> None:
+    cycle: dict[Any, Any] = {"n": float("nan"), ("a", 1): 2, Hostile(): 3, "text": "\ud800\n"}
+    cycle["self"] = cycle
+    assert log_audit_event("login", "u1", cycle).recorded
+    (line,) = world.logged()
+    fields = json.loads(line.removeprefix("AUDIT_EVENT "), parse_constant=pytest.fail)
+    assert fields["details"]["n"] == "NaN" and "\n" not in line
+
+
+def test_the_methods_take_their_parameters_in_order(world: World) -> None:
+    async def write() -> None:
+        log = AuditLog()
+        await log.log("login", "u1", "user", "7")
+        await log.log_action("logout", "u1", "user", "7", None, {"on": False})
+        assert [entry.action for entry in await log.search("login")] == ["login"]
+
+    asyncio.run(write())
+    assert [event["resource"]["id"] for event in world.events()] == ["7", "7"]
+
+
 class Hostile:
     def __repr__(self) -> str:
         raise RuntimeError("no")

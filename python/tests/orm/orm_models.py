@@ -44,6 +44,15 @@ class Invoice(Base):
     customer: Mapped[Customer | None] = relationship(back_populates="invoices")
 
 
+@audited(tenant="tenant_id", name="title", exclude={"tenant_id"})
+class Document(Base):
+    __tablename__ = "documents"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str]
+    title: Mapped[str]
+    pages: Mapped[int] = mapped_column(default=1)
+
+
 @audited(resource="rate")
 class Rate(Base):
     __tablename__ = "rates"

@@ -69,7 +69,7 @@ class _Statement:
         """A row whose primary key the statement changed, so that nobody knows which row it is now."""
         kept = {key: value for key, value in before.items() if key not in self._marks.exclude}
         details = {"bulk": True, "after": "not found by the key that it had before"}
-        return event("update", self._marks, identity, before=kept, details=details)
+        return event("update", self._marks, identity, row=before, before=kept, details=details)
 
     def delete(self) -> Result[Any]:
         connection = self._connection()
@@ -77,8 +77,9 @@ class _Statement:
         result = self._invoke(connection)
         events = []
         for identity in list(before)[: self._marks.bulk_rows]:
-            row = {key: value for key, value in before[identity].items() if key not in self._marks.exclude}
-            events.append(event("delete", self._marks, identity, before=row, details={"bulk": True}))
+            row = before[identity]
+            kept = {key: value for key, value in row.items() if key not in self._marks.exclude}
+            events.append(event("delete", self._marks, identity, row=row, before=kept, details={"bulk": True}))
         self._add(connection, "delete", events, self._count(result, len(before)), len(events))
         return result
 
@@ -95,7 +96,7 @@ class _Statement:
         for row in rows[: self._marks.bulk_rows]:
             identity = identity_of(self._mapper, row) or (_inserted(result) if len(rows) == 1 else None)
             kept = {key: value for key, value in row.items() if key not in self._marks.exclude}
-            events.append(event("create", self._marks, identity, after=kept, details=details))
+            events.append(event("create", self._marks, identity, row=row, after=kept, details=details))
         self._add(connection, "create", events, self._count(result, len(rows) or None), len(events))
         return result
 

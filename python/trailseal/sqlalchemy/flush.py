@@ -43,7 +43,7 @@ def after_insert(mapper: Mapper[Any], connection: Connection, target: Any) -> No
     identity = identity_of(mapper, state.dict) or ()
     after |= dict.fromkeys(unset)
     after |= read_row(connection, mapper, identity, {key for key, _ in unknown} - unset)
-    pending.add(connection, [event("create", marks, identity, after=after)])
+    pending.add(connection, [event("create", marks, identity, row=_named(marks, state), after=after)])
 
 
 def _replaced(mapper: Mapper[Any], state: InstanceState[Any]) -> Row | None:
@@ -63,14 +63,17 @@ def before_update(mapper: Mapper[Any], connection: Connection, target: Any) -> N
     watched = _watched(mapper, target)
     if watched is None:
         return
-    _, pending = watched
+    marks, pending = watched
     pending.flushes(connection)
     state: InstanceState[Any] = inspect(target)
     before, missing = _before(state, columns_of(mapper))
     attributes = state.attrs
     wanted = {key for key, column in missing if attributes[key].history.added or _is_updated_by_itself(column)}
-    before |= read_row(connection, mapper, _key(state), wanted)
-    pending.before[state] = before
+    # Not changed, but the event is told by them.
+    named = {key for key, _ in missing if key in marks.named} - wanted
+    read = read_row(connection, mapper, _key(state), wanted | named)
+    pending.named[state] = {key: read.pop(key) for key in named if key in read}
+    pending.before[state] = before | read
 
 
 def after_update(mapper: Mapper[Any], connection: Connection, target: Any) -> None:
@@ -80,6 +83,7 @@ def after_update(mapper: Mapper[Any], connection: Connection, target: Any) -> No
     marks, pending = watched
     state: InstanceState[Any] = inspect(target)
     before = pending.before.pop(state, None)
+    row = pending.named.pop(state, {}) | _named(marks, state)
     if before is None:
         before = _replaced(mapper, state)
     if before is None:
@@ -87,7 +91,7 @@ def after_update(mapper: Mapper[Any], connection: Connection, target: Any) -> No
     after, unknown = _now(state, ((key, column) for key, column in columns_of(mapper) if key in before))
     identity = identity_of(mapper, {**before, **after}) or _key(state)
     after |= read_row(connection, mapper, identity, {key for key, _ in unknown})
-    told = update_event(mapper, marks, identity, before, after)
+    told = update_event(mapper, marks, identity, {**row, **before}, after)
     if told is not None:
         pending.add(connection, [told])
 
@@ -115,16 +119,11 @@ def update_event(
         "update",
         marks,
         identity,
+        row={**before, **after},
         before={key: before[key] for key in changed if key not in marks.exclude},
         after={key: after[key] for key in changed if key not in marks.exclude},
         details=details,
     )
-    # These need not have changed.
-    row = {**before, **after}
-    if marks.tenant is not None and row.get(marks.tenant) is not None:
-        told["tenant"] = str(row[marks.tenant])
-    if marks.name is not None and row.get(marks.name) is not None:
-        told["resource"]["name"] = str(row[marks.name])
     old = identity_of(mapper, before)
     if old is not None and old != identity:
         told.setdefault("details", {})["previous_id"] = ",".join(str(part) for part in old)
@@ -138,7 +137,8 @@ def before_delete(mapper: Mapper[Any], connection: Connection, target: Any) -> N
     marks, pending = watched
     pending.flushes(connection)
     state: InstanceState[Any] = inspect(target)
-    before, missing = _before(state, ((key, column) for key, column in columns_of(mapper) if key not in marks.exclude))
+    read = marks.named | {key for key, _ in columns_of(mapper)} - marks.exclude
+    before, missing = _before(state, ((key, column) for key, column in columns_of(mapper) if key in read))
     before |= read_row(connection, mapper, _key(state), {key for key, _ in missing})
     pending.before[state] = before
 
@@ -151,7 +151,8 @@ def after_delete(mapper: Mapper[Any], connection: Connection, target: Any) -> No
     state: InstanceState[Any] = inspect(target)
     before = pending.before.pop(state, None)
     if before is not None:
-        pending.add(connection, [event("delete", marks, _key(state), before=before)])
+        kept = {key: value for key, value in before.items() if key not in marks.exclude}
+        pending.add(connection, [event("delete", marks, _key(state), row=before, before=kept)])
 
 
 _Columns = Iterable[tuple[str, Column[Any]]]
@@ -184,6 +185,12 @@ def _now(state: InstanceState[Any], columns: _Columns) -> tuple[Row, list[tuple[
         else:
             unknown.append((key, column))
     return row, unknown
+
+
+def _named(marks: Marks, state: InstanceState[Any]) -> Row:
+    """What of the object its events are told by, as far as it has that."""
+    held = state.dict
+    return {key: held[key] for key in marks.named if key in held and not hasattr(held[key], "__clause_element__")}
 
 
 def _is_updated_by_itself(column: Column[Any]) -> bool:

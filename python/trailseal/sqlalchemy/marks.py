@@ -27,6 +27,11 @@ class Marks:
     exclude: frozenset[str]
     bulk_rows: int
 
+    @property
+    def named(self) -> set[str]:
+        """The attributes by which an event is told, whether they changed or not."""
+        return {name for name in (self.tenant, self.name) if name is not None}
+
 
 _marked: WeakSet[type[Any]] = WeakSet()
 
@@ -73,7 +78,32 @@ def audited(
 def marks_of(mapper: Mapper[Any] | None) -> Marks | None:
     """How changes of this model are told; ``None`` if it is not marked."""
     marks = None if mapper is None else getattr(mapper.class_, _ATTRIBUTE, None)
-    return marks if isinstance(marks, Marks) else None
+    if mapper is None or not isinstance(marks, Marks):
+        return None
+    if mapper not in _checked:
+        _check(mapper, marks)
+        _checked.add(mapper)
+    return marks
+
+
+_checked: WeakSet[Mapper[Any]] = WeakSet()
+
+
+def _check(mapper: Mapper[Any], marks: Marks) -> None:
+    """A mistyped name would leave the tenant out, or a secret in: neither would be noticed."""
+    holder = next(one for one in mapper.class_.__mro__ if _ATTRIBUTE in vars(one))
+    marked: Any = inspect(holder, raiseerr=False)
+    if not isinstance(marked, Mapper):
+        # A mixin or an abstract base: not every model that has its marks needs to have each attribute.
+        return
+    family = [*marked.iterate_to_root(), *marked.self_and_descendants]
+    columns = {key for one in family for key, _ in columns_of(one)}
+    for keyword, name in (("tenant", marks.tenant), ("name", marks.name)):
+        if name is not None and name not in columns:
+            raise TypeError(f"@audited({keyword}={name!r}): {holder.__name__} has no such column attribute")
+    unknown = marks.exclude - columns - {attribute.key for one in family for attribute in one.attrs}
+    if unknown:
+        raise TypeError(f"@audited(exclude={sorted(unknown)}): {holder.__name__} has no such attributes")
 
 
 def mapper_of_table(table: object) -> Mapper[Any] | None:

@@ -31,6 +31,7 @@ class Pending:
         "_trail",
         "_waits_for_outer",
         "before",
+        "named",
     )
 
     def __init__(self, session: Session, trail: Trail | Outbox, waits_for_outer: bool) -> None:
@@ -43,6 +44,7 @@ class Pending:
         self._committed: list[Change] = []
         self._flushing: set[Connection] = set()
         self.before: dict[InstanceState[Any], dict[str, Any]] = {}
+        self.named: dict[InstanceState[Any], dict[str, Any]] = {}
 
     def add(self, connection: Connection, events: list[Event]) -> None:
         self._connections.add(connection)
@@ -84,6 +86,7 @@ class Pending:
         self.flushed()
         if transaction.parent is None:
             self.before.clear()
+            self.named.clear()
             self._committing = []
             # Here rather than at the COMMIT: no connection is held meanwhile, and an error leaves the session
             # usable.

@@ -58,12 +58,13 @@ def event(
     marks: Marks,
     identity: Identity | None,
     *,
+    row: Row | None = None,
     before: Row | None = None,
     after: Row | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The event of one row."""
-    known = {**(before or {}), **(after or {})}
+    """The event of one row. ``row`` is what else is known of it, such as its tenant, where that did not change."""
+    known = {**(row or {}), **(before or {}), **(after or {})}
     resource: dict[str, Any] = {"type": marks.resource}
     if identity is not None:
         resource["id"] = ",".join(str(part) for part in identity)

@@ -244,6 +244,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-core", "--test", "identity"],
     },
     Fault {
+        name: "trail_over_slots",
+        what: "a trail is made in a folder of slots, and hides their events",
+        tests: &["-p", "trailseal-core", "--test", "openings"],
+    },
+    Fault {
         name: "slots_hash_apart",
         what: "one secret has another hash in each slot",
         tests: &["-p", "trailseal-core", "--test", "identity"],

@@ -78,6 +78,15 @@ pub enum OpenError {
         /// The folder.
         path: PathBuf,
     },
+    /// It holds slots, each of which is a trail. A trail beside them would hide their events from every reader.
+    #[error(
+        "{} holds the trails of several processes: open it with `workers = \"slots\"`, or choose another folder",
+        path.display()
+    )]
+    HoldsSlots {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A line that no checkpoint covers yet cannot have been recorded.
     #[error(
         "event {index} of {} follows `trail.closed` without an opening, so nobody recorded it: leave the folder \

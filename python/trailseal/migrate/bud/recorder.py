@@ -93,7 +93,7 @@ def record(
         "before": previous_state,
         "after": new_state,
         "outcome": OUTCOMES.get(name) or ("success" if success else "failure"),
-        "error": str(error) if error is not None and not success else None,
+        "error": said(error) if error is not None and not success else None,
         "category": category_of(name, kind),
         "context": context or None,
         "time": time,
@@ -102,6 +102,14 @@ def record(
     receipt = home.using(lambda trail: trail.record(name, **given_fields))
     logger.debug("Audit logged: action=%s, resource_type=%s, resource_id=%s", name, kind, text(resource_id))
     return receipt
+
+
+def said(error: Any) -> str:
+    """What an error says of itself."""
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
 
 
 class Done:
@@ -170,7 +178,7 @@ def audit_event(
             except TypeError:
                 given = kwargs
             user = given.get("current_user_id") or getattr(given.get("current_user"), "id", None)
-            why = {"error": f"{type(error).__name__}: {error}"} if error is not None else {}
+            why = {"error": f"{type(error).__name__}: {said(error)}"} if error is not None else {}
             log_audit(
                 session=None,
                 action=action,

@@ -55,7 +55,8 @@ def values(given: Any) -> Any:
     if isinstance(given, str) and given[:1] in ("{", "["):
         try:
             return json.loads(given)
-        except ValueError:
+        except (ValueError, RecursionError):
+            # No JSON, or nested more deeply than it can be read: kept as text.
             return given
     return given
 

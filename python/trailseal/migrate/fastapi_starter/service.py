@@ -174,7 +174,7 @@ def fields_of(event: AuditEvent, action: str) -> dict[str, Any]:
 
 def assumed(event: AuditEvent) -> tuple[Any, str | None]:
     """The operator who acts as the user, as the starter notes it in the changes, and why."""
-    identity = (event.changes or {}).get("_assumed_identity")
+    identity = event.changes.get("_assumed_identity") if isinstance(event.changes, dict) else None
     if not isinstance(identity, dict):
         return None, None
     return identity.get("operator_user_id"), text(identity.get("reason"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tomllib
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from trailseal import Trail
@@ -100,7 +101,7 @@ def mode_in_force(trail: Trail) -> str:
     return mode
 
 
-_applied: dict[str, Any] = {}
+_applied: dict[Path, Any] = {}
 
 
 def bring_in_line(trail: Trail, sampled: float | None) -> None:

@@ -248,7 +248,7 @@ class EncryptedAuditTrail:
                 "hash_chaining_enabled": True,
                 "encryption_enabled": False,
             },
-            "storage": {"audit_log_directory": trail.dir, "seal_trouble": stats["seal_trouble"]},
+            "storage": {"audit_log_directory": str(trail.dir), "seal_trouble": stats["seal_trouble"]},
             "faults": faults.metrics(),
         }
 

@@ -29,13 +29,13 @@ class AuditLog:
         """Waits until all is on disk. Closing again does nothing, and the next use opens it again."""
         await asyncio.to_thread(self._db.close, timeout)
 
-    async def log(self, action: str, **kwargs: Any) -> AuditEntry:
+    async def log(self, action: str, *args: Any, **kwargs: Any) -> AuditEntry:
         """Records an action, with the parameters of `AuditDB.log_action`."""
-        return await self._db.log_action(action, **kwargs)
+        return await self._db.log_action(action, *args, **kwargs)
 
-    async def log_action(self, action: str, **kwargs: Any) -> AuditEntry:
+    async def log_action(self, action: str, *args: Any, **kwargs: Any) -> AuditEntry:
         """The same as `log`."""
-        return await self.log(action, **kwargs)
+        return await self.log(action, *args, **kwargs)
 
     async def log_audit_event(
         self,
@@ -59,9 +59,9 @@ class AuditLog:
         """The newest entries, the newest first."""
         return await self._db.get_recent_actions(limit)
 
-    async def search(self, **kwargs: Any) -> list[AuditEntry]:
+    async def search(self, *args: Any, **kwargs: Any) -> list[AuditEntry]:
         """Entries that match, with the parameters of `AuditDB.search_actions`."""
-        return await self._db.search_actions(**kwargs)
+        return await self._db.search_actions(*args, **kwargs)
 
     async def get_audit_metrics(self) -> dict[str, Any]:
         """`total_records`, and whether the log is `initialized`."""

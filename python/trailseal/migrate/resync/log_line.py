@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from trailseal._trailseal import to_json
 
 from .entry import AuditEntry
 
@@ -44,29 +45,36 @@ def sanitize(value: Any, depth: int) -> Any:
 
 
 def is_secret(key: Any) -> bool:
-    key = str(key).lower()
+    key = said(key).lower()
     return key in SECRET_KEYS or any(part in key for part in SECRET_PARTS)
+
+
+def said(key: Any) -> str:
+    try:
+        return str(key)
+    except Exception:
+        return type(key).__name__
 
 
 def log_line(entry: AuditEntry) -> None:
     """To structlog if the application has set it up, else to `logging`. It never raises."""
-    fields = {
-        "action": entry.action,
-        "user_id": entry.user_id,
-        "details": _sanitize_audit_details(entry.details),
-        "event_type": "audit",
-        "correlation_id": entry.correlation_id,
-        "severity": entry.severity,
-        "timestamp": entry.timestamp.isoformat(),
-        "source_component": entry.source_component,
-        "event_id": entry.id,
-    }
     try:
+        fields = {
+            "action": entry.action,
+            "user_id": entry.user_id,
+            "details": _sanitize_audit_details(entry.details),
+            "event_type": "audit",
+            "correlation_id": entry.correlation_id,
+            "severity": entry.severity,
+            "timestamp": entry.timestamp.isoformat(),
+            "source_component": entry.source_component,
+            "event_id": entry.id,
+        }
         structlog = sys.modules.get("structlog")
         if structlog is not None and structlog.is_configured():
             structlog.get_logger("trailseal.migrate.resync").info("AUDIT_EVENT", **fields)
         elif logger.isEnabledFor(logging.INFO):
-            text = json.dumps(fields, default=str, ensure_ascii=False)
+            text = to_json(fields)
             logger.info("AUDIT_EVENT %s", text, extra={"audit": fields, "event_type": "audit"})
     except Exception:
         logger.exception("The log line of an audit event failed; the event itself is recorded")

@@ -18,6 +18,7 @@ use crate::handoff::{HandoffHeader, replay};
 use crate::manifest::Manifest;
 use crate::trail::error::OpenError;
 use crate::trail::keys::signing_key::{key_file, read_signing_key};
+use crate::trail::slots::slots_in;
 
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 20;
 /// A handoff file larger than this is not one of ours.
@@ -27,10 +28,20 @@ const MAKING: &str = "making";
 
 /// Refuses if no trail may be created, before anything is written.
 pub(super) fn check_may_make(folder: &Folder, options: &Options) -> Result<(), OpenError> {
-    if options.create || is_there(&**folder.files(), &folder.trail_toml())? {
+    let files = &**folder.files();
+    let path = folder.root().to_owned();
+    if is_there(files, &folder.trail_toml())? {
         return Ok(());
     }
-    Err(OpenError::NotMade { path: folder.root().to_owned() })
+    if !options.create {
+        return Err(OpenError::NotMade { path });
+    }
+    // A folder that does not exist, or cannot be read, has its own error later.
+    let holds_slots = slots_in(&path, files).is_ok_and(|slots| !slots.is_empty());
+    if holds_slots && !cfg!(trailseal_fault = "trail_over_slots") {
+        return Err(OpenError::HoldsSlots { path });
+    }
+    Ok(())
 }
 
 /// A new trail in `folder`. `handoffs` are the places where one could be.

@@ -180,6 +180,23 @@ fn the_id_of_a_retired_event_is_still_known() {
 }
 
 #[test]
+fn a_repeat_of_what_the_process_itself_recorded_last_is_told_to_be_retired() {
+    let (clock, dir) = (Moved::default(), tempfile::tempdir().unwrap());
+    clock.to_day(0);
+    let trail = Trail::open(dir.path(), options(&clock)).unwrap();
+    let once = || trail.with(ONCE.ack(Ack::Durable)).record(&event(3)).unwrap();
+    let first = once();
+    // No other id is looked up from here on.
+    record(&trail, 4..60);
+    clock.to_day(100);
+    record(&trail, 60..80);
+    trail.retain(&RetentionRule::older_than_days(90), None).unwrap();
+    let again = once();
+    assert_eq!((again.index, again.status), (first.index, Status::Repeated { retired: true }));
+    trail.close(SOON).unwrap();
+}
+
+#[test]
 fn hashes_of_ids_that_are_undone_while_somebody_looks_are_none() {
     let (clock, dir) = (Moved::default(), tempfile::tempdir().unwrap());
     let trail = aged(dir.path(), options(&clock), &clock);

@@ -189,7 +189,8 @@ impl Trail {
     }
 
     fn forget_read_ids(&self) {
-        self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).forget_read();
+        let durable = self.inner.log.progress.durable();
+        self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).forget_read(durable);
     }
 }
 

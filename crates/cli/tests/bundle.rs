@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _, Write as _};
 
 use sha2::{Digest as _, Sha256};
-use support::Place;
+use support::{Answer, Place};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
@@ -122,6 +122,18 @@ fn a_pipe_that_is_closed_ends_a_bundle_quietly() {
     drop(child.stdout.take());
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap()), (Some(0), String::new()));
+}
+
+#[test]
+fn a_full_disk_is_told_once_and_leaves_nothing() {
+    let place = Place::new();
+    let events: Vec<String> = (0..2_000).map(|number| format!(r#"{{"action":"a.{number}"}}"#)).collect();
+    place.feed("record", events.join("\n")).ok();
+    let limited = place.limited_command(&["export", "--format", "bundle", "--out", "b.zip"], "-f 16");
+    let told = Answer::of(limited, b"").could_not(&["b.zip"]).err;
+    // The library that writes the zip says what it failed to do when it is dropped.
+    assert!(told.lines().count() == 1 && !told.contains("ZipWriter"), "{told}");
+    assert!(!place.path("b.zip").exists());
 }
 
 #[test]

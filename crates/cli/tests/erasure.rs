@@ -272,6 +272,20 @@ fn a_person_is_read_from_standard_input() {
 }
 
 #[test]
+fn an_empty_standard_input_names_nobody() {
+    let place = place();
+    let nobody = "{\"action\":\"user.update\",\"details\":{\"mail\":\"Zq7Rhubarb of nobody\"}}\n";
+    place.feed("record", nobody).ok();
+    for input in ["", "\n"] {
+        place.feed("erase --subject -", input).could_not(&["standard input names nobody", "--subject ''"]);
+    }
+    assert!(place.run("query --personal --format jsonl").ok().out.contains("of nobody"));
+    // Whoever means it says so.
+    place.run_all(&["erase", "--subject", ""]).ok();
+    assert!(!place.run("query --personal --format jsonl").ok().out.contains("of nobody"));
+}
+
+#[test]
 fn a_hold_refuses_and_names_itself() {
     let place = place();
     place.run_all(&["hold", "add", "case-7", "--reason", "Acme", "--id", "e2"]).ok();

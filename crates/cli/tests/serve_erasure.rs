@@ -138,6 +138,10 @@ fn who_may_not_erase_does_not_and_what_is_wrong_is_said() {
     admin.post(ERASE, json!({"reason": "x".repeat(5_000)}).to_string()).is(422);
     assert!(reader.get("/v1/events/e1").is(200).text().contains(PLAIN), "nothing was erased");
     // In the body, so that no log of addresses has it.
+    for nobody in ["", "{}", r#"{"subject":null}"#, r#"{"reason":"ticket 7"}"#] {
+        let answer = admin.post("/v1/subjects/-/erase", nobody).is(422).json();
+        assert_eq!(answer["field"], "subject", "{nobody}");
+    }
     admin.post("/v1/subjects/-/erase", r#"{"subject":"u-ann"}"#).is(200);
     assert!(!reader.get("/v1/events/e1").is(200).text().contains(PLAIN));
 }

@@ -249,6 +249,11 @@ fn the_settings_retire_at_a_time_of_the_day_and_archive_first() {
     // What makes no sense is told at the start.
     for (settings, said) in [
         ("[retention]\nat = \"03:00\"\n", "[[retention.rule]]"),
+        ("[[retention.rule]]\nolder_than = \"90d\"\n", "at = \"03:00\""),
+        (
+            "[retention]\nat = \"03:00\"\narchive = \"gopher://x\"\n[[retention.rule]]\nolder_than = \"90d\"\n",
+            "retention.archive: ",
+        ),
         ("[retention]\nat = \"3am\"\n", "time of day"),
         ("[[retention.rule]]\nolder_than = \"0d\"\n", "1d to 36500d"),
         ("[[retention.rule]]\ntenant = \"x\"\n", "older_than is missing"),

@@ -567,7 +567,7 @@ fn a_key_file_is_of_one_trail_and_one_master_key() {
     }
     let failing = with(Some(MasterKey::Command("false".into())));
     let error = Trail::open(dir.path(), failing).map(|_| ()).unwrap_err().to_string();
-    assert!(error.contains("could not get the command for the master key"), "{error}");
+    assert!(error.contains("could not get the master key from its command"), "{error}");
     let trail = Trail::open(dir.path(), with(master("correct-horse-battery"))).unwrap();
     assert!(shown(&trail)[0].contains(SECRET));
     trail.close(SOON).unwrap();

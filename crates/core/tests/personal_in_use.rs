@@ -87,12 +87,14 @@ fn put_in_place(path: &Path, bytes: &[u8]) {
     fs::rename(other, path).unwrap();
 }
 
-#[test]
-fn a_key_file_that_is_replaced_in_use_is_written_again_and_the_other_is_kept() {
+fn is_written_again_after_another_was_put_in_its_place(has_second_name: bool) {
     let dir = tempfile::tempdir().unwrap();
     let (trail, told) = open(dir.path());
     record(&trail, "u1");
     let older = fs::read(key_file(dir.path())).unwrap();
+    if has_second_name {
+        fs::hard_link(key_file(dir.path()), dir.path().join("second-name")).unwrap();
+    }
     record(&trail, "u2");
     put_in_place(&key_file(dir.path()), &older);
     until_told(&told, "nobody told", |notice| matches!(notice, Notice::PersonalKeysReplaced { .. }));
@@ -105,6 +107,17 @@ fn a_key_file_that_is_replaced_in_use_is_written_again_and_the_other_is_kept() {
     let lines = shown(dir.path(), &*reader(dir.path()));
     assert!(lines.len() == 3 && lines.iter().all(|line| line.contains(SECRET)), "{lines:#?}");
     trail.close(SOON).unwrap();
+}
+
+#[test]
+fn a_key_file_that_is_replaced_in_use_is_written_again_and_the_other_is_kept() {
+    is_written_again_after_another_was_put_in_its_place(false);
+}
+
+// A file that has no name left is known to be removed. One that a backup has linked is found by its inode number alone.
+#[test]
+fn a_key_file_that_has_a_second_name_and_is_replaced_in_use_is_written_again() {
+    is_written_again_after_another_was_put_in_its_place(true);
 }
 
 #[test]

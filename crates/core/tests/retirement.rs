@@ -12,7 +12,7 @@ mod support;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use support::{SOON, copy, segments};
 use trailseal_core::deliver::Position;
 use trailseal_core::{
     Ack, Archive, ArchiveError, Archived, ForgetSinkError, HoldError, KnownIds, KnownIdsError, OpenError,
-    ReadError, RecordError, RecordOptions, RetainError, RetentionRule, Retiring, Status, Trail,
+    ReadError, Reader, RecordError, RecordOptions, RetainError, RetentionRule, Retiring, Status, Trail,
 };
 use trailseal_event::Index;
 use trailseal_tlog::leaf_hash;
@@ -176,6 +176,45 @@ fn the_id_of_a_retired_event_is_still_known() {
     assert_eq!(reader.retired_by_id("id-3", Some("odd")).unwrap().len(), 1);
     assert_eq!(reader.retired_by_id("id-3", Some("even")).unwrap(), []);
     assert_eq!(reader.retired_by_id("id-105", None).unwrap(), []);
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn a_repeat_of_what_the_process_itself_recorded_last_is_told_to_be_retired() {
+    let (clock, dir) = (Moved::default(), tempfile::tempdir().unwrap());
+    clock.to_day(0);
+    let trail = Trail::open(dir.path(), options(&clock)).unwrap();
+    let once = || trail.with(ONCE.ack(Ack::Durable)).record(&event(3)).unwrap();
+    let first = once();
+    // No other id is looked up from here on.
+    record(&trail, 4..60);
+    clock.to_day(100);
+    record(&trail, 60..80);
+    trail.retain(&RetentionRule::older_than_days(90), None).unwrap();
+    let again = once();
+    assert_eq!((again.index, again.status), (first.index, Status::Repeated { retired: true }));
+    trail.close(SOON).unwrap();
+}
+
+#[test]
+fn hashes_of_ids_that_are_undone_while_somebody_looks_are_none() {
+    let (clock, dir) = (Moved::default(), tempfile::tempdir().unwrap());
+    let trail = aged(dir.path(), options(&clock), &clock);
+    let retained = trail.retain(&RetentionRule::older_than_days(90), None).unwrap();
+    // As a run leaves it that was killed before it announced anything; the next opening removes it.
+    let left = dir.path().join("segments/00000000000000000000.ids-99999999");
+    fs::write(&left, [0; 28]).unwrap();
+    let looks = Arc::new(AtomicBool::new(false));
+    let (is_looking, goes) = (looks.clone(), left.clone());
+    let files = hooked(move |what, _| match what {
+        "listed" if is_looking.swap(false, Ordering::SeqCst) => fs::remove_file(&goes),
+        _ => Ok(()),
+    });
+    let mut reader = Reader::open(dir.path(), files).unwrap();
+    looks.store(true, Ordering::SeqCst);
+    let found = reader.retired_by_id("id-3", None).unwrap();
+    assert_eq!((found[0].index.get(), found[0].by), (4, Some(retained.retired_by[0])));
+    assert!(!left.exists());
     trail.close(SOON).unwrap();
 }
 

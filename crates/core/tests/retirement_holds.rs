@@ -61,6 +61,21 @@ fn a_hold_added_while_lists_are_written_waits_for_nothing_and_is_applied() {
     trail.close(SOON).unwrap();
 }
 
+#[test]
+fn a_hold_on_an_origin_holds_that_trail_alone() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Moved::default());
+    let trail = aged(dir.path(), options(&clock), &clock);
+    trail.add_hold("elsewhere", "a dispute", &pairs(&[("origin", "example.com/other")])).unwrap();
+    let here = [("origin", "example.com/other"), ("origin", "example.com/aged"), ("tenant", "odd")];
+    trail.add_hold("here", "a dispute", &pairs(&here)).unwrap();
+    let retained = trail.retain(&old(), None).unwrap();
+    assert!(retained.events > 30, "{retained:?}");
+    let [(name, events)] = retained.kept.held_by.as_slice() else { panic!("{retained:?}") };
+    assert!(name == "here" && *events > 30 && is_there(&trail, 12) && !is_there(&trail, 11), "{retained:?}");
+    assert_eq!(check(dir.path()).retired, retained.events);
+    trail.close(SOON).unwrap();
+}
+
 /// Records an event of a person and of a resource; returns its index.
 fn of(trail: &Trail, actor: &str, resource: &str) -> u64 {
     let event = Event::new("test.made").actor(actor).resource("Vendor/card", resource);

@@ -5,7 +5,8 @@ mod read;
 
 /// Makes a struct an event, which [`Trail::record`] takes by value or by reference.
 ///
-/// On the struct: `#[audit(action = "…")]`, which must be there, and `category`, `severity`, `outcome`, `description`.
+/// On the struct: `#[audit(action = "…")]`, which must be there, and `category`, `severity`, `outcome`, `description`. If the crate
+/// `trailseal` has another name where the struct is, `crate = "…"` says which, such as `crate = "platform::trailseal"`.
 ///
 /// On a field, one of:
 ///

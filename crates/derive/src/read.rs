@@ -2,7 +2,7 @@
 
 use proc_macro2::Span;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Data, DeriveInput, Error, Fields, Generics, Ident, LitStr, Result, Type};
+use syn::{Attribute, Data, DeriveInput, Error, Fields, Generics, Ident, LitStr, Path, Result, Type};
 
 const CATEGORIES: [&str; 10] = [
     "authentication",
@@ -41,6 +41,8 @@ pub(crate) struct Described<'a> {
     pub(crate) severity: Option<String>,
     pub(crate) outcome: Option<String>,
     pub(crate) description: Option<String>,
+    /// Where the crate `trailseal` is, if it has another name here.
+    pub(crate) facade: Option<Path>,
     pub(crate) fields: Vec<DescribedField<'a>>,
 }
 
@@ -94,10 +96,10 @@ pub(crate) fn read(input: &DeriveInput) -> Result<Described<'_>> {
             "AuditEvent can be derived for a struct alone: give each variant one",
         ));
     };
-    let Fields::Named(fields) = &data.fields else {
+    if matches!(data.fields, Fields::Unnamed(_)) {
         let what = "AuditEvent needs fields with names, which become the names of details";
         return Err(Error::new(input.ident.span(), what));
-    };
+    }
     let mut described = Described {
         name: &input.ident,
         generics: &input.generics,
@@ -106,6 +108,7 @@ pub(crate) fn read(input: &DeriveInput) -> Result<Described<'_>> {
         severity: None,
         outcome: None,
         description: None,
+        facade: None,
         fields: Vec::new(),
     };
     read_struct(&input.attrs, &mut described)?;
@@ -114,7 +117,7 @@ pub(crate) fn read(input: &DeriveInput) -> Result<Described<'_>> {
         return Err(Error::new(input.ident.span(), what));
     }
     let mut taken: Vec<(String, Span)> = Vec::new();
-    for field in &fields.named {
+    for field in &data.fields {
         let Some(name) = &field.ident else { continue };
         let mut role = read_field(&field.attrs, name)?;
         if let Role::Secret { is_option, .. } = &mut role {
@@ -146,10 +149,19 @@ pub(crate) fn read(input: &DeriveInput) -> Result<Described<'_>> {
 }
 
 fn read_struct(attributes: &[Attribute], described: &mut Described<'_>) -> Result<()> {
+    let mut named: Vec<String> = Vec::new();
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("audit")) {
         attribute.parse_nested_meta(|meta| {
             let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
+            if named.contains(&name) {
+                return Err(meta.error(format!("the struct names its {name} already")));
+            }
+            named.push(name.clone());
             let place = match name.as_str() {
+                "crate" => {
+                    described.facade = Some(meta.value()?.parse::<LitStr>()?.parse()?);
+                    return Ok(());
+                }
                 "action" => {
                     let action: LitStr = meta.value()?.parse()?;
                     if action.value().is_empty() {
@@ -163,7 +175,8 @@ fn read_struct(attributes: &[Attribute], described: &mut Described<'_>) -> Resul
                 "outcome" => &mut described.outcome,
                 "description" => &mut described.description,
                 _ => {
-                    return Err(meta.error("unknown: use action, category, severity, outcome or description"));
+                    let what = "unknown: use action, category, severity, outcome, description or crate";
+                    return Err(meta.error(what));
                 }
             };
             let value: LitStr = meta.value()?.parse()?;
@@ -194,6 +207,9 @@ fn read_field(attributes: &[Attribute], field: &Ident) -> Result<Role> {
             let new = match name.as_str() {
                 "rename" => {
                     let name: LitStr = meta.value()?.parse()?;
+                    if name.value().is_empty() {
+                        return Err(Error::new(name.span(), "a detail's name is never empty"));
+                    }
                     renamed = Some((name.value(), name.span()));
                     return Ok(());
                 }
@@ -213,6 +229,9 @@ fn read_field(attributes: &[Attribute], field: &Ident) -> Result<Role> {
                     Role::Context(name.value())
                 }
                 word => match ROLES.iter().find(|(known, _)| *known == word) {
+                    Some(_) if meta.input.peek(syn::Token![=]) => {
+                        return Err(meta.error(format!("`{word}` takes no value: the field has it")));
+                    }
                     Some((_, role)) => role(),
                     None => {
                         let known: Vec<&str> = ROLES.iter().map(|(known, _)| *known).collect();
@@ -303,7 +322,20 @@ mod tests {
             ),
             (
                 "#[audit(acton = \"a\")] struct S { a: u8 }",
-                "unknown: use action, category, severity, outcome or description",
+                "unknown: use action, category, severity, outcome, description or crate",
+            ),
+            (
+                "#[audit(action = \"a\")] #[audit(action = \"b\")] struct S;",
+                "the struct names its action already",
+            ),
+            ("#[audit(action = \"a\", crate = \"audit::trailseal\")] struct S;", "nothing"),
+            (
+                "#[audit(action = \"a\")] struct S { #[audit(rename = \"\")] a: u8 }",
+                "a detail's name is never empty",
+            ),
+            (
+                "#[audit(action = \"a\")] struct S { #[audit(actor = \"u1\")] a: u8 }",
+                "`actor` takes no value: the field has it",
             ),
             (
                 "#[audit(action = \"a\", severity = \"loud\")] struct S { a: u8 }",

@@ -4,7 +4,7 @@
 //! What must hold: a member is in the manifest with the hash of its bytes, or was never ended.
 
 use std::borrow::Cow;
-use std::io::{self, Seek, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::{ControlFlow, Range};
 
 use serde_json::{Map, Value, json};
@@ -206,18 +206,25 @@ impl<W: Write + Seek> Write for Member<'_, W> {
     }
 }
 
-/// A pipe for a zip. After an error it accepts and drops the rest: a `ZipWriter` that is dropped tries to finish its
+/// A pipe or a file for a zip. After an error it accepts and drops the rest: a `ZipWriter` that is dropped tries to finish its
 /// zip, and prints to stderr, past us, if it cannot. From then on flushing fails, so a truncated zip never passes for a
 /// complete one.
 pub struct UntilItFails<W> {
     out: W,
     has_failed: bool,
+    /// Where the next byte goes, or would.
+    place: u64,
 }
 
 impl<W> UntilItFails<W> {
     /// Nothing has failed yet.
     pub fn new(out: W) -> Self {
-        UntilItFails { out, has_failed: false }
+        UntilItFails { out, has_failed: false, place: 0 }
+    }
+
+    /// What is written to.
+    pub fn get_ref(&self) -> &W {
+        &self.out
     }
 
     fn keep<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
@@ -229,10 +236,13 @@ impl<W> UntilItFails<W> {
 impl<W: Write> Write for UntilItFails<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.has_failed {
+            self.place += bytes.len() as u64;
             return Ok(bytes.len());
         }
         let written = self.out.write(bytes);
-        self.keep(written)
+        let count = self.keep(written)?;
+        self.place += count as u64;
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -241,6 +251,23 @@ impl<W: Write> Write for UntilItFails<W> {
         }
         let flushed = self.out.flush();
         self.keep(flushed)
+    }
+}
+
+impl<W: Seek> Seek for UntilItFails<W> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        if !self.has_failed {
+            let place = self.out.seek(to);
+            self.place = self.keep(place)?;
+            return Ok(self.place);
+        }
+        self.place = match to {
+            SeekFrom::Start(place) => place,
+            SeekFrom::Current(by) => self.place.saturating_add_signed(by),
+            // Nobody knows the end any more.
+            SeekFrom::End(_) => self.place,
+        };
+        Ok(self.place)
     }
 }
 

@@ -91,7 +91,7 @@ impl Rest {
         fill(&mut event);
         let mut event = event.into_owned();
         let id = event.id.get_or_insert_with(|| EventId::new(SystemClock.now()).to_string());
-        // So that sampling keeps both or none, and readers find one by the other.
+        // Readers find one by the other; and a rule that samples both keeps both or none.
         event.context.correlation_id.get_or_insert_with(|| id.clone());
         let beginning = event.clone().outcome(Outcome::Unknown).detail("phase", "begun");
         event.id = None;
@@ -171,12 +171,20 @@ impl Begun {
     /// Like [`end`](Begun::end), for callers that must not block.
     pub fn end_async(mut self, outcome: Outcome) -> ReceiptFuture {
         let ended = self.ended(outcome, None).unwrap_or_default();
-        within(self.context.take(), || self.trail.record_async(ended))
+        within(self.context.take(), || self.ending().record_async(ended))
     }
 
     fn end_with(mut self, outcome: Outcome, error: Option<String>) -> Result<Receipt, RecordError> {
         let ended = self.ended(outcome, error).unwrap_or_default();
-        within(self.context.take(), || self.trail.record(ended))
+        within(self.context.take(), || self.ending().record(ended))
+    }
+
+    /// The trail, for the event of the end.
+    fn ending(&self) -> Trail {
+        match self.receipt.index {
+            Some(_) => self.trail.with(self.trail.options.ends_kept()),
+            None => self.trail.clone(),
+        }
     }
 
     fn ended(&mut self, outcome: Outcome, error: Option<String>) -> Option<Event> {
@@ -196,7 +204,7 @@ impl Drop for Begun {
         };
         if let Some(event) = self.ended(outcome, Some(why.into())) {
             // Nobody is there to hear of a failure; the beginning stands with the same outcome. Nor may a drop block.
-            drop(within(self.context.take(), || self.trail.record_async(event)));
+            drop(within(self.context.take(), || self.ending().record_async(event)));
         }
     }
 }

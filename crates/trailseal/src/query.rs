@@ -345,7 +345,7 @@ pub enum QueryError {
     #[error("what was recorded before is not on disk, so it cannot be shown yet")]
     NotDurable(#[from] FlushError),
     /// The trail could not be read.
-    #[error("could not read the trail")]
+    #[error(transparent)]
     Read(#[from] ReadError),
     /// The folder of trails could not be listed.
     #[error("could not list the trails in {}", path.display())]

@@ -46,7 +46,7 @@ pub struct Trail {
     core: trailseal_core::Trail,
     // After the trail, so that a temporary folder goes when nobody writes to it any more.
     held: Arc<Held>,
-    options: RecordOptions,
+    pub(crate) options: RecordOptions,
 }
 
 struct Held {

@@ -230,6 +230,11 @@ async fn failures_are_values() {
     std::fs::write(&file, "").unwrap();
     let error = FileAuditStorage::new(file.join("audit.log"), RotationPolicy::Never).err().unwrap();
     assert!(matches!(error, StorageError::IoError(_)), "{error:?}");
+    let told = error.to_string();
+    assert!(told.contains("a-file: ") && told.contains("os error"), "{told}");
+    // The copy could never be written.
+    let error = FileAuditStorage::new(folder.path(), RotationPolicy::Never).err().unwrap();
+    assert!(error.to_string().ends_with(" is a folder: name a file in it, such as audit.log"), "{error}");
     AuditLogger::disabled().log_workflow_delete("w1", "u1").await.unwrap();
     assert!(!AuditLogger::disabled().is_enabled());
 }

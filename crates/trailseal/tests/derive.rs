@@ -138,3 +138,42 @@ fn what_is_none_is_not_recorded_as_present() {
     assert_eq!(event.details.get("pin"), Some(&"***".into()));
     assert_eq!(event.before, Some(1.into()));
 }
+
+/// An event that has no more to say.
+#[derive(AuditEvent)]
+#[audit(action = "report.open", category = "data_access")]
+struct ReportOpened;
+
+/// As a crate that gives `trailseal` out again under a name of its own.
+mod platform {
+    pub(super) use ::trailseal as audit;
+}
+
+mod elsewhere {
+    /// Shadows the crate, as a dependency that is renamed leaves nothing of this name.
+    #[allow(dead_code)]
+    mod trailseal {}
+
+    #[derive(super::platform::audit::AuditEvent)]
+    #[audit(action = "report.send", outcome = "success", crate = "super::platform::audit")]
+    pub(super) struct ReportSent {
+        pub(super) pages: u8,
+        #[audit(actor)]
+        pub(super) by: &'static str,
+    }
+}
+
+#[test]
+fn a_struct_without_fields_and_one_of_a_renamed_crate_are_events() {
+    let trail = Trail::temporary().unwrap();
+    trail.record(ReportOpened).unwrap();
+    trail.record(elsewhere::ReportSent { pages: 3, by: "u1" }).unwrap();
+    assert_audited!(trail, action = "report.open", category = "data_access");
+    assert_audited!(
+        trail,
+        action = "report.send",
+        actor = "u1",
+        details.pages = 3,
+        outcome = Outcome::Success
+    );
+}

@@ -250,6 +250,39 @@ fn what_began_says_how_it_ended() {
     assert!(second.event.duration_ms.is_some());
 }
 
+/// What remains of ten operations that succeed: the phases, each with whether it says that others like it were left out.
+fn phases_of_ten(policy: &str) -> (usize, usize, bool) {
+    let mut options = Options::default();
+    options.policy = Policy::from_toml(policy).unwrap();
+    let trail = Trail::temporary_with(options).unwrap();
+    for _ in 0..10 {
+        trail.begin(Event::new("report.make")).unwrap().succeed().unwrap();
+    }
+    let found = trail.query(Query::new()).unwrap().events;
+    let of =
+        |phase: &str| found.iter().filter(|found| found.get("details.phase") == Some(phase.into())).count();
+    (of("begun"), of("ended"), found.iter().any(|found| found.sample_rate.is_some()))
+}
+
+#[test]
+fn sampling_leaves_no_operation_that_seems_to_have_died() {
+    // Unknown outcomes are never sampled out, so every beginning is kept.
+    assert_eq!(phases_of_ten("mode = \"sampled\"\nrate = 0.0"), (10, 10, false));
+    let ends = "[[rule]]\nwhen = { outcome = \"success\" }\nmode = \"sampled\"\nrate = 0.0";
+    assert_eq!(phases_of_ten(ends), (10, 10, false));
+    // Unless a rule names them: then it is both or none.
+    let both = |rate| {
+        format!(
+            "[[rule]]\nwhen = {{ outcome = [\"success\", \"unknown\"] }}\nmode = \"sampled\"\nrate = {rate}"
+        )
+    };
+    assert_eq!(phases_of_ten(&both("0.0")), (0, 0, false));
+    let (begun, ended, is_told) = phases_of_ten(&both("0.5"));
+    assert_eq!(begun, ended);
+    assert_eq!(is_told, begun > 0);
+    assert_eq!(phases_of_ten("mode = \"off\""), (0, 0, false));
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn what_begins_async_reaches_its_level_before_it_goes_on() {
     let mut options = Options::default();

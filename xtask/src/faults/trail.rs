@@ -219,6 +219,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-event", "--lib", "policy"],
     },
     Fault {
+        name: "end_sampled_out",
+        what: "sampling keeps the beginning of an operation and leaves out its end, so that it seems to have died",
+        tests: &["-p", "trailseal", "--test", "trail"],
+    },
+    Fault {
         name: "sampling_without_secret",
         what: "a client can find out which correlation ids are kept",
         tests: &["-p", "trailseal-event", "--lib", "policy"],

@@ -290,7 +290,7 @@ pub(super) const SETTINGS: [Setting; 63] = [
         allowed: "tables [[retention.rule]] with older_than = \"90d\" and, optionally, tenant and category",
         about: "What is retired at `retention.at`: events that were recorded at least `older_than` ago, of `tenant` and \
             `category` if these are given; `category` can be a list. Each rule is applied by itself, so to keep one \
-            category longer, name the categories in each rule.",
+            category longer, name the categories in each rule. Without `retention.at` a rule is refused.",
     },
     Setting {
         name: "review.second_person",

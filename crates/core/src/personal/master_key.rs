@@ -3,6 +3,7 @@
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use ring::digest;
@@ -47,7 +48,7 @@ impl MasterKey {
     pub(super) fn load(&self, files: &dyn Files) -> io::Result<[u8; 32]> {
         let text = match self {
             MasterKey::File(path) => files.read(path, BYTES_MAX)?,
-            MasterKey::Command(command) => output_of(command)?,
+            MasterKey::Command(command) => output_of(command, COMMAND_TIMEOUT)?,
         };
         let text = text.trim_ascii_end();
         if text.len() < BYTES_MIN {
@@ -64,29 +65,34 @@ impl MasterKey {
     pub(super) fn described(&self) -> String {
         match self {
             MasterKey::File(path) => format!("the master key in {}", path.display()),
-            MasterKey::Command(_) => "the command for the master key".to_owned(),
+            MasterKey::Command(_) => "the master key from its command".to_owned(),
         }
     }
 }
 
-fn output_of(command: &str) -> io::Result<Vec<u8>> {
+fn output_of(command: &str, timeout: Duration) -> io::Result<Vec<u8>> {
     let shell =
         Command::new("/bin/sh").args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut shell = shell?;
     let out = shell.stdout.take();
-    let read = std::thread::spawn(move || {
+    let (printed, all_of_it) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
         let mut text = Vec::new();
-        out.map_or(Ok(0), |out| out.take(BYTES_MAX).read_to_end(&mut text)).map(|_| text)
+        let read = out.map_or(Ok(0), |out| out.take(BYTES_MAX).read_to_end(&mut text)).map(|_| text);
+        let _ = printed.send(read);
     });
-    let begun = Instant::now();
+    let deadline = Instant::now() + timeout;
+    let too_long = |what: &str| {
+        let what = format!("{what} over {} seconds", timeout.as_secs());
+        io::Error::new(io::ErrorKind::TimedOut, what)
+    };
     let status = loop {
         match shell.try_wait()? {
             Some(status) => break status,
-            None if begun.elapsed() > COMMAND_TIMEOUT => {
+            None if Instant::now() > deadline => {
                 shell.kill()?;
                 shell.wait()?;
-                let what = format!("it took over {} seconds", COMMAND_TIMEOUT.as_secs());
-                return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+                return Err(too_long("it took"));
             }
             None => std::thread::sleep(Duration::from_millis(5)),
         }
@@ -94,7 +100,12 @@ fn output_of(command: &str) -> io::Result<Vec<u8>> {
     if !status.success() {
         return Err(io::Error::other(format!("it failed ({status})")));
     }
-    read.join().unwrap_or_else(|_| Err(io::Error::other("what it printed was lost")))
+    // What it left running may hold its output open, and could still print a part of the key.
+    match all_of_it.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        Ok(read) => read,
+        Err(RecvTimeoutError::Timeout) => Err(too_long("what it started kept its output open for")),
+        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("what it printed was lost")),
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +124,10 @@ mod tests {
         assert_ne!(command("echo correct horse batterz").unwrap(), file);
         assert!(command("echo short").unwrap_err().to_string().contains("at least 16"));
         assert!(command("exit 3").unwrap_err().to_string().contains("failed"));
+        let brief = Duration::from_secs(2);
+        let error = output_of("echo correct horse battery; sleep 20 &", brief).unwrap_err();
+        assert!(error.to_string().contains("kept its output open"), "{error}");
+        assert!(output_of("sleep 20", brief).unwrap_err().to_string().contains("it took over"));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(MasterKey::File(path).load(&StdFiles).unwrap_err().kind(), io::ErrorKind::NotFound);
     }

@@ -61,7 +61,10 @@ fn is_protected(facts: &Facts<'_>, when: &When) -> bool {
         *facts.category,
         Category::Authentication | Category::Authorization | Category::SecretAccess | Category::ConfigChange
     );
+    // A rule that names `unknown` has sampled the beginning, too, by the same correlation id.
+    let ends_kept = facts.ends_kept && !cfg!(trailseal_fault = "end_sampled_out");
     (is_bad && !when.outcome.contains(&facts.outcome))
+        || (ends_kept && !when.outcome.contains(&Outcome::Unknown))
         || (is_grave && !when.severity.contains(&facts.severity))
         || (is_security && !when.category.contains(&facts.category))
 }

@@ -22,6 +22,9 @@ pub struct Facts<'a> {
     /// What ties the events of one request together; they are sampled as one. Without it, the id given by the caller:
     /// sending an event again must not be another chance.
     pub correlation_id: Option<&'a str>,
+    /// Whether it says how an operation ended whose beginning, with the outcome `unknown`, is kept. Without it the operation
+    /// would look as if it had died.
+    pub ends_kept: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -39,6 +42,7 @@ impl<'a> Facts<'a> {
                 .correlation_id
                 .as_deref()
                 .or(event.id.as_deref().filter(|id| !id.is_empty())),
+            ends_kept: false,
         }
     }
 }

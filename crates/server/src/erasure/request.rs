@@ -65,6 +65,11 @@ pub(crate) async fn erase(
                 format!("the address already names somebody: use /v1/subjects/{IN_BODY}/erase with subject");
             return Err(Problem::new(Kind::TwoSubjects, detail).with("field", "subject"));
         }
+        None if id == IN_BODY => {
+            let detail =
+                format!("the address names nobody: with {IN_BODY} there, `subject` says who is meant");
+            return Err(Problem::unprocessable(detail).with("field", "subject"));
+        }
         None => id,
     };
     if request.dry_run {

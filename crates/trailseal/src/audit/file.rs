@@ -267,6 +267,10 @@ fn open(path: &Path, policy: RotationPolicy, given: &Options) -> Result<Opened, 
         let what = format!("{} is no file's name", path.display());
         return Err(StorageError::ConfigurationError(what));
     }
+    if path.is_dir() {
+        let what = format!("{} is a folder: name a file in it, such as audit.log", path.display());
+        return Err(StorageError::ConfigurationError(what));
+    }
     name.push(".trail");
     let trail = opened_by_path::open(&path.with_file_name(name), options)?;
     trail.deliver_to(Box::new(PlainCopy::new(path.to_owned(), policy, trail.dir())))?;

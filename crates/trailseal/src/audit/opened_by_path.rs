@@ -1,6 +1,7 @@
 //! Trails that are opened by their path: once in a process, whoever asks.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -80,7 +81,8 @@ pub(super) fn whole_path(path: &Path) -> PathBuf {
 /// Opens a trail for 004's names: what its folder lies in is made, too.
 pub(super) fn open(dir: &Path, options: crate::Options) -> Result<Trail, StorageError> {
     if let Some(parent) = dir.parent() {
-        std::fs::create_dir_all(parent)?;
+        let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", parent.display()));
+        std::fs::create_dir_all(parent).map_err(at)?;
     }
     Ok(Trail::open_with(dir, options)?)
 }

@@ -136,7 +136,7 @@ pub enum StorageError {
     #[error("the database failed: {0}")]
     DatabaseError(String),
     /// A file could not be read or written.
-    #[error("a file could not be read or written")]
+    #[error("a file could not be read or written: {0}")]
     IoError(#[from] std::io::Error),
     /// There is no such event.
     #[error("there is no event with the id {0}")]

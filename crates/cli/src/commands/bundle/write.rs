@@ -32,7 +32,8 @@ pub(crate) fn write(
     match out {
         Some(path) => {
             let mut destination = Destination::create(path)?;
-            let bundle = BundleWriter::new(BufWriter::with_capacity(BUFFER_BYTES, destination.file()));
+            let file = BufWriter::with_capacity(BUFFER_BYTES, destination.file());
+            let bundle = BundleWriter::new(UntilItFails::new(file));
             let count =
                 fill(bundle, search, filter, flags, keys).map_err(|failure| destination.failed(failure))?;
             destination.finish()?;

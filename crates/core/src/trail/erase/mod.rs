@@ -23,7 +23,7 @@ use trailseal_event::personal::KeyName;
 use trailseal_event::{Index, Timestamp, held_identifier};
 
 use super::open_trail::Trail;
-use super::retain::Hold;
+use super::retain::{Hold, lasting_filters};
 use crate::folder::Folder;
 use crate::personal::{ErasedList, Erasing, KeySlot, KeyStore, ToErase, details};
 use crate::trail::keys::personal_keys::{each_line, erased_events};
@@ -279,11 +279,8 @@ fn held_by(
     if holds.is_empty() || names.is_empty() {
         return Ok(Vec::new());
     }
-    let mut filters = Vec::with_capacity(holds.len());
-    for hold in holds {
-        // It may keep a hash of what the lines have in plain.
-        filters.push((hold.name.clone(), hold.filter()?.lasting(keys), 0));
-    }
+    let filters = lasting_filters(folder, holds, keys)?;
+    let mut filters: Vec<_> = filters.into_iter().map(|(name, filter)| (name, filter, 0)).collect();
     let visit = &mut |_: Index, line: &[u8]| {
         let mut is_theirs = false;
         trailseal_event::personal::tokens(line, |token, _| is_theirs |= names.contains(&token.key));

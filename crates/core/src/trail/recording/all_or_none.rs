@@ -107,7 +107,7 @@ impl Inner {
             then: policy.policy.otherwise,
         };
         for (place, event) in events.iter().enumerate() {
-            let sent = Sent::new(event);
+            let sent = Sent::new(event).asked(how);
             let mut ready = Ready::decide(&policy, sent, together.now);
             let Decision { keep, then, rule, .. } = ready.decision;
             policy.count(rule, keep);

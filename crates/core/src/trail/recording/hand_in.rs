@@ -47,7 +47,7 @@ impl Inner {
         self.policy.with(|policy| {
             with_line(|line| {
                 self.expect_key(policy, event);
-                let sent = Sent::new(event);
+                let sent = Sent::new(event).asked(how);
                 let mut ready = Ready::decide(policy, sent, self.log.clock.now());
                 // A forked child is refused, and may meet locks of masking that nobody there releases.
                 let written = if self.is_forked() { Ok(()) } else { self.write(&mut ready, sent, line) };

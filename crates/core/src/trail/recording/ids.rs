@@ -133,9 +133,10 @@ impl Ids {
         Ok(self.retired.insert(retired))
     }
 
-    /// Some of the lines that were read may be gone.
-    pub(in crate::trail) fn forget_read(&mut self) {
+    /// Some of the lines on disk, which are those below `durable`, may be gone.
+    pub(in crate::trail) fn forget_read(&mut self, durable: u64) {
         (self.lines, self.retired) = (Lines::default(), None);
+        self.fresh.retain(|(index, _)| *index >= durable);
     }
 
     /// By what an id is looked up.

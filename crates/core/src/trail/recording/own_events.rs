@@ -3,7 +3,7 @@
 use trailseal_event::complete::Stamp;
 use trailseal_event::{Category, Event, Index, NoAction, Object, Outcome, Timestamp, line};
 
-use super::ready_event::{Secrets, Sent};
+use super::ready_event::Sent;
 use super::record_own_event::{own_event, own_stamp, push_rest, push_system};
 use crate::notice::Notice;
 use crate::trail::error::RecordError;
@@ -65,7 +65,7 @@ impl Inner {
             // Names of tokens, by which whoever decides is told from whoever asked.
             _ if line::is_step(event) => Ok(()),
             Some(personal) if !cfg!(trailseal_fault = "own_events_unsealed") => {
-                let sent = Sent { event, secrets: Secrets::None };
+                let sent = Sent::masked(event, None);
                 self.seal(personal, sent, &mut stamp, (&mut rest, 0))
             }
             _ => Ok(()),

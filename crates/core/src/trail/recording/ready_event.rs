@@ -17,6 +17,7 @@ use trailseal_event::{Category, Event, NoAction, Rewritten, Timestamp, held_id};
 use super::any_event::Submitter;
 use super::ids::Ids;
 use super::receipt::Status;
+use super::record_options::How;
 use super::review_flag::Flag;
 use crate::trail::open_trail::Inner;
 use crate::trail::policy::in_force::InForce;
@@ -59,6 +60,7 @@ pub(super) struct Ready<'p> {
 pub(super) struct Sent<'a> {
     pub(in crate::trail) event: &'a Event,
     pub(in crate::trail) secrets: Secrets<'a>,
+    ends_kept: bool,
 }
 
 /// What is known of an event's secrets.
@@ -75,12 +77,18 @@ pub(super) enum Secrets<'a> {
 impl<'a> Sent<'a> {
     /// Nobody has looked for its secrets yet.
     pub(in crate::trail) fn new(event: &'a Event) -> Sent<'a> {
-        Sent { event, secrets: Secrets::Unknown }
+        Sent { event, secrets: Secrets::Unknown, ends_kept: false }
     }
 
     /// With what [`line::masked`] found.
     pub(in crate::trail) fn masked(event: &'a Event, masked: Option<&'a (Event, Vec<String>)>) -> Sent<'a> {
-        Sent { event, secrets: masked.map_or(Secrets::None, Secrets::Masked) }
+        Sent { event, secrets: masked.map_or(Secrets::None, Secrets::Masked), ends_kept: false }
+    }
+
+    /// As the caller asks for it.
+    #[inline]
+    pub(super) fn asked(self, how: How) -> Sent<'a> {
+        Sent { ends_kept: how.ends_kept, ..self }
     }
 
     /// As it is to be written, as far as that is known.
@@ -103,7 +111,8 @@ impl<'p> Ready<'p> {
     /// Decides and stamps.
     #[inline]
     pub(in crate::trail) fn decide(policy: &'p InForce, sent: Sent<'_>, now: Timestamp) -> Ready<'p> {
-        let decision = policy.decide(&Facts::of(sent.event));
+        let facts = Facts { ends_kept: sent.ends_kept, ..Facts::of(sent.event) };
+        let decision = policy.decide(&facts);
         let mut stamp = complete(sent.written(), now);
         stamp.sample_rate = decision.sample_rate;
         Ready { stamp, decision, flag: None, personal: policy.personal.as_ref() }
@@ -291,5 +300,6 @@ fn facts<'a>(event: &'a Rewritten<'_>, category: &'a Category) -> Facts<'a> {
         severity: event.severity,
         outcome: policy::outcome_of(event.outcome),
         correlation_id: event.correlation_id.as_deref().or(event.is_id_given.then(|| event.id.as_str())),
+        ends_kept: false,
     }
 }

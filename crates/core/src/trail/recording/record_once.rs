@@ -50,7 +50,7 @@ impl Trail {
         }
         // Before the id is looked up and contents are compared: what is stored is masked.
         let masked = line::masked(&inner.masker, event);
-        let sent = Sent::masked(event, masked.as_ref());
+        let sent = Sent::masked(event, masked.as_ref()).asked(how);
         let own_id = sent.own_id();
         let key = own_id.as_ref().map(|(key, _)| *key);
         // A look-up may read the whole trail. What the policy says, and what time it is, is asked afterwards.

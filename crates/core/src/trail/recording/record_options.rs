@@ -40,12 +40,20 @@ pub struct RecordOptions {
     pub(in crate::trail) room_wait: Option<Duration>,
     pub(super) is_once: bool,
     pub(super) lingers: bool,
+    ends_kept: bool,
 }
 
 impl RecordOptions {
     /// As the policy says.
     pub const fn new() -> RecordOptions {
-        RecordOptions { ack: Ack::Accepted, timeout: None, room_wait: None, is_once: false, lingers: false }
+        RecordOptions {
+            ack: Ack::Accepted,
+            timeout: None,
+            room_wait: None,
+            is_once: false,
+            lingers: false,
+            ends_kept: false,
+        }
     }
 
     /// The level that events must reach at least. It can raise what the policy asks for, never lower it.
@@ -87,9 +95,22 @@ impl RecordOptions {
         self
     }
 
+    /// For an event that says how an operation ended, whose beginning was kept with the outcome `unknown`: sampling keeps it,
+    /// too. A rule that names that outcome sampled the beginning, and samples the end by the same correlation id.
+    #[must_use]
+    pub const fn ends_kept(mut self) -> RecordOptions {
+        self.ends_kept = true;
+        self
+    }
+
     /// For a call that waits for room for as long as the trail does.
     pub(in crate::trail) fn how(&self, room_wait: Duration) -> How {
-        How { ack: self.ack, timeout: self.timeout, room_wait: self.room_wait.unwrap_or(room_wait) }
+        How {
+            ack: self.ack,
+            timeout: self.timeout,
+            room_wait: self.room_wait.unwrap_or(room_wait),
+            ends_kept: self.ends_kept,
+        }
     }
 }
 
@@ -107,6 +128,8 @@ pub(in crate::trail) struct How {
     pub(in crate::trail) timeout: Option<Duration>,
     /// How long a full buffer is waited for.
     pub(in crate::trail) room_wait: Duration,
+    /// As [`RecordOptions::ends_kept`].
+    pub(super) ends_kept: bool,
 }
 
 impl How {

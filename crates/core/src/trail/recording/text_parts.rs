@@ -127,7 +127,7 @@ impl Trail {
         inner.refuse_forked().map_err(|error| inner.refused(1, error))?;
         inner.policy.with(|policy| {
             with_line(|line| {
-                let sent = Sent::new(event);
+                let sent = Sent::new(event).asked(how);
                 let mut ready = Ready::decide(policy, sent, inner.log.clock.now());
                 let written = inner.write(&mut ready, sent, line);
                 inner.place(policy, ready, written, line, how, lingers)

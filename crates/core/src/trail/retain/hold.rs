@@ -11,7 +11,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use trailseal_event::filter::{Filter, ResourceFilter, parse_time};
+use trailseal_event::filter::{Filter, LastingFilter, ResourceFilter, parse_time};
 use trailseal_event::mask::MaskKey;
 use trailseal_event::{Index, Object, Timestamp, Value};
 
@@ -19,6 +19,7 @@ use super::super::slots::slots_in;
 use super::error::HoldError;
 use crate::deadline;
 use crate::folder::Folder;
+use crate::manifest::Manifest;
 use crate::trail::keys::secrets::{SecretError, load_mask_key};
 use crate::trail::open_trail::Trail;
 
@@ -70,13 +71,38 @@ struct Holds {
 
 impl Hold {
     /// What it holds, the trail's own events included.
-    pub(in super::super) fn filter(&self) -> Result<Filter, HoldError> {
+    fn filter(&self) -> Result<Filter, HoldError> {
         let mut filter = Filter { system: true, ..Filter::default() };
         for (name, value) in &self.filters {
             filter.set(name, value, Timestamp::default())?;
         }
         filter.system = true;
         Ok(filter)
+    }
+}
+
+/// The holds that may hold lines of the trail in `folder`, by name, each with what it holds. `keys` are those by which it may keep
+/// a value as its hash, while the lines have that in plain.
+pub(in super::super) fn lasting_filters(
+    folder: &Folder,
+    holds: &[Hold],
+    keys: &[MaskKey],
+) -> Result<Vec<(String, LastingFilter)>, HoldError> {
+    let mut filters = Vec::with_capacity(holds.len());
+    for hold in holds {
+        let filter = hold.filter()?;
+        if filter.origin.is_empty() || may_be_of(folder, &filter.origin) {
+            filters.push((hold.name.clone(), filter.lasting(keys)));
+        }
+    }
+    Ok(filters)
+}
+
+/// Whether the trail has one of these names; also if nobody knows its name.
+fn may_be_of(folder: &Folder, origins: &[String]) -> bool {
+    match Manifest::read(folder) {
+        Ok(Some(manifest)) => origins.iter().any(|origin| origin == manifest.origin.as_str()),
+        _ => true,
     }
 }
 

@@ -24,6 +24,7 @@ use crate::retire::{AnnouncedList, FinishError, Finished, RewriteError, finish, 
 
 pub use archive::{Archive, Archived, Retiring};
 pub use error::{ArchiveError, ForgetSinkError, HoldError, RetainError};
+pub(in crate::trail) use hold::lasting_filters;
 pub use hold::{Hold, HoldAdded, holds_in};
 pub use required_sinks::sinks_in;
 pub use rule::{Kept, KnownSink, RETAIN_DAYS_MAX, Retained, RetentionRule, SinkBehind};
@@ -189,7 +190,8 @@ impl Trail {
     }
 
     fn forget_read_ids(&self) {
-        self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).forget_read();
+        let durable = self.inner.log.progress.durable();
+        self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).forget_read(durable);
     }
 }
 

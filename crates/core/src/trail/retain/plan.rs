@@ -14,7 +14,7 @@ use trailseal_event::{Index, Timestamp};
 
 use super::choice::{Choice, Fate};
 use super::error::RetainError;
-use super::hold::Hold;
+use super::hold::{Hold, lasting_filters};
 use super::rule::{Kept, KnownSink, RETAIN_DAYS_MAX, RetentionRule, SinkBehind};
 use crate::folder::Folder;
 use crate::segment::{NumberedLines, SegmentFile};
@@ -114,14 +114,10 @@ pub(super) fn plan(
     }
     let Basis { folder, now, ref keys, ref pointed_at, sealed, durable } = *basis;
     let before = now.as_micros().saturating_sub(i64::from(rule.older_than_days) * DAY_MICROS);
-    let mut filters = Vec::new();
-    for hold in holds {
-        filters.push((hold.name.clone(), hold.filter()?.lasting(keys)));
-    }
     let choice = Choice {
         rule: rule.filter().map(|filter| filter.as_stored(keys.first())),
         before: Timestamp::from_micros(before),
-        holds: filters,
+        holds: lasting_filters(folder, holds, keys)?,
         sinks: sinks.to_vec(),
         pointed_at: pointed_at.clone(),
         sealed,

@@ -52,7 +52,11 @@ impl Reader {
         for name in files.list(&folder).map_err(io_at(&folder))? {
             let Some((first, bytes)) = parse_ids_name(&name) else { continue };
             let path = folder.join(&name);
-            let places = find_in(&*files, &path, &wanted, tenant.is_none()).map_err(io_at(&path))?;
+            let places = match find_in(&*files, &path, &wanted, tenant.is_none()) {
+                // Undone meanwhile, since nothing has announced it: then its events are still there.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                found => found.map_err(io_at(&path))?,
+            };
             for place in places {
                 let index = Index::new(first.get() + place);
                 // Announced and not yet gone, or not announced at all: then it can be read.

@@ -10,6 +10,7 @@ use super::span::Span;
 use crate::event::INVALID;
 use crate::event::parse::DEPTH_MAX;
 use crate::event::warning::{Place, meant};
+use crate::mask::{has_holder, names_other};
 
 /// The maximum number of keys of all objects open at one point. Each new key is compared with those of its object, so
 /// this bounds the work.
@@ -183,10 +184,14 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
         Some(())
     }
 
-    /// Whether a key that is not one of the event's own must be masked.
+    /// Whether a key that is not one of the event's own must be masked, or names what must be.
     #[inline(always)]
     pub(super) fn masks(&self, key: &Key) -> Option<bool> {
-        Some((self.key_matches)(self.text.get(key.inside.range())?))
+        let name = self.text.get(key.inside.range())?;
+        Some(
+            (self.key_matches)(name)
+                || names_other(name) && names_secret(self.text, &self.key_matches, self.places.at),
+        )
     }
 
     /// Records a name that is not one of the event's own. One that looks like one of them needs a warning.
@@ -279,7 +284,11 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
             let from = places.end;
             let (key, after) = copy_key::<COPIES>(text, places, out)?;
             places = after;
-            if key.word == MARKS || (self.key_matches)(self.text.get(key.inside.range())?) {
+            let name = self.text.get(key.inside.range())?;
+            if key.word == MARKS || (self.key_matches)(name) {
+                return None;
+            }
+            if is_short(&key) && names_other(name) && names_secret(self.text, &self.key_matches, places.at) {
                 return None;
             }
             lists.add(&mut open.keys, key.print)?;
@@ -289,5 +298,25 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
                 lists.members.push(Member { key, value: Span::new(places.end, places.end), next: 0 });
             }
         }
+    }
+}
+
+/// Whether a key may have up to five bytes. Says yes to some very long ones.
+#[inline(always)]
+fn is_short(key: &Key) -> bool {
+    key.word >> 40 == 0
+}
+
+/// Whether the value at a place is a text that names what another member of the object holds, and must be masked.
+#[inline(never)]
+fn names_secret(text: &str, key_matches: &impl Fn(&str) -> bool, at: usize) -> bool {
+    let at = skip_space(text.as_bytes(), at);
+    let Some((b'"', rest)) = text.as_bytes().get(at..).and_then(<[u8]>::split_first) else { return false };
+    match memchr::memchr2(b'"', b'\\', rest) {
+        Some(len) if rest[len] == b'"' => {
+            text.get(at + 1..at + 1 + len).is_some_and(key_matches) && has_holder(text)
+        }
+        // With an escape in it, it is decoded first; without an end it is not JSON.
+        _ => true,
     }
 }

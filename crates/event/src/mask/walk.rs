@@ -326,6 +326,9 @@ impl<'a> Walk<'a> {
 
     /// What applies to a derived change of something that another member named.
     fn was_named(&self, path: &str, form: Form, under: Under) -> Option<Under> {
+        if cfg!(trailseal_fault = "derived_changes_not_named") {
+            return None;
+        }
         if !self.is_derived || form != Form::Escaped || under.kind.is_some() || self.named.is_empty() {
             return None;
         }

@@ -5,12 +5,12 @@
 //! repeated key, half a surrogate pair, a number that must become text.
 
 use super::copy::{Key, Places, copy_byte, copy_key, copy_number, copy_string, copy_word, skip_space};
-use super::names::word;
+use super::names::{print_of_word, word};
 use super::span::Span;
 use crate::event::INVALID;
 use crate::event::parse::DEPTH_MAX;
 use crate::event::warning::{Place, meant};
-use crate::mask::{has_holder, names_other};
+use crate::mask::{NAMERS, has_holder};
 
 /// The maximum number of keys of all objects open at one point. Each new key is compared with those of its object, so
 /// this bounds the work.
@@ -190,7 +190,7 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
         let name = self.text.get(key.inside.range())?;
         Some(
             (self.key_matches)(name)
-                || names_other(name) && names_secret(self.text, &self.key_matches, self.places.at),
+                || may_name(key) && names_secret(self.text, &self.key_matches, self.places.at),
         )
     }
 
@@ -288,7 +288,7 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
             if key.word == MARKS || (self.key_matches)(name) {
                 return None;
             }
-            if is_short(&key) && names_other(name) && names_secret(self.text, &self.key_matches, places.at) {
+            if may_name(&key) && names_secret(self.text, &self.key_matches, places.at) {
                 return None;
             }
             lists.add(&mut open.keys, key.print)?;
@@ -301,13 +301,31 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
     }
 }
 
-/// Whether a key may have up to five bytes. Says yes to some very long ones.
+/// Whether a key is one of [`NAMERS`]. Few instructions for most keys: the bit of their print says no.
 #[inline(always)]
-fn is_short(key: &Key) -> bool {
-    key.word >> 40 == 0
+fn may_name(key: &Key) -> bool {
+    const WORDS: [u128; NAMERS.len()] = {
+        let mut words = [0; NAMERS.len()];
+        let mut place = 0;
+        while place < words.len() {
+            words[place] = word(NAMERS[place].as_bytes());
+            place += 1;
+        }
+        words
+    };
+    const BITS: u64 = {
+        let (mut bits, mut place) = (0, 0);
+        while place < WORDS.len() {
+            bits |= 1 << (print_of_word(WORDS[place]) >> 58);
+            place += 1;
+        }
+        bits
+    };
+    BITS >> (key.print >> 58) & 1 != 0 && WORDS.contains(&key.word)
 }
 
 /// Whether the value at a place is a text that names what another member of the object holds, and must be masked.
+#[cold]
 #[inline(never)]
 fn names_secret(text: &str, key_matches: &impl Fn(&str) -> bool, at: usize) -> bool {
     let at = skip_space(text.as_bytes(), at);

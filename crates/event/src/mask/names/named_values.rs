@@ -6,20 +6,16 @@ use super::secret_names::Keys;
 use super::words::{end_of, is_word_start};
 use crate::event::{Object, Value};
 
-/// The keys whose text is such a name, in any case.
-const NAMERS: [&str; 4] = ["name", "key", "field", "path"];
+/// The keys whose text is such a name.
+pub(crate) const NAMERS: [&str; 12] =
+    ["name", "Name", "NAME", "key", "Key", "KEY", "field", "Field", "FIELD", "path", "Path", "PATH"];
 
 /// The last word of keys that hold what is named, besides those of changes.
 const HOLDERS: [&str; 2] = ["value", "values"];
 
-/// Whether the text under a key may be the name of what another member holds. Few instructions for most keys.
-#[inline(always)]
-pub(crate) fn names_other(key: &str) -> bool {
-    let may_be = matches!(
-        key.as_bytes(),
-        [b'n' | b'N' | b'p' | b'P', _, _, _] | [b'k' | b'K', _, _] | [b'f' | b'F', _, _, _, _]
-    );
-    may_be && NAMERS.iter().any(|namer| key.eq_ignore_ascii_case(namer))
+/// Whether the text under a key may be the name of what another member holds.
+pub(in crate::mask) fn names_other(key: &str) -> bool {
+    NAMERS.contains(&key)
 }
 
 /// How the object's own names match, if one of them names a secret.

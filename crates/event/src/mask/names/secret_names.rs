@@ -77,7 +77,7 @@ pub(in crate::mask) const ENTRIES: &[(&str, Kind)] = &[
 ];
 
 /// Words before `token` with which it is not a secret: it names a request so that a retry is not done twice, says where
-/// a listing continues, belongs to a public key, or states a level of rights or whether tokens are required. None
+/// a listing continues, belongs to a public key, or states a level of rights or whether tokens are required, or names a format. None
 /// grants access.
 const HARMLESS_TOKENS: &[&[u8]] = &[
     b"clientrequest",
@@ -90,6 +90,7 @@ const HARMLESS_TOKENS: &[&[u8]] = &[
     b"publickey",
     b"elevated",
     b"http",
+    b"jsonweb",
 ];
 
 /// Words that begin a key that asks a question, such as `Has Sensitive Credentials`.
@@ -402,6 +403,7 @@ mod tests {
             "httpTokens",
             "next_page_token",
             "nextpagetoken",
+            "io.jsonwebtoken",
             "bypass",
             "compass",
             "class_n",

@@ -77,9 +77,9 @@ impl Scan<'_> {
         }
         let flag = look.byte(start + 2);
         let commands = look.commands(start, &COMMANDS);
-        let of_line = SHORT_FLAGS.iter().filter(|(of, name, _)| commands & of != 0 && *name == flag);
+        let mut of_line = SHORT_FLAGS.iter().filter(|(of, name, _)| commands & of != 0 && *name == flag);
         let value = start + 3;
-        if !of_line.map(|(.., takes_blank)| *takes_blank || look.byte(value) != b' ').any(|takes| takes) {
+        if !of_line.any(|(.., takes_blank)| *takes_blank || look.byte(value) != b' ') {
             return None;
         }
         match flag {

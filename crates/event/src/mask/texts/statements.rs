@@ -62,10 +62,11 @@ impl Scan<'_> {
         if !tokens::begins(look.text, start) {
             return None;
         }
-        let mut at = after;
+        let (mut at, mut has_login) = (after, false);
         for _ in 0..6 {
             let word = at..look.blank(at);
-            let is_password = look.text[word.clone()] == *NAME;
+            has_login |= look.text[word.clone()] == *b"login";
+            let is_password = has_login && look.text[word.clone()] == *NAME;
             at = word.end
                 + look.text[word.end..].iter().take(8).take_while(|byte| byte.is_ascii_whitespace()).count();
             look.walked(NAME.len() + at - word.end + 1);

@@ -269,6 +269,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-event", "--lib", "mask::tests::whole"],
     },
     Fault {
+        name: "derived_changes_not_named",
+        what: "changes that were derived keep what another member named as a secret",
+        tests: &["-p", "trailseal-event", "--lib", "mask::tests::whole"],
+    },
+    Fault {
         name: "runs_walked_again",
         what: "a run of a text is walked again for each place in it that could begin a secret",
         tests: &["-p", "trailseal-event", "--lib", "mask::tests::effort"],

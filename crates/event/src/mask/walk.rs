@@ -7,6 +7,7 @@ use super::{Masker, ReplaceWith};
 use crate::counted_steps;
 use crate::event::{Category, Event, Number, Object, Out, Resource, Value, write_changes};
 use crate::mask::names::effect::{Kind, is_authorization};
+use crate::mask::names::named_values::{below_named, kind_of_named};
 use crate::mask::names::paths::{self, Form, Under};
 
 /// The maximum length of a dotted path; of a longer one, its beginning is listed.
@@ -78,6 +79,8 @@ struct Walk<'a> {
     is_inner: bool,
     /// Whether `changes` was derived here: then its keys are certainly paths.
     is_derived: bool,
+    /// The paths of what another member of the same object named. In derived changes its name does not stand beside it.
+    named: HashSet<String>,
     nesting: usize,
     /// What the keys of the object being walked are.
     form: Form,
@@ -95,6 +98,7 @@ impl<'a> Walk<'a> {
             cards: true,
             is_inner,
             is_derived: false,
+            named: HashSet::new(),
             nesting,
             form: Form::Single,
             above: None,
@@ -301,15 +305,38 @@ impl<'a> Walk<'a> {
 
     /// The members of an object to which `above` applies.
     fn object(&mut self, object: &mut Object, above: Under, form: Form) {
+        let named = kind_of_named(&self.masker.keys, object);
         self.keys(object, form);
         let outer = std::mem::replace(&mut self.form, form);
         object.0.retain_mut(|(key, value)| {
-            let under = paths::below(&self.masker.keys, above, key, form);
+            let mut under = paths::below(&self.masker.keys, above, key, form);
+            let by_name = below_named(named, key, under).or_else(|| self.was_named(key, form, under));
             let mut fate = Fate::Stays;
-            self.at(key, |walk| fate = walk.value(value, under, key));
+            self.at(key, |walk| {
+                if let Some(by_name) = by_name {
+                    under = by_name;
+                    _ = walk.named.insert(walk.path.clone());
+                }
+                fate = walk.value(value, under, key);
+            });
             fate == Fate::Stays
         });
         self.form = outer;
+    }
+
+    /// What applies to a derived change of something that another member named.
+    fn was_named(&self, path: &str, form: Form, under: Under) -> Option<Under> {
+        if cfg!(trailseal_fault = "derived_changes_not_named") {
+            return None;
+        }
+        if !self.is_derived || form != Form::Escaped || under.kind.is_some() || self.named.is_empty() {
+            return None;
+        }
+        let path = path.replace('\\', "");
+        ["before", "after"]
+            .iter()
+            .any(|state| self.named.contains(&format!("{state}.{path}")))
+            .then(|| Under::of(Some(Kind::Secret)))
     }
 
     /// Keys that are themselves secrets get another name, each a distinct one.

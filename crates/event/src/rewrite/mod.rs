@@ -87,7 +87,8 @@ thread_local! {
 /// was appended, and [`Event::from_json`](crate::Event::from_json) handles it.
 ///
 /// `now` is the time of recording. `key_matches` says whether a value under this key must be masked; it is called for
-/// every key except [`OWN_KEYS`](crate::OWN_KEYS), and one yes ends the fast path. Whether a *text* must be masked is left to the
+/// every key except [`OWN_KEYS`](crate::OWN_KEYS), and for a text that may name what another member holds (under `name`,
+/// `key`, `field` or `path`), and one yes ends the fast path. Whether a *text* must be masked is left to the
 /// caller, who can check what was appended.
 ///
 /// ```

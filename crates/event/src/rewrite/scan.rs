@@ -5,11 +5,12 @@
 //! repeated key, half a surrogate pair, a number that must become text.
 
 use super::copy::{Key, Places, copy_byte, copy_key, copy_number, copy_string, copy_word, skip_space};
-use super::names::word;
+use super::names::{print_of_word, word};
 use super::span::Span;
 use crate::event::INVALID;
 use crate::event::parse::DEPTH_MAX;
 use crate::event::warning::{Place, meant};
+use crate::mask::{NAMERS, has_holder};
 
 /// The maximum number of keys of all objects open at one point. Each new key is compared with those of its object, so
 /// this bounds the work.
@@ -183,10 +184,14 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
         Some(())
     }
 
-    /// Whether a key that is not one of the event's own must be masked.
+    /// Whether a key that is not one of the event's own must be masked, or names what must be.
     #[inline(always)]
     pub(super) fn masks(&self, key: &Key) -> Option<bool> {
-        Some((self.key_matches)(self.text.get(key.inside.range())?))
+        let name = self.text.get(key.inside.range())?;
+        Some(
+            (self.key_matches)(name)
+                || may_name(key) && names_secret(self.text, &self.key_matches, self.places.at),
+        )
     }
 
     /// Records a name that is not one of the event's own. One that looks like one of them needs a warning.
@@ -279,7 +284,11 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
             let from = places.end;
             let (key, after) = copy_key::<COPIES>(text, places, out)?;
             places = after;
-            if key.word == MARKS || (self.key_matches)(self.text.get(key.inside.range())?) {
+            let name = self.text.get(key.inside.range())?;
+            if key.word == MARKS || (self.key_matches)(name) {
+                return None;
+            }
+            if may_name(&key) && names_secret(self.text, &self.key_matches, places.at) {
                 return None;
             }
             lists.add(&mut open.keys, key.print)?;
@@ -289,5 +298,43 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
                 lists.members.push(Member { key, value: Span::new(places.end, places.end), next: 0 });
             }
         }
+    }
+}
+
+/// Whether a key is one of [`NAMERS`]. Few instructions for most keys: the bit of their print says no.
+#[inline(always)]
+fn may_name(key: &Key) -> bool {
+    const WORDS: [u128; NAMERS.len()] = {
+        let mut words = [0; NAMERS.len()];
+        let mut place = 0;
+        while place < words.len() {
+            words[place] = word(NAMERS[place].as_bytes());
+            place += 1;
+        }
+        words
+    };
+    const BITS: u64 = {
+        let (mut bits, mut place) = (0, 0);
+        while place < WORDS.len() {
+            bits |= 1 << (print_of_word(WORDS[place]) >> 58);
+            place += 1;
+        }
+        bits
+    };
+    BITS >> (key.print >> 58) & 1 != 0 && WORDS.contains(&key.word)
+}
+
+/// Whether the value at a place is a text that names what another member of the object holds, and must be masked.
+#[cold]
+#[inline(never)]
+fn names_secret(text: &str, key_matches: &impl Fn(&str) -> bool, at: usize) -> bool {
+    let at = skip_space(text.as_bytes(), at);
+    let Some((b'"', rest)) = text.as_bytes().get(at..).and_then(<[u8]>::split_first) else { return false };
+    match memchr::memchr2(b'"', b'\\', rest) {
+        Some(len) if rest[len] == b'"' => {
+            text.get(at + 1..at + 1 + len).is_some_and(key_matches) && has_holder(text)
+        }
+        // With an escape in it, it is decoded first; without an end it is not JSON.
+        _ => true,
     }
 }

@@ -19,6 +19,8 @@ pub(in crate::mask) enum Kind {
     Request,
     /// Like `Secret`, for a key that asks whether there is one: the answer stays.
     Question,
+    /// Like `Secret`, for `pwd`, which in a shell is a folder: a path stays.
+    Folder,
     /// As in a preset: text is masked, an object is walked by the ordinary rules.
     Walked,
 }
@@ -42,6 +44,7 @@ impl Kind {
             Kind::All => false,
             Kind::Request => is_name || text.len() <= REQUEST_BYTES_MAX,
             Kind::Question => is_name || ANSWERS.iter().any(|answer| text.eq_ignore_ascii_case(answer)),
+            Kind::Folder => is_name || is_folder(text),
             _ => is_name,
         }
     }
@@ -68,6 +71,13 @@ const SAYS_WHO: &[&str] = &[
     "scopes",
     "action",
     "actions",
+    "path",
+    "domain",
+    "audience",
+    "mode",
+    "length",
+    "count",
+    "maxage",
     "at",
     "date",
     "timestamp",
@@ -109,6 +119,13 @@ pub(super) fn is_access_key_id(value: &[u8]) -> bool {
     (value.starts_with(b"AKIA") || value.starts_with(b"ASIA"))
         && value.len() >= 20
         && value.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+}
+
+/// A path from the root, from home, or from a drive.
+fn is_folder(text: &[u8]) -> bool {
+    let begins = matches!(text, [b'/' | b'~', ..] | [_, b':', b'\\' | b'/', ..]);
+    let is_of_path = |byte: &u8| byte.is_ascii_alphanumeric() || b"/\\_-.~:+@,; ".contains(byte);
+    begins && text.iter().all(|byte| is_of_path(byte) || !byte.is_ascii())
 }
 
 /// The name of something at AWS, such as the key that encrypts.
@@ -158,6 +175,9 @@ mod tests {
             "expiresIn",
             "expiration",
             "token_last_used_at",
+            "path",
+            "defaultMode",
+            "originalMaxAge",
         ] {
             assert!(says_who(key), "{key}");
         }

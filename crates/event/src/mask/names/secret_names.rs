@@ -13,41 +13,37 @@ use super::words::{end_of, is_word_start, stripped};
 /// `userpassword`.
 pub(in crate::mask) const ENTRIES: &[(&str, Kind)] = &[
     ("-password", Kind::Secret),
-    ("passwords", Kind::Secrets),
+    ("-passwords", Kind::Secrets),
     ("-passwd", Kind::Secret),
+    ("-pwd", Kind::Folder),
+    ("pass", Kind::Question),
+    ("dbpass", Kind::Secret),
+    ("keypass", Kind::Secret),
+    ("mysqlpass", Kind::Secret),
+    ("requirepass", Kind::Secret),
+    ("smtppass", Kind::Secret),
+    ("storepass", Kind::Secret),
+    ("userpass", Kind::Secret),
     ("-passphrase", Kind::Secret),
     ("passphrases", Kind::Secrets),
     ("-passcode", Kind::Secret),
     ("passcodes", Kind::Secrets),
-    ("secret", Kind::Secret),
-    ("secrets", Kind::Secrets),
+    ("-secret", Kind::Secret),
+    ("-secrets", Kind::Secrets),
     ("secretvalue", Kind::Secret),
     ("secretstring", Kind::Secret),
     ("secretbinary", Kind::Secret),
-    ("clientsecret", Kind::Secret),
-    ("clientsecrets", Kind::Secrets),
-    ("token", Kind::Secret),
-    ("tokens", Kind::Secrets),
-    ("accesstoken", Kind::Secret),
-    ("accesstokens", Kind::Secrets),
-    ("apitoken", Kind::Secret),
-    ("apitokens", Kind::Secrets),
-    ("authtoken", Kind::Secret),
-    ("authtokens", Kind::Secrets),
-    ("csrftoken", Kind::Secret),
-    ("idtoken", Kind::Secret),
-    ("refreshtoken", Kind::Secret),
-    ("refreshtokens", Kind::Secrets),
-    ("sessiontoken", Kind::Secret),
-    ("sessiontokens", Kind::Secrets),
+    ("secretkeybase", Kind::Secret),
+    ("-token", Kind::Secret),
+    ("-tokens", Kind::Secrets),
     ("-apikey", Kind::Secret),
     ("-apikeys", Kind::Secrets),
-    ("privatekey", Kind::Secret),
-    ("privatekeys", Kind::Secrets),
-    ("accesskey", Kind::AccessKey),
-    ("accesskeys", Kind::AccessKeys),
-    ("secretkey", Kind::Secret),
-    ("secretkeys", Kind::Secrets),
+    ("-privatekey", Kind::Secret),
+    ("-privatekeys", Kind::Secrets),
+    ("-accesskey", Kind::AccessKey),
+    ("-accesskeys", Kind::AccessKeys),
+    ("-secretkey", Kind::Secret),
+    ("-secretkeys", Kind::Secrets),
     ("accountkey", Kind::Secret),
     ("accountkeys", Kind::Secrets),
     ("masterkey", Kind::Secret),
@@ -58,12 +54,18 @@ pub(in crate::mask) const ENTRIES: &[(&str, Kind)] = &[
     ("signingkeys", Kind::Secrets),
     ("unsealkey", Kind::Secret),
     ("unsealkeys", Kind::Secrets),
+    ("sharedkey", Kind::Secret),
+    ("sharedkeys", Kind::Secrets),
+    ("authkey", Kind::Secret),
+    ("authkeys", Kind::Secrets),
+    ("subscriptionkey", Kind::Secret),
     ("credential", Kind::AccessKey),
     ("credentials", Kind::AccessKeys),
     ("authorization", Kind::Secret),
     ("cookie", Kind::Secret),
     ("cookies", Kind::Secrets),
     ("cardnumber", Kind::Secret),
+    ("cvc", Kind::Secret),
     ("cvv", Kind::Secret),
     ("ssn", Kind::Secret),
     ("socialsecurity", Kind::Secret),
@@ -75,7 +77,7 @@ pub(in crate::mask) const ENTRIES: &[(&str, Kind)] = &[
 ];
 
 /// Words before `token` with which it is not a secret: it names a request so that a retry is not done twice, says where
-/// a listing continues, belongs to a public key, or states a level of rights or whether tokens are required. None
+/// a listing continues, belongs to a public key, or states a level of rights or whether tokens are required, or names a format. None
 /// grants access.
 const HARMLESS_TOKENS: &[&[u8]] = &[
     b"clientrequest",
@@ -88,6 +90,7 @@ const HARMLESS_TOKENS: &[&[u8]] = &[
     b"publickey",
     b"elevated",
     b"http",
+    b"jsonweb",
 ];
 
 /// Words that begin a key that asks a question, such as `Has Sensitive Credentials`.
@@ -138,8 +141,10 @@ pub(in crate::mask) struct Keys {
     kept_ends: &'static [&'static str],
 }
 
-/// The long flag that is followed by a name and a password.
-pub(in crate::mask) const USER: &str = "user";
+/// The long flags of curl that are followed by a name and a password.
+pub(in crate::mask) const USER_FLAGS: [&str; 2] = ["user", "proxy-user"];
+/// The one that is followed by a token.
+pub(in crate::mask) const BEARER_FLAG: &str = "oauth2-bearer";
 
 impl Keys {
     /// The default entries and those of a user.
@@ -317,19 +322,10 @@ fn asks_question(key: &[u8]) -> bool {
     })
 }
 
-/// How a key in a text matches, if it does. In a connection string, `Pwd` is a password; in a shell it is a folder.
-pub(in crate::mask) fn kind_of(keys: &Keys, key: &str) -> Option<Kind> {
-    let is_pwd = || {
-        key.len() >= 3
-            && key.as_bytes()[key.len() - 3..].eq_ignore_ascii_case(b"pwd")
-            && !key.eq_ignore_ascii_case("oldpwd")
-    };
-    keys.find(key).or_else(|| is_pwd().then_some(Kind::Secret))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::texts::token_prefixes::{KEY_ENDS, RARE_KEY_ENDS};
 
     fn check(key: &str, expected: bool) {
         assert_eq!(Keys::new(&[]).find(key).is_some(), expected, "{key}");
@@ -372,6 +368,15 @@ mod tests {
             "passcode",
             "client_token",
             "CLIENT_TOKEN",
+            "pwd",
+            "dbPwd",
+            "pass",
+            "DB_PASS",
+            "appsecret",
+            "identitytoken",
+            "preSharedKey",
+            "SECRET_KEY_BASE",
+            "cvc2",
         ] {
             check(key, true);
         }
@@ -397,6 +402,10 @@ mod tests {
             "ElevatedToken",
             "httpTokens",
             "next_page_token",
+            "nextpagetoken",
+            "io.jsonwebtoken",
+            "bypass",
+            "compass",
             "class_n",
             "version",
             "",
@@ -432,6 +441,9 @@ mod tests {
         let vault = format!("hmac-sha256:{}", "0f".repeat(32));
         assert!(kind("client_token").lets_be(vault.as_bytes()) && !kind("iban").lets_be(vault.as_bytes()));
         assert!(!kind("token").lets_be(b"hmac-sha256:hunter2"));
+        assert!(kind("PWD").lets_be(b"/home/anna") && kind("pwd").lets_be(br"C:\Users\anna"));
+        assert!(!kind("pwd").lets_be(b"/hunter2!") && !kind("pwd").lets_be(b"hunter2"));
+        assert!(kind("pass").lets_be(b"yes") && kind("pass").counts() && !kind("pass").lets_be(b"hunter2"));
         assert!(kind("encryptionKey").lets_be(b"arn:aws:kms:us-east-1:123456789012:key/1234abcd"));
         assert!(!kind("encryptionKey").lets_be(b"arn:aws:kms:hunter2"));
     }
@@ -440,7 +452,7 @@ mod tests {
     fn every_entry_is_looked_for_in_texts() {
         for (entry, _) in ENTRIES {
             let end = entry.as_bytes().last_chunk::<2>().unwrap();
-            assert!(crate::mask::texts::token_prefixes::KEY_ENDS.contains(&end), "{entry}");
+            assert!(KEY_ENDS.contains(&end) || RARE_KEY_ENDS.contains(&end), "{entry}");
         }
     }
 

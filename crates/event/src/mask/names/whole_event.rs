@@ -1,5 +1,6 @@
 //! The first of the two checks, for a whole event: does any key in it name a secret?
 
+use super::named_values::names_other;
 use super::paths;
 use crate::event::{Event, INVALID, Object, Value};
 use crate::mask::Masker;
@@ -25,7 +26,7 @@ impl Masker {
 
     fn has_key_in(&self, object: &Object) -> bool {
         for (key, value) in &object.0 {
-            if self.key_matches(key) {
+            if self.key_matches(key) || self.names_secret(key, value) {
                 return true;
             }
             if matches!(value, Value::Object(_) | Value::Array(_))
@@ -35,6 +36,11 @@ impl Masker {
             }
         }
         false
+    }
+
+    /// Whether a member names a secret that another member holds.
+    fn names_secret(&self, key: &str, value: &Value) -> bool {
+        names_other(key) && value.as_str().is_some_and(|name| self.key_matches(name))
     }
 
     /// Whether a key anywhere below is a path that contains a secret's key.

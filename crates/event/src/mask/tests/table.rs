@@ -54,6 +54,9 @@ pub(super) const FORMS: &[(&str, &str, Written)] = &[
     ("XML", "<user>anna</user><password>§</password>", Written::Xml),
     ("SQL", "ALTER USER anna WITH PASSWORD '§' NOLOGIN", Written::Twice),
     ("SQL, national characters", "ALTER LOGIN anna WITH PASSWORD = N'§' UNLOCK", Written::Twice),
+    ("SQL, with escapes", "ALTER ROLE anna PASSWORD E'§' LOGIN", Written::Twice),
+    ("SQL, `SET PASSWORD`", "SET PASSWORD FOR anna = '§' RETAIN", Written::Twice),
+    ("SQL, any name with `_`", "COPY t SECRET_ACCESS_KEY '§' GZIP", Written::Twice),
     ("SQL, an option", "OPTIONS (user 'anna', password '§')", Written::Twice),
     ("SQL, `IDENTIFIED BY`", "CREATE USER anna IDENTIFIED BY '§' ACCOUNT LOCK", Written::Twice),
     (
@@ -63,13 +66,23 @@ pub(super) const FORMS: &[(&str, &str, Written)] = &[
     ),
     ("SQL, argument of a hash function", "UPDATE users SET pw = crypt('§', gen_salt('bf'))", Written::Twice),
     ("JDBC, in braces", "jdbc:sqlserver://db;password={§} ;encrypt=true", Written::Plain),
+    ("XML with attributes", "<Password Type=\"Text\">§</Password> end", Written::Xml),
+    ("XML, name and value", "<add key=\"Password\" value=\"§\" /> end", Written::Backslash),
+    ("PHP, a constant", "define('DB_PASSWORD', '§'); // end", Written::Twice),
+    ("PHP, an array", "Array ( [password] => § ) end", Written::Plain),
+    ("`.netrc`", "machine example.com login anna password § end", Written::Plain),
+    ("a shell's or Terraform's text", "private_key = <<END\n§\nEND\nname = x", Written::Plain),
+    ("a YAML block", "password: |\n  §\nuser: anna", Written::Plain),
+    ("a form's part", "name=\"password\"\r\n\r\n§\r\n--end", Written::Plain),
     ("a header, to the end of the line", "Authorization: Digest §\nAccept: text/html", Written::Plain),
     ("a cookie", "Cookie: SID=§\nAccept: text/html", Written::Plain),
     ("a command-line option", "deploy --db-password § --verbose", Written::Plain),
     ("the same, with `=`", "deploy --db-password=§ --verbose", Written::Plain),
     ("a short option of mysql, sshpass, 7z", "mysql -u root -p§ shop", Written::Plain),
     ("a Windows option", "net use /user:anna /pass:§ x:", Written::Plain),
+    ("a short option of docker login and others", "docker login -u anna -p § example.com", Written::Plain),
     ("a curl user", "curl -u anna:§ https://example.com", Written::Plain),
+    ("the same, with `=`", "curl --user=anna:§ https://example.com", Written::Plain),
     ("a URL", "postgres://app:§@db.example.com:5432/app", Written::Plain),
 ];
 
@@ -82,7 +95,9 @@ const STAYS: &[(&str, &str)] = &[
         "a placeholder",
         "password=<password>, token=${TOKEN}, password: {{ password }}, token=$TOKEN, password=none",
     ),
+    ("a parameter of SQL", "password = ?, password = $1, password = :password, password = @p1"),
     ("a count", "max_tokens=4096, tokens: 128"),
+    ("a result", "pass: 120/120"),
     ("an answer", "Has Sensitive Credentials: No"),
     (
         "names that end like a secret's name",
@@ -114,7 +129,10 @@ const FIELDS: &[&str] = &[
     r#"{"accessKey":"AKIAIOSFODNN7EXAMPLE","secretKey":"s3cr3t"}"#,
     r#"{"clientToken":"5b7eff74","client_token":"s3cr3t"}"#,
     r#"{"Has Sensitive Credentials":"No"}"#,
+    r#"{"pwd":"s3cr3t","PWD":"/home/anna","pass":"s3cr3t"}"#,
     r#"{"name":"DB_PASSWORD","value":"s3cr3t"}"#,
+    r#"{"field":"password","old":"s3cr3t","new":"s3cr3t2"}"#,
+    r#"{"secret":{"secretName":"db","defaultMode":420}}"#,
 ];
 
 pub(super) fn written(secret: &str, how: Written) -> String {
@@ -133,11 +151,8 @@ fn code(text: &str) -> String {
 }
 
 fn names(kind: Kind) -> String {
-    let names: Vec<&str> = ENTRIES
-        .iter()
-        .filter(|(_, of)| *of == kind)
-        .map(|(entry, _)| entry.trim_start_matches('-'))
-        .collect();
+    let names: Vec<String> =
+        ENTRIES.iter().filter(|(_, of)| *of == kind).map(|(entry, _)| entry.replace('-', "…")).collect();
     names.join(", ")
 }
 
@@ -162,6 +177,8 @@ fn table() -> String {
     for (what, kind) in [
         ("a key that names a secret", Kind::Secret),
         ("a key that names several, or their number", Kind::Secrets),
+        ("a key that names a password, or a folder", Kind::Folder),
+        ("a key that names a password, or a result", Kind::Question),
         ("a key that names an access key, or its id", Kind::AccessKey),
         ("a key that names several access keys, or their ids", Kind::AccessKeys),
     ] {

@@ -6,6 +6,8 @@ use super::effort::triggers;
 use super::table::{FORMS, Written, written};
 use super::{left, masker, numbers};
 use crate::event::{Event, Object, Value};
+use crate::line;
+use crate::timestamp::Timestamp;
 
 /// Secrets of all printable characters but blank. One that begins with a quote is a value in quotes by its form.
 fn secrets(count: usize) -> Vec<String> {
@@ -132,6 +134,58 @@ fn secrets_of_public_reports_go_whole() {
         }
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+/// One member names what another holds, wherever the object is, and in whatever order its members are.
+#[test]
+fn what_another_member_names_goes() {
+    let masker = masker();
+    let check = |parts: &str, expected: &str, masked: &[&str]| {
+        let json = format!(r#"{{"action":"a",{parts}}}"#);
+        let mut rest = Vec::new();
+        assert!(
+            masked.is_empty()
+                || line::rewrite_clean(&masker, json.as_bytes(), Timestamp::from_micros(0), &mut rest)
+                    .is_none(),
+            "nobody would have looked: {json}"
+        );
+        let mut event = Event::from_json(json.as_bytes()).unwrap();
+        assert!(masked.is_empty() || masker.has_key(&event) || masker.text_has(json.as_bytes()), "{json}");
+        assert_eq!(masker.mask(&mut event), masked, "{json}");
+        let left = String::from_utf8(event.to_json()).unwrap();
+        assert!(left.contains(expected), "{left}");
+        assert!(masker.mask(&mut event).is_empty(), "masked again: {left}");
+    };
+    check(
+        r#""details":{"environment":[{"name":"DB_PASSWORD","value":"x"},{"value":"y","Name":"API_KEY"}]}"#,
+        r#"[{"name":"DB_PASSWORD","value":"***"},{"value":"***","Name":"API_KEY"}]"#,
+        &["details.environment.0.value", "details.environment.1.value"],
+    );
+    check(
+        r#""changes":[{"field":"password","old":"x","new":"y"},{"op":"replace","path":"/user/token","value":"z"}]"#,
+        r#"[{"field":"password","old":"***","new":"***"},{"op":"replace","path":"/user/token","value":"***"}]"#,
+        &["changes.0.old", "changes.0.new", "changes.1.value"],
+    );
+    check(
+        r#""before":{"env":{"name":"DB_PASSWORD","value":"x"}},"after":{"env":{"name":"DB_PASSWORD","value":"y"}}"#,
+        r#""changes":{"env.value":{"before":"***","after":"***"}}"#,
+        &["before.env.value", "after.env.value", "changes.env.value.before", "changes.env.value.after"],
+    );
+    check(
+        r#""details":{"text":"{\"key\":\"password\",\"newValue\":\"x\"}"}"#,
+        r#"\"newValue\":\"***\""#,
+        &["details.text"],
+    );
+    check(r#""name":"token","value":"x""#, r#""name":"token","value":"***""#, &["value"]);
+    for stays in [
+        r#""details":{"name":"DB_PASSWORD","valueFrom":{"secretKeyRef":{"name":"db","key":"password"}}}"#,
+        r#""details":{"key":"team","value":"password reset"}"#,
+        r#""details":{"resource":"secrets","name":"registry-credentials","namespace":"kube-system"}"#,
+        r#""details":{"name":"Has Sensitive Credentials","value":"No"}"#,
+        r#""details":{"name":"max_tokens","value":4096}"#,
+    ] {
+        check(stays, stays, &[]);
+    }
 }
 
 /// `masked` names what was changed, no more and no less.

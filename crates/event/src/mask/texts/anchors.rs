@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use super::card_numbers;
 use super::simd::{self, BUCKETS, SLOTS, Set, Tables};
-use super::token_prefixes::{Class, Form, KEY_ENDS, RULES, Rule, Special, key_start};
+use super::token_prefixes::{Class, Form, KEY_ENDS, RARE_KEY_ENDS, RULES, Rule, Special, key_start};
 use crate::counted_steps;
-use crate::mask::names::secret_names::{Keys, USER, kind_of};
+use crate::mask::names::secret_names::{BEARER_FLAG, Keys, USER_FLAGS};
 
 /// The number of the rule for `key=value`, which has no literal.
 pub(super) const KEY_VALUE: u16 = u16::MAX;
@@ -24,11 +24,11 @@ pub(super) const BLANK_STARTS: [[u8; 3]; 9] =
     [*b"\"\\n", *b"\"\\t", *b"\"\\r", *b"\"  ", *b"\" {", *b"\" [", *b"\" \\", *b"\" \xEF", *b"\"\xEF\xBB"];
 
 /// What may stand behind a key, in groups: together their half-bytes would let letters pass, too.
-const SEPARATORS: [&[u8]; 4] = [b"=:>", b"\\", b"'(", b"`"];
+const SEPARATORS: [&[u8]; 5] = [b"=:>", b"\\", b"'(", b"`", b"]"];
 /// The letters of options that are checked.
 const LETTERS: &[u8; 26] = b"abcdefghijklmnopqrstuvwxyz";
 /// Those of short ones that may hold a password.
-const SHORT_FLAGS: &[u8; 4] = b"pPau";
+const SHORT_FLAGS: &[u8; 7] = b"pPauUbw";
 /// Longer authorities are not searched for a password.
 const AUTHORITY_MAX: usize = 256;
 
@@ -163,7 +163,8 @@ impl Finder {
 
     /// Hyphens that may precede an option's name.
     fn add_flags(&mut self, buckets: &mut Buckets) {
-        buckets.add([b"-", b"-", LETTERS]);
+        let both = [LETTERS.as_slice(), &LETTERS.to_ascii_uppercase()].concat();
+        buckets.add([b"-", b"-", &both]);
         buckets.add([b" ", b"-", SHORT_FLAGS]);
         for letter in LETTERS {
             self.add_rule([b'-', b'-', *letter], FLAG);
@@ -181,7 +182,15 @@ impl Finder {
             for ends in SEPARATORS {
                 buckets.add([&either(before), &either(last), ends]);
             }
-            for end in *b"=:\"\\'>(`\t" {
+            for end in *b"=:\"\\'>(`]\t" {
+                self.add_rule([*before, *last, end], KEY_VALUE);
+            }
+        }
+        for [before, last] in RARE_KEY_ENDS {
+            for ends in &SEPARATORS[..2] {
+                buckets.add([&either(before), &either(last), ends]);
+            }
+            for end in *b"=:\"\\" {
                 self.add_rule([*before, *last, end], KEY_VALUE);
             }
         }
@@ -190,10 +199,10 @@ impl Finder {
             for ends in SEPARATORS {
                 buckets.add([&either(&last), b"0123456789", ends]);
             }
-            for ends in [&b"=:"[..], b"'", b"\\"] {
+            for ends in [&b"=:"[..], b"'$", b"\\"] {
                 buckets.add([&either(&last), b" ", ends]);
             }
-            for end in *b"=:'\\\"\t" {
+            for end in *b"=:'$\\\"\t" {
                 self.add_rule([last, b' ', end], KEY_VALUE);
             }
             for end in *b"=: \t" {
@@ -270,7 +279,7 @@ fn ends_secret_key(text: &[u8], at: usize, keys: &Keys) -> bool {
     let end = if text[at + 1] == b' ' { at + 1 } else { at + 2 };
     let start = key_start(text, end);
     // What precedes it may be the letter of an escape, which is then taken for the beginning of the key.
-    std::str::from_utf8(&text[start..end]).is_ok_and(|key| kind_of(keys, key).is_some())
+    std::str::from_utf8(&text[start..end]).is_ok_and(|key| keys.find(key).is_some())
         || (start > 0 && text[start - 1] == b'\\' && start + 1 < end)
 }
 
@@ -290,6 +299,7 @@ fn could_be(text: &[u8], at: usize, rule: &Rule) -> bool {
             Special::Mailchimp => Class::Hex.holds(before),
             Special::Telegram => before.is_ascii_digit(),
             Special::QueryValue => matches!(before, b'?' | b'&'),
+            Special::Signature => matches!(before, b'?' | b'&' | b'-'),
             Special::Basic => has_run(text, after, Class::Base64, 8),
             Special::Bearer => matches!(before, b'b' | b'B'),
             _ => true,
@@ -302,7 +312,7 @@ fn names_secret(text: &[u8], start: usize, keys: &Keys) -> bool {
     let len = text.iter().skip(start).take(64).take_while(|byte| Class::Word.holds(**byte)).count();
     counted_steps::count(len + 1);
     std::str::from_utf8(&text[start..start + len])
-        .is_ok_and(|key| key == USER || kind_of(keys, key).is_some())
+        .is_ok_and(|key| USER_FLAGS.contains(&key) || key == BEARER_FLAG || keys.find(key).is_some())
 }
 
 /// Whether at least this many bytes of a class are here.

@@ -35,6 +35,7 @@ pub(super) struct Look<'a> {
     authority: Ahead,
     tag: Ahead,
     folder: Ahead,
+    part: Ahead,
     digit: Ahead,
     /// The last `@` before each kind of end.
     signs: [Behind; 3],
@@ -46,7 +47,7 @@ pub(super) struct Look<'a> {
     walked: Cell<usize>,
     headers: RefCell<Option<Headers>>,
     maps: Cell<Maps>,
-    commands: Cell<Option<(usize, usize, u8)>>,
+    commands: Cell<Option<(usize, usize, u16)>>,
 }
 
 impl<'a> Look<'a> {
@@ -59,6 +60,7 @@ impl<'a> Look<'a> {
             authority: Ahead::default(),
             tag: Ahead::default(),
             folder: Ahead::default(),
+            part: Ahead::default(),
             digit: Ahead::default(),
             signs: Default::default(),
             quotes: Default::default(),
@@ -123,6 +125,11 @@ impl<'a> Look<'a> {
         self.folder.next(self.text, start, |rest| {
             rest.iter().position(|byte| !(Class::Word.holds(*byte) || *byte == b'/'))
         })
+    }
+
+    /// Where a part of a form ends: before a line that begins with two hyphens.
+    pub(super) fn part(&self, start: usize) -> usize {
+        self.part.next(self.text, start, |rest| memchr::memmem::find(rest, b"\n--"))
     }
 
     pub(super) fn has_digit(&self, range: Range<usize>) -> bool {
@@ -193,7 +200,7 @@ impl<'a> Look<'a> {
     }
 
     /// Which of `names` are on the line of this place, one bit each. The names are always the same.
-    pub(super) fn commands(&self, place: usize, names: &[&str]) -> u8 {
+    pub(super) fn commands(&self, place: usize, names: &[&str]) -> u16 {
         if let Some((from, to, found)) = self.commands.get()
             && (from..=to).contains(&place)
         {
@@ -204,7 +211,7 @@ impl<'a> Look<'a> {
         let line = &self.text[from..to];
         counted_steps::count((place - from) + line.len() * names.len());
         let found = names.iter().enumerate().fold(0, |found, (number, name)| {
-            found | u8::from(memchr::memmem::find(line, name.as_bytes()).is_some()) << number
+            found | u16::from(memchr::memmem::find(line, name.as_bytes()).is_some()) << number
         });
         self.commands.set(Some((from, to, found)));
         found

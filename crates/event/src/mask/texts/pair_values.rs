@@ -38,6 +38,8 @@ pub(super) enum Separator {
     Tab,
     /// `>`, the end of a tag that `<` began.
     Tag,
+    /// The blank line after the header of a form's part.
+    Part,
 }
 
 /// What follows a key.
@@ -65,6 +67,8 @@ pub(super) fn follows(look: &Look<'_>, key_start: usize, key_end: usize) -> Opti
         b'"' | b'\'' | b'`' => (quote + 1, Some(level)),
         _ => (key_end, None),
     };
+    // An element of an array, as PHP and Lua print it.
+    let behind = behind + usize::from(look.byte(behind) == b']' && is_element(look, key_start, level));
     let place = blanks(behind);
     // Otherwise the second sign is the first of the value.
     let is_sign = matches!(look.byte(place + 2), b' ' | b'\t')
@@ -73,11 +77,27 @@ pub(super) fn follows(look: &Look<'_>, key_start: usize, key_end: usize) -> Opti
         (b'=', b'=' | b'>') | (b':', b'=') if is_sign => (Separator::Equals, place + 2),
         (b'=', _) => (Separator::Equals, place + 1),
         (b':', _) => (Separator::Colon, place + 1),
-        (b'>', _) if level.is_none() && place == key_end && is_before(look, key_start, b"<:") => {
+        // `define('KEY', 'value')`, `name="key" value="value"`, and a part of a form.
+        (b',', _) if level.is_some() && is_after(look, key_start, b"define(") => {
+            (Separator::Equals, place + 1)
+        }
+        (b'v', b'a') if level.is_some() && names_member(look, key_start, place) => {
+            (Separator::Equals, place + b"value=".len())
+        }
+        (b'\r' | b'\n', _) if level == Some(0) && is_after(look, key_start, b"name=") => {
+            let rest = &look.text[place..];
+            let gap = [b"\r\n\r\n".as_slice(), b"\n\n"].into_iter().find(|gap| rest.starts_with(gap))?;
+            (Separator::Part, place + gap.len())
+        }
+        (b'>', _) if level.is_none() && place == key_end && is_before(look, key_start, b"<:/") => {
             (Separator::Tag, place + 1)
         }
         (b'(', b'\'' | b'"') if level.is_none() && place == key_end => (Separator::Quote, place + 1),
         (b'\'' | b'"', _) if level.is_none() && place > key_end => (Separator::Quote, place),
+        (b'$', b'$' | b'a'..=b'z' | b'A'..=b'Z') if level.is_none() && place > key_end => {
+            dollar_quoted(look, place)?;
+            (Separator::Quote, place)
+        }
         (b'\\', _) if level.is_none() && place > key_end => {
             let quote = place + backslashes(look, place);
             if look.byte(quote) != b'"' {
@@ -91,8 +111,43 @@ pub(super) fn follows(look: &Look<'_>, key_start: usize, key_end: usize) -> Opti
         _ => return None,
     };
     let (separator, from) = separator;
-    let start = if separator == Separator::Tag { from } else { blanks(from) };
+    let start = if matches!(separator, Separator::Tag | Separator::Part) { from } else { blanks(from) };
     Some(Follows { separator, level, start, has_blank: start > from })
+}
+
+/// Whether a key stands in brackets: `[key]`, `["key"]`.
+fn is_element(look: &Look<'_>, key_start: usize, level: Option<usize>) -> bool {
+    let quote = level.map_or(0, |level| level + 1);
+    key_start.checked_sub(quote + 1).is_some_and(|place| look.text[place] == b'[')
+}
+
+/// Whether these letters precede the quote before a key.
+fn is_after(look: &Look<'_>, key_start: usize, letters: &[u8]) -> bool {
+    let Some(quote) = key_start.checked_sub(1) else { return false };
+    look.walked(letters.len());
+    look.text[..quote].trim_ascii_end().ends_with(letters)
+}
+
+/// Whether `name="key"` comes before `value="`, as attributes of one tag.
+fn names_member(look: &Look<'_>, key_start: usize, place: usize) -> bool {
+    let is_attribute = is_after(look, key_start, b"name=") || is_after(look, key_start, b"key=");
+    is_attribute && look.text[place..].starts_with(b"value=")
+}
+
+/// A text in PostgreSQL's dollar quotes: `$$x$$`, `$tag$x$tag$`.
+pub(super) fn dollar_quoted(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
+    const TAG_MAX: usize = 16;
+    let name =
+        look.text[start + 1..].iter().take(TAG_MAX).take_while(|byte| Class::Alnum.holds(**byte)).count();
+    look.walked(name + 1);
+    if look.byte(start) != b'$' || look.byte(start + 1 + name) != b'$' {
+        return None;
+    }
+    let tag = start..start + name + 2;
+    let window = &look.text[tag.end..look.text.len().min(tag.end + ASKED_MAX)];
+    look.walked(window.len());
+    let len = memchr::memmem::find(window, &look.text[tag.clone()])?;
+    (len > 0).then_some(tag.end..tag.end + len)
 }
 
 /// Where a quoted key begins: after the same quote, so that it may contain a blank.
@@ -106,6 +161,11 @@ pub(super) fn quoted_key_start(look: &Look<'_>, key_start: usize, key_end: usize
 /// Whether one of these bytes precedes a place.
 pub(super) fn is_before(look: &Look<'_>, place: usize, bytes: &[u8]) -> bool {
     place > 0 && bytes.contains(&look.text[place - 1])
+}
+
+/// Whether a key is the word `pass`, which in a sentence or a report says something else.
+pub(super) fn is_pass(key: &str) -> bool {
+    key.eq_ignore_ascii_case("pass")
 }
 
 pub(super) fn is_header(key: &str) -> bool {
@@ -304,11 +364,11 @@ pub(super) fn backslashes(look: &Look<'_>, start: usize) -> usize {
 }
 
 /// Whether a value is only a placeholder: `<password>`, `{{ password }}`, `[password]`, `$PASSWORD`, `${password}`,
-/// `$(command)`, `%s`. An unquoted one may have blanks in its brackets.
+/// `$(command)`, `%s`, and those of SQL: `?`, `$1`, `:password`, `@p1`. An unquoted one may have blanks in its brackets.
 pub(super) fn is_variable(look: &Look<'_>, value: &Range<usize>, is_quoted: bool) -> bool {
     let to = if is_quoted { value.end } else { look.text.len() };
     let rest = &look.text[value.start..to.min(value.start + VARIABLE_MAX)];
-    if !matches!(rest.first(), Some(b'<' | b'{' | b'[' | b'$' | b'%')) {
+    if !matches!(rest.first(), Some(b'<' | b'{' | b'[' | b'$' | b'%' | b'?' | b':' | b'@')) {
         return false;
     }
     look.walked(2 * rest.len());
@@ -332,6 +392,16 @@ pub(super) fn is_variable(look: &Look<'_>, value: &Range<usize>, is_quoted: bool
         }
         [b'%', b's' | b'd' | b'v' | b'q', ..] => Some(2),
         [b'%', b'(', ..] => closed(2, b")s", is_name),
+        [b'?', ..] if !is_quoted => Some(1),
+        [b'$', place @ ..] if !is_quoted && place.first().is_some_and(u8::is_ascii_digit) => {
+            Some(1 + place.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count())
+        }
+        [b':', name @ ..] if !is_quoted && name.first().is_some_and(u8::is_ascii_lowercase) => {
+            Some(1 + name.iter().take_while(|byte| byte.is_ascii_lowercase() || **byte == b'_').count())
+        }
+        [b'@', b'p' | b'P', place @ ..] if !is_quoted && place.first().is_some_and(u8::is_ascii_digit) => {
+            Some(2 + place.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count())
+        }
         _ => None,
     };
     let ends = |byte: &u8| byte.is_ascii_whitespace() || b",;)]}>\"'@&:/|`.".contains(byte);

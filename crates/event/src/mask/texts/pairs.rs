@@ -3,26 +3,11 @@
 use std::ops::Range;
 
 use super::examined_text::{End, Look};
+use super::multi_line;
 use super::pair_values::{self, ASKED_MAX, Follows, Separator};
 use super::scan::Scan;
-use super::token_prefixes::{Class, key_start};
+use super::token_prefixes::key_start;
 use crate::mask::names::effect::Kind;
-use crate::mask::names::secret_names::{USER, kind_of};
-
-/// Commands that take a password after a short flag.
-const COMMANDS: [&str; 8] = ["mysql", "mariadb", "sshpass", "7z", "sqlcmd", "bcp", "redis-cli", "curl"];
-
-const CURL: u8 = 0b1000_0000;
-
-/// Those commands, the flag, and whether a blank may follow it.
-const SHORT_FLAGS: [(u8, u8, bool); 6] = [
-    (0b0000_0011, b'p', false),
-    (0b0000_0100, b'p', true),
-    (0b0000_1000, b'p', false),
-    (0b0011_0000, b'P', true),
-    (0b0100_0000, b'a', true),
-    (CURL, b'u', true),
-];
 
 impl Scan<'_> {
     /// `key=value`, `key: value`, `"key": "value"`, `PASSWORD 'value'`, `<key>value</key>` and headers.
@@ -36,13 +21,13 @@ impl Scan<'_> {
         }
         let key_start = key_start(text, key_end);
         let key = std::str::from_utf8(&text[key_start..key_end]).ok()?;
-        kind_of(self.keys, key)?;
+        self.keys.find(key)?;
         let follows = pair_values::follows(look, key_start, key_end)?;
         let whole_start = follows
             .level
             .map_or(key_start, |level| pair_values::quoted_key_start(look, key_start, key_end, level));
         let key = std::str::from_utf8(&text[whole_start..key_end]).unwrap_or(key);
-        let kind = kind_of(self.keys, key)?;
+        let kind = self.keys.find(key)?;
         if !self.is_pair(look, key_start, key, follows) {
             return None;
         }
@@ -54,9 +39,7 @@ impl Scan<'_> {
             || (is_header && pair_values::has_scheme(value))
             || (pair_values::is_phrase(key) && value.contains(&b' '));
         let is_word = is_plain && !is_sure;
-        let is_folder =
-            self.keys.find(key).is_none() && matches!(value, [b'/' | b'~', ..] | [_, b':', b'\\', ..]);
-        let stays = pair_values::stays(kind, key, value, follows.level.is_some() && !is_quoted) || is_folder;
+        let stays = pair_values::stays(kind, key, value, follows.level.is_some() && !is_quoted);
         (!self.is_placeholder(look, &range, is_quoted) && !is_word && !stays)
             .then_some((range, if is_header { "header" } else { "key and value in text" }))
     }
@@ -65,7 +48,13 @@ impl Scan<'_> {
     fn is_pair(&self, look: &Look<'_>, key_start: usize, key: &str, follows: Follows) -> bool {
         let is_free = || !pair_values::is_before(look, key_start, b":/@.");
         match follows.separator {
-            Separator::Quote => pair_values::is_password(key),
+            Separator::Quote => pair_values::is_password(key) || key.contains('_'),
+            Separator::Colon if pair_values::is_pass(key) && follows.level.is_none() => {
+                let before = look.text[..key_start].trim_ascii_end();
+                let is_option = [b"-pass".as_slice(), b"-passin", b"-passout"];
+                !follows.has_blank && is_option.iter().any(|option| before.ends_with(option))
+            }
+            Separator::Tab if pair_values::is_pass(key) => false,
             Separator::Tab => self.looks && is_free(),
             // Otherwise any path or name with a colon in it would be one.
             Separator::Colon if follows.level.is_none() && !follows.has_blank => {
@@ -85,7 +74,7 @@ impl Scan<'_> {
                 !(follows.level.is_some() || (!follows.has_blank && look.is_in_map(key_start)))
             }
             Separator::Tab => true,
-            Separator::Equals | Separator::Quote | Separator::Tag => false,
+            Separator::Equals | Separator::Quote | Separator::Tag | Separator::Part => false,
         }
     }
 
@@ -100,7 +89,20 @@ impl Scan<'_> {
     ) -> Option<(Range<usize>, bool)> {
         let Follows { separator, level, start, .. } = follows;
         if separator == Separator::Tag {
-            return tagged(look, start, key).map(|range| (range, true));
+            return tagged(look, key_start, start, key).map(|range| (range, true));
+        }
+        if separator == Separator::Part {
+            let end = look.part(start);
+            let len = look.text[start..end].trim_ascii_end().len();
+            return (len > 0).then_some((start..start + len, true));
+        }
+        if separator == Separator::Quote && look.byte(start) == b'$' {
+            return pair_values::dollar_quoted(look, start).map(|range| (range, true));
+        }
+        if matches!(separator, Separator::Equals | Separator::Colon)
+            && let Some(range) = multi_line::value(look, key_start, start)
+        {
+            return Some((range, true));
         }
         let value_level = pair_values::backslashes(look, start);
         let quote_at = start + value_level;
@@ -157,111 +159,14 @@ impl Scan<'_> {
         if pair_values::is_header(key) || pair_values::is_phrase(key) {
             return pair_values::line(look, start);
         }
-        pair_values::unquoted(look, start)
-    }
-
-    /// `--password value`.
-    pub(super) fn flag(&self, look: &Look<'_>, start: usize) -> Option<Range<usize>> {
-        let text = look.text;
-        if start > 0 && !matches!(text[start - 1], b' ' | b'\t' | b'\n' | b'"' | b'\'') {
-            return None;
-        }
-        let key_start = start + 2;
-        let key_end = key_start + look.run(key_start, Class::Word, 64);
-        if look.byte(key_end) != b' ' {
-            return None;
-        }
-        let key = std::str::from_utf8(&text[key_start..key_end]).ok()?;
-        if key == USER {
-            let is_curl = look.commands(start, &COMMANDS) & CURL != 0;
-            return is_curl.then(|| self.password_of_user(look, key_end + 1)).flatten();
-        }
-        kind_of(self.keys, key)?;
-        self.argument(look, key_end + 1)
-    }
-
-    /// `-pvalue` and the like, after a command that takes a password this way.
-    pub(super) fn short_flag(&self, look: &Look<'_>, start: usize) -> Option<Range<usize>> {
-        if !self.looks {
-            return None;
-        }
-        let flag = look.byte(start + 2);
-        let commands = look.commands(start, &COMMANDS);
-        let (.., takes_blank) =
-            SHORT_FLAGS.iter().find(|(commands_of, name, _)| commands & commands_of != 0 && *name == flag)?;
-        let value = start + 3;
-        if look.byte(value) == b' ' && !takes_blank {
-            return None;
-        }
-        if flag == b'u' { self.password_of_user(look, value) } else { self.argument(look, value) }
-    }
-
-    /// In an argument `name:password`.
-    fn password_of_user(&self, look: &Look<'_>, start: usize) -> Option<Range<usize>> {
-        let value = self.argument(look, start)?;
-        let colon = look.text[value.clone()].iter().take(ASKED_MAX).position(|byte| *byte == b':')?;
-        let password = value.start + colon + 1..value.end;
-        (!password.is_empty() && !self.is_placeholder(look, &password, false)).then_some(password)
-    }
-
-    /// What follows a flag.
-    fn argument(&self, look: &Look<'_>, start: usize) -> Option<Range<usize>> {
-        let start = start + (0..16).take_while(|at| look.byte(start + at) == b' ').count();
-        // Another flag.
-        if look.byte(start) == b'-'
-            && (look.byte(start + 1).is_ascii_alphabetic() || look.byte(start + 1) == b'-')
-        {
-            return None;
-        }
-        let level = pair_values::backslashes(look, start);
-        let quote_at = start + level;
-        let is_quoted = matches!(look.byte(quote_at), b'"' | b'\'');
-        let value = match is_quoted {
-            true if level > 0 => pair_values::quoted(look, quote_at + 1, look.byte(quote_at), level),
-            true => pair_values::quoted_or_more(look, start, quote_at, 0),
-            false => pair_values::unquoted(look, start),
-        }?;
-        (!self.is_placeholder(look, &value, is_quoted)).then_some(value)
-    }
-
-    /// `/pass:value`.
-    pub(super) fn slash_pass(&self, look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
-        if start > 0 && !look.text[start - 1].is_ascii_whitespace() {
-            return None;
-        }
-        self.argument(look, after)
-    }
-
-    /// `IDENTIFIED BY 'value'`, `IDENTIFIED WITH plugin BY 'value'`, and without quotes.
-    pub(super) fn identified(&self, look: &Look<'_>, after: usize) -> Option<Range<usize>> {
-        let mut at = after;
-        for _ in 0..6 {
-            at += (0..16).take_while(|ahead| look.byte(at + ahead) == b' ').count();
-            let word = look.run(at, Class::Word, 64);
-            look.walked(16);
-            let is = |name: &[u8]| look.text[at..at + word].eq_ignore_ascii_case(name);
-            if is(b"BY") {
-                at += word;
-                let behind = at + (0..16).take_while(|ahead| look.byte(at + ahead) == b' ').count();
-                let word = look.run(behind, Class::Word, 16);
-                let next = &look.text[behind..behind + word];
-                let is_next = |name: &[u8]| next.eq_ignore_ascii_case(name);
-                let skip = if is_next(b"PASSWORD") || is_next(b"VALUES") { word } else { 0 };
-                return self.argument(look, behind + skip);
-            }
-            if word == 0 || is(b"EXTERNALLY") || is(b"GLOBALLY") {
-                return None;
-            }
-            at += word;
-        }
-        None
-    }
-
-    /// What `crypt('` hashes.
-    pub(super) fn crypt(&self, look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>> {
-        let is_call = !pair_values::is_before(look, start, b"_") && super::tokens::begins(look.text, start);
-        let value = pair_values::quoted(look, after, look.byte(after - 1), 0)?;
-        (is_call && !self.is_placeholder(look, &value, true)).then_some(value)
+        let value = pair_values::unquoted(look, start)?;
+        // A YAML value after its tag or anchor.
+        let is_tagged = follows.separator == Separator::Colon
+            && follows.has_blank
+            && matches!(look.byte(start), b'!' | b'&')
+            && look.byte(value.end) == b' '
+            && look.line(start) > value.end + 1;
+        if is_tagged { Some(start..look.blank(value.end + 1)) } else { Some(value) }
     }
 
     /// The password in `scheme://user:password@host`. One with a `/`, `?` or `#` that should have been escaped is also
@@ -321,14 +226,39 @@ impl Scan<'_> {
     }
 }
 
-/// The text between two tags of one name.
-fn tagged(look: &Look<'_>, start: usize, name: &str) -> Option<Range<usize>> {
+/// The text between two tags of one name. A tag with attributes is known by the one that closes it.
+fn tagged(look: &Look<'_>, key_start: usize, start: usize, name: &str) -> Option<Range<usize>> {
+    if let Some(close) = closing_start(look, key_start) {
+        return between(look, close, name);
+    }
     let end = look.closing_tag(start)?;
     let closing = &look.text[end..look.text.len().min(end + 2 * ASKED_MAX)];
     let closing = &closing[..closing.iter().take(ASKED_MAX).position(|byte| *byte == b'>')?];
     look.walked(closing.len());
     let is_same = closing.ends_with(name.as_bytes());
-    (is_same && look.byte(start) != b'<' && end > start).then_some(start..end)
+    let holds_text = look.byte(start) != b'<' || look.text[start..].starts_with(b"<![CDATA[");
+    (is_same && holds_text && end > start).then_some(start..end)
+}
+
+/// Where the closing tag begins whose name begins here.
+fn closing_start(look: &Look<'_>, key_start: usize) -> Option<usize> {
+    let before = &look.text[key_start.saturating_sub(32)..key_start];
+    look.walked(before.len());
+    let space = before.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b':').count();
+    key_start.checked_sub(space + 2).filter(|close| look.text[*close..].starts_with(b"</"))
+}
+
+/// What stands before a closing tag, if the last tag before it has the same name, and attributes.
+fn between(look: &Look<'_>, close: usize, name: &str) -> Option<Range<usize>> {
+    let from = close.saturating_sub(ASKED_MAX);
+    let before = &look.text[from..close];
+    look.walked(before.len());
+    let open = memchr::memmem::rfind(before, name.as_bytes())?;
+    let is_tag =
+        open > 0 && matches!(before[open - 1], b'<' | b':') && before.get(open + name.len()) == Some(&b' ');
+    let end = open + memchr::memchr(b'>', &before[open..])? + 1;
+    let range = from + end..close;
+    (is_tag && !range.is_empty() && !before[end..].starts_with(b"<")).then_some(range)
 }
 
 /// A value in the quotes that also enclose its key.

@@ -99,6 +99,10 @@ impl Scan<'_> {
                 Special::Identified => self.identified(look, after),
                 Special::Crypt => self.crypt(look, start, after),
                 Special::SlashPass => self.slash_pass(look, start, after),
+                Special::PasswordFor => self.password_for(look, after),
+                Special::EscapeString => self.escape_string(look, start, after),
+                Special::Netrc => self.netrc(look, start, after),
+                Special::GoSource => self.go_source(look, start),
                 _ => tokens::find(look, start, after, special),
             },
         };

@@ -5,7 +5,7 @@
 //! that is rare and lets anchors share a bucket.
 
 /// How many classes there are.
-pub(super) const CLASSES: usize = 7;
+pub(super) const CLASSES: usize = 6;
 
 /// What a token's body consists of.
 #[derive(Clone, Copy)]
@@ -16,8 +16,6 @@ pub(in crate::mask) enum Class {
     Word,
     /// Word and `.`, `=`, `~`.
     Dotted,
-    /// Letters.
-    Letters,
     /// Lower-case hexadecimal digits.
     Hex,
     /// Capital letters and digits.
@@ -32,7 +30,6 @@ impl Class {
             Class::Alnum => byte.is_ascii_alphanumeric(),
             Class::Word => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'),
             Class::Dotted => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'=' | b'~'),
-            Class::Letters => byte.is_ascii_alphabetic(),
             Class::Hex => byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'),
             Class::Upper => byte.is_ascii_digit() || byte.is_ascii_uppercase(),
             Class::Base64 => byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-'),
@@ -74,6 +71,14 @@ pub(in crate::mask) enum Special {
     AgeKey,
     OnePassword,
     Braintree,
+    Signature,
+    PasswordFor,
+    EscapeString,
+    Netrc,
+    GoSource,
+    Ssh2,
+    Putty,
+    EncodedPem,
 }
 
 /// One form.
@@ -101,12 +106,27 @@ const fn special(kind: &'static str, literal: &'static str, anchor: usize, form:
     Rule { kind, literal, anchor, form: Form::Special(form) }
 }
 
-use Class::{Alnum, Base64, Dotted, Hex, Letters, Upper, Word};
+use Class::{Alnum, Base64, Dotted, Hex, Upper, Word};
+
+/// The longest token of a kind that has no limit of its own.
+const LONG: usize = 16_384;
 
 /// Every form with a literal that occurs in the text unchanged. `key_value` has no literal; see `prefilter`.
 pub(in crate::mask) const RULES: &[Rule] = &[
     special("jwt", "eyJ", 0, Special::Jwt),
+    special("jwt", "eyA", 0, Special::Jwt),
+    body("paseto", "v1.local.", 0, Dotted, 40, LONG),
+    body("paseto", "v2.local.", 6, Dotted, 40, LONG),
+    body("paseto", "v3.local.", 0, Dotted, 40, LONG),
+    body("paseto", "v4.local.", 6, Dotted, 40, LONG),
+    body("paseto", "v1.public.", 5, Dotted, 40, LONG),
+    body("paseto", "v2.public.", 1, Dotted, 40, LONG),
+    body("paseto", "v3.public.", 1, Dotted, 40, LONG),
+    body("paseto", "v4.public.", 7, Dotted, 40, LONG),
     special("private key", "-----BEGIN ", 0, Special::Pem),
+    special("private key", "---- BEGIN SSH2 ", 0, Special::Ssh2),
+    special("private key", "Private-Lines:", 6, Special::Putty),
+    special("private key", "LS0tLS1CRUdJTi", 8, Special::EncodedPem),
     special("url password", "://", 0, Special::Url),
     special("basic header", "asic ", 1, Special::Basic),
     special("basic header", "ASIC ", 1, Special::Basic),
@@ -115,22 +135,35 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     special("flag", "/pass:", 3, Special::SlashPass),
     special("sql password", "IDENTIFIED ", 4, Special::Identified),
     special("sql password", "identified ", 4, Special::Identified),
+    special("sql password", "PASSWORD FOR ", 1, Special::PasswordFor),
+    special("sql password", "password for ", 6, Special::PasswordFor),
+    special("sql password", " E'", 0, Special::EscapeString),
+    special("sql password", " e'", 0, Special::EscapeString),
+    special("netrc", "machine ", 5, Special::Netrc),
+    special("go data source", "@tcp(", 0, Special::GoSource),
+    special("go data source", "@unix(", 0, Special::GoSource),
     special("sql password", "crypt('", 4, Special::Crypt),
     special("sql password", "CRYPT('", 4, Special::Crypt),
     special("age key", "AGE-SECRET-KEY-1", 1, Special::AgeKey),
     // Clouds.
-    special("aws signature", "X-Amz-Signature=", 3, Special::QueryValue),
+    special("url signature", "Signature=", 7, Special::Signature),
+    special("url signature", "signature=", 7, Special::Signature),
+    body("aws session token", "IQoJb3JpZ2lu", 0, Base64, 100, LONG),
+    body("aws session token", "FwoGZXIvYXdz", 1, Base64, 100, LONG),
+    body("aws bedrock key", "ABSKQmVkcm9ja0FQSUtleS", 2, Base64, 80, 400),
+    body("aws bedrock key", "bedrock-api-key-", 5, Base64, 40, LONG),
     body("aws mws token", "amzn.mws.", 2, Word, 36, 36),
-    body("google api key", "AIza", 0, Word, 35, 35),
-    body("google oauth token", "ya29.", 2, Word, 20, 2_048),
+    body("google api key", "AIza", 1, Word, 35, 35),
+    body("google api key", "AQ.Ab8R", 3, Word, 40, 100),
+    body("google oauth token", "ya29.", 2, Dotted, 20, LONG),
     body("google oauth secret", "GOCSPX-", 4, Word, 28, 28),
     body("google refresh token", "1//0", 0, Word, 40, 512),
     special("azure signature", "sig=", 1, Special::QueryValue),
     special("azure client secret", "7Q~", 0, Special::AzureSecret),
     special("azure client secret", "8Q~", 0, Special::AzureSecret),
-    body("digitalocean token", "dop_v1_", 1, Hex, 64, 64),
-    body("digitalocean token", "doo_v1_", 1, Hex, 64, 64),
-    body("digitalocean token", "dor_v1_", 1, Hex, 64, 64),
+    body("digitalocean token", "dop_v1_", 4, Hex, 64, 64),
+    body("digitalocean token", "doo_v1_", 4, Hex, 64, 64),
+    body("digitalocean token", "dor_v1_", 4, Hex, 64, 64),
     body("heroku key", "HRKU-", 2, Word, 36, 80),
     body("databricks token", "dapi", 0, Hex, 32, 32),
     special("cloudflare key", "v1.0-", 0, Special::Cloudflare),
@@ -140,6 +173,7 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("github token", "ghu_", 1, Alnum, 36, 255),
     body("github token", "ghs_", 1, Alnum, 36, 255),
     body("github token", "ghr_", 1, Alnum, 36, 255),
+    body("github token", "ghs_", 1, Dotted, 100, LONG),
     body("github token", "github_pat_", 4, Word, 60, 255),
     body("gitlab token", "glpat-", 3, Dotted, 20, 320),
     body("gitlab token", "gldt-", 2, Word, 20, 64),
@@ -155,17 +189,20 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("gitlab token", "GR1348941", 0, Word, 20, 50),
     body("bitbucket token", "ATBB", 0, Alnum, 24, 64),
     body("atlassian token", "ATATT3", 3, Dotted, 100, 300),
+    body("atlassian token", "ATCTT3", 3, Dotted, 100, 300),
     body("sourcegraph token", "sgp_", 1, Word, 40, 80),
     body("buildkite token", "bkua_", 2, Hex, 40, 40),
     body("circleci token", "CCIPAT_", 4, Word, 40, 80),
     body("sonar token", "squ_", 1, Hex, 40, 40),
     body("sonar token", "sqp_", 1, Hex, 40, 40),
+    body("sonar token", "sqa_", 1, Hex, 40, 40),
     body("octopus key", "API-", 1, Upper, 26, 26),
     body("artifactory key", "AKCp", 0, Alnum, 64, 80),
+    body("artifactory token", "cmVmdGtu", 3, Base64, 50, 80),
     // Chat.
     special("slack token", "xox", 0, Special::Slack),
     body("slack token", "xapp-", 2, Word, 60, 160),
-    special("webhook", "hooks.slack.com/", 3, Special::Webhook),
+    special("webhook", "hooks.slack.com/", 5, Special::Webhook),
     special("webhook", "/webhooks/", 7, Special::Webhook),
     special("webhook", "/IncomingWebhook/", 14, Special::Webhook),
     special("telegram token", ":AA", 0, Special::Telegram),
@@ -173,6 +210,7 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("stripe key", "sk_live_", 0, Alnum, 16, 255),
     body("stripe key", "sk_test_", 0, Alnum, 16, 255),
     body("stripe key", "sk_prod_", 0, Alnum, 16, 255),
+    body("stripe key", "sk_org_", 0, Word, 20, 255),
     body("stripe key", "rk_live_", 0, Alnum, 16, 255),
     body("stripe key", "rk_test_", 0, Alnum, 16, 255),
     body("stripe key", "rk_prod_", 0, Alnum, 16, 255),
@@ -180,9 +218,9 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("square token", "sq0atp-", 4, Word, 22, 60),
     body("square token", "sq0csp-", 4, Word, 43, 43),
     body("square token", "EAAA", 0, Word, 60, 60),
-    body("facebook token", "EAACEdEose0cBA", 3, Alnum, 40, 400),
+    body("facebook token", "EAA", 0, Alnum, 60, 400),
     special("braintree token", "access_token$", 4, Special::Braintree),
-    body("flutterwave key", "FLWSECK", 1, Word, 30, 50),
+    body("flutterwave key", "FLWSECK", 1, Word, 16, 50),
     body("shippo token", "shippo_live_", 4, Hex, 40, 40),
     body("shippo token", "shippo_test_", 4, Hex, 40, 40),
     body("easypost key", "EZAK", 0, Alnum, 54, 54),
@@ -198,6 +236,7 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("nuget key", "oy2", 0, Alnum, 43, 43),
     body("clojars token", "CLOJARS_", 5, Alnum, 60, 60),
     body("docker token", "dckr_pat_", 2, Word, 27, 27),
+    body("docker token", "dckr_oat_", 2, Word, 32, 32),
     // Mail.
     special("sendgrid key", "SG.", 0, Special::SendGrid),
     body("mailgun key", "key-", 1, Hex, 32, 32),
@@ -205,19 +244,36 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("brevo key", "xkeysib-", 5, Word, 80, 90),
     // Models.
     special("ai key", "sk-", 0, Special::OpenAi),
-    body("hugging face token", "hf_", 0, Letters, 34, 34),
-    body("hugging face token", "api_org_", 1, Letters, 34, 34),
+    body("hugging face token", "hf_", 0, Alnum, 34, 40),
+    body("hugging face token", "api_org_", 1, Alnum, 34, 40),
     body("replicate token", "r8_", 0, Alnum, 37, 37),
     body("groq key", "gsk_", 1, Alnum, 48, 60),
     body("perplexity key", "pplx-", 2, Alnum, 40, 64),
     body("xai key", "xai-", 1, Alnum, 60, 100),
+    body("cerebras key", "csk-", 1, Alnum, 40, 60),
+    body("elevenlabs key", "sk_", 0, Hex, 48, 64),
+    body("langsmith key", "lsv2_pt_", 2, Word, 40, 64),
+    body("langsmith key", "lsv2_sk_", 2, Word, 40, 64),
+    body("nvidia key", "nvapi-", 3, Word, 60, 72),
+    body("pinecone key", "pcsk_", 2, Word, 60, 90),
+    body("tavily key", "tvly-", 0, Word, 30, 50),
     // Platforms.
     body("shopify token", "shpat_", 3, Hex, 32, 32),
     body("shopify token", "shpca_", 3, Hex, 32, 32),
     body("shopify token", "shppa_", 3, Hex, 32, 32),
     body("shopify token", "shpss_", 3, Hex, 32, 32),
-    body("doppler token", "dp.pt.", 0, Alnum, 43, 43),
+    body("doppler token", "dp.pt.", 2, Alnum, 43, 43),
+    body("doppler token", "dp.st.", 0, Dotted, 40, 120),
+    body("doppler token", "dp.ct.", 0, Alnum, 40, 44),
+    body("doppler token", "dp.sa.", 0, Alnum, 40, 44),
     body("linear key", "lin_api_", 1, Alnum, 40, 40),
+    body("linear key", "lin_oauth_", 1, Hex, 64, 64),
+    body("figma token", "figd_", 1, Word, 40, 64),
+    body("netlify token", "nfp_", 1, Alnum, 36, 40),
+    body("posthog key", "phx_", 1, Alnum, 40, 60),
+    body("hubspot token", "pat-na1-", 1, Word, 36, 36),
+    body("hubspot token", "pat-na2-", 1, Word, 36, 36),
+    body("hubspot token", "pat-eu1-", 1, Word, 36, 36),
     body("notion token", "ntn_", 1, Alnum, 40, 60),
     body("notion token", "secret_", 4, Alnum, 43, 43),
     body("grafana token", "glsa_", 2, Word, 41, 41),
@@ -232,9 +288,9 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("fly token", "fm1r_", 2, Base64, 100, 2_000),
     body("fly token", "fm1a_", 2, Base64, 100, 2_000),
     body("fly token", "fm2_", 1, Base64, 100, 2_000),
-    body("vault token", "hvs.", 1, Word, 80, 300),
-    body("vault token", "hvb.", 1, Word, 100, 400),
-    body("vault token", "hvr.", 1, Word, 80, 300),
+    body("vault token", "hvs.", 1, Word, 24, 300),
+    body("vault token", "hvb.", 1, Word, 24, 400),
+    body("vault token", "hvr.", 1, Word, 24, 300),
     special("terraform token", ".atlasv1.", 6, Special::Terraform),
     body("newrelic key", "NRAK-", 2, Upper, 27, 27),
     body("newrelic key", "NRII-", 2, Word, 32, 32),
@@ -243,10 +299,11 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("sentry token", "sntryu_", 4, Hex, 64, 64),
     body("dynatrace token", "dt0c01.", 4, Dotted, 80, 100),
     special("1password key", "A3-", 0, Special::OnePassword),
-    body("dropbox token", "sl.", 0, Word, 100, 1_500),
+    body("dropbox token", "sl.", 0, Dotted, 100, LONG),
     body("okta token", "SSWS ", 1, Word, 40, 44),
     body("tailscale key", "tskey-", 3, Word, 30, 100),
     body("supabase token", "sbp_", 1, Hex, 40, 40),
+    body("supabase key", "sb_secret_", 7, Word, 25, 60),
     body("vercel token", "vercel_blob_rw_", 4, Word, 30, 100),
     body("adobe secret", "p8e-", 1, Alnum, 32, 32),
     body("readme key", "rdme_", 2, Alnum, 70, 70),
@@ -254,6 +311,8 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("infracost key", "ico-", 1, Alnum, 32, 32),
     body("typeform token", "tfp_", 1, Dotted, 40, 64),
     body("settlemint token", "sm_aat_", 0, Alnum, 16, 16),
+    body("settlemint token", "sm_pat_", 0, Alnum, 16, 16),
+    body("settlemint token", "sm_sat_", 0, Alnum, 16, 16),
     body("scalingo token", "tk-us-", 0, Word, 48, 48),
     body("openshift token", "sha256~", 4, Word, 43, 43),
     body("contentful token", "CFPAT-", 3, Word, 43, 43),
@@ -265,6 +324,9 @@ pub(in crate::mask) const KEY_ENDS: &[&[u8; 2]] = &[
     b"rd", b"wd", b"ds", b"se", b"et", b"ue", b"ng", b"en", b"ey", b"al", b"ls", b"on", b"ie", b"es", b"er",
     b"vv", b"sn", b"ty", b"in", b"ad", b"dy", b"nt", b"ry", b"ns", b"ts", b"ys", b"de",
 ];
+
+/// Those of rare keys, of which only the plainest forms are looked for: `pass=`, `cvc:`, `"pass":`.
+pub(in crate::mask) const RARE_KEY_ENDS: &[&[u8; 2]] = &[b"ss", b"vc"];
 
 /// Where the key in a text that ends at `end` begins.
 pub(super) fn key_start(text: &[u8], end: usize) -> usize {

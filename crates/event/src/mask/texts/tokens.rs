@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::examined_text::Look;
 use super::token_prefixes::{Class, Special};
@@ -18,7 +18,10 @@ const BODY_ASKED: usize = 128;
 pub(super) fn find(look: &Look<'_>, start: usize, after: usize, special: Special) -> Option<Range<usize>> {
     match special {
         Special::Jwt => jwt(look, start),
-        Special::Pem => pem(look.text, start, after),
+        Special::Pem => pem(look.text, start, after, b"-----"),
+        Special::Ssh2 => pem(look.text, start, after, b"----"),
+        Special::Putty => putty(look.text, after),
+        Special::EncodedPem => encoded_pem(look, start),
         Special::Basic => basic(look, start, after),
         Special::Bearer => bearer(look, start, after),
         Special::Telegram => telegram(look, start),
@@ -30,6 +33,7 @@ pub(super) fn find(look: &Look<'_>, start: usize, after: usize, special: Special
         Special::OpenAi => ai_key(look, start, after),
         Special::Terraform => terraform(look, start, after),
         Special::QueryValue => query_value(look.text, start, after),
+        Special::Signature => query_value(look.text, parameter_start(look, start), after),
         Special::Postman => parts(look, start, after, &[(Class::Hex, 24), (Class::Hex, 34)]),
         Special::Cloudflare => parts(look, start, after, &[(Class::Hex, 24), (Class::Hex, 146)]),
         Special::AgeKey => body(look, start, after, Class::Upper, 58, 58),
@@ -44,7 +48,14 @@ pub(super) fn find(look: &Look<'_>, start: usize, after: usize, special: Special
             let end = second + look.run(second, Class::Hex, 40);
             (environment > 3 && end >= second + 32).then_some(start..end)
         }
-        Special::Url | Special::Identified | Special::Crypt | Special::SlashPass => None,
+        Special::Url
+        | Special::Identified
+        | Special::Crypt
+        | Special::SlashPass
+        | Special::PasswordFor
+        | Special::EscapeString
+        | Special::Netrc
+        | Special::GoSource => None,
     }
 }
 
@@ -123,8 +134,9 @@ fn jwt(look: &Look<'_>, anchor: usize) -> Option<Range<usize>> {
             break;
         }
         let len = segment(end + 1);
-        // The first part after the header is never empty; an unsigned token ends with its dot.
-        if len == 0 && number == 0 {
+        // The first part after the header is empty only if the encrypted content follows; an unsigned token ends with
+        // its dot.
+        if len == 0 && number == 0 && segment(end + 2) == 0 {
             return None;
         }
         end += 1 + len;
@@ -132,23 +144,48 @@ fn jwt(look: &Look<'_>, anchor: usize) -> Option<Range<usize>> {
     Some(anchor..end)
 }
 
-/// RFC 7468 and the like: from the first hyphen to the last, or to the end of a text that was cut.
-fn pem(text: &[u8], start: usize, after: usize) -> Option<Range<usize>> {
+/// RFC 7468 and the like: from the first hyphen to the last, or to the end of a text that was cut. RFC 4716 has one hyphen
+/// less, and a blank after it.
+fn pem(text: &[u8], start: usize, after: usize, hyphens: &[u8]) -> Option<Range<usize>> {
     let window = &text[after..text.len().min(after + 64)];
-    let label_len = window.windows(5).position(|part| part == b"-----")?;
+    let label_len = window.windows(hyphens.len()).position(|part| part == hyphens)?;
     let label = &window[..label_len];
     counted_steps::count(window.len());
     // Checked first: only a real match may cost the rest of the text.
-    if !label.windows(11).any(|part| part == b"PRIVATE KEY") {
+    if !names_private_key(label) {
         return None;
     }
+    let end_of_key: &[u8] = if hyphens.len() == 4 { b"---- END " } else { b"-----END " };
     let rest = after + label_len;
-    let end = memchr::memmem::find(&text[rest..], b"-----END ").map_or(text.len(), |at| {
-        let label = rest + at + b"-----END ".len();
-        memchr::memmem::find(&text[label..], b"-----").map_or(text.len(), |at| label + at + 5)
+    let end = memchr::memmem::find(&text[rest..], end_of_key).map_or(text.len(), |at| {
+        let label = rest + at + end_of_key.len();
+        memchr::memmem::find(&text[label..], hyphens).map_or(text.len(), |at| label + at + hyphens.len())
     });
     counted_steps::count(end - start);
     Some(start..end)
+}
+
+fn names_private_key(label: &[u8]) -> bool {
+    memchr::memmem::find(label, b"PRIVATE KEY").is_some()
+}
+
+/// The private part of a key as PuTTY writes it: up to its checksum, or to the end of a text that was cut.
+fn putty(text: &[u8], after: usize) -> Option<Range<usize>> {
+    let end = memchr::memmem::find(&text[after..], b"Private-").map_or(text.len(), |len| after + len);
+    counted_steps::count(end - after);
+    let len = text[after..end].trim_ascii_end().len();
+    // A number of lines alone is no key.
+    (len > 40).then_some(after..after + len)
+}
+
+/// A whole PEM text in base64, as configurations of Kubernetes have it.
+fn encoded_pem(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
+    const LABEL: usize = 64;
+    let len = look.run(start, Class::Base64, usize::MAX);
+    let label = look.text.get(start..start + LABEL).filter(|_| len > LABEL)?;
+    look.walked(2 * LABEL);
+    let is_key = STANDARD.decode(label).is_ok_and(|label| names_private_key(&label));
+    (is_key && begins(look.text, start)).then_some(start..start + len)
 }
 
 /// RFC 7617: base64 of a name, a colon and a password.
@@ -232,7 +269,14 @@ fn slack(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     let rest = text.get(start + 3..)?;
     let prefix_len = match rest {
         [b'e', b'.', b'x', b'o', b'x', b'b' | b'p', b'-', ..] => 10,
-        [b'a' | b'b' | b'e' | b'o' | b'p' | b'r' | b's', b'-', ..] => 5,
+        // A cookie, which is usually percent-encoded.
+        [b'd', b'-', ..] => {
+            let is_of_cookie = |byte: &&u8| Class::Base64.holds(**byte) || **byte == b'%';
+            let len = rest[2..].iter().take(400).take_while(is_of_cookie).count();
+            look.walked(len);
+            return (len >= 40 && begins(text, start)).then_some(start..start + 5 + len);
+        }
+        [b'a' | b'b' | b'c' | b'e' | b'o' | b'p' | b'r' | b's', b'-', ..] => 5,
         _ => return None,
     };
     let after = start + prefix_len;
@@ -283,13 +327,23 @@ fn terraform(look: &Look<'_>, start: usize, after: usize) -> Option<Range<usize>
     (head == 14 && (60..=70).contains(&len)).then_some(start - head..after + len)
 }
 
+/// Where the name of a query parameter that ends here with `Signature` begins.
+fn parameter_start(look: &Look<'_>, start: usize) -> usize {
+    let name = look.text[..start].iter().rev().take(16).take_while(|byte| Class::Word.holds(**byte)).count();
+    look.walked(name + 1);
+    start - name
+}
+
 /// The value of a query parameter whose name alone says nothing.
 fn query_value(text: &[u8], start: usize, after: usize) -> Option<Range<usize>> {
     let is_parameter = start > 0 && matches!(text[start - 1], b'?' | b'&');
     if !is_parameter {
         return None;
     }
-    let len = text[after..].iter().take_while(|byte| Class::Base64.holds(**byte) || **byte == b'%').count();
+    let len = text[after..]
+        .iter()
+        .take_while(|byte| Class::Base64.holds(**byte) || matches!(**byte, b'%' | b'~'))
+        .count();
     counted_steps::count(len);
     (len >= 20 && is_varied(&text[after..after + len])).then_some(after..after + len)
 }

@@ -32,12 +32,12 @@ pub(in crate::mask) enum Hit {
     Digits(usize),
 }
 
-/// The hash of three bytes, in any case. Of 150 odd factors that were tried, this one makes the fewest places of real
+/// The hash of three bytes, in any case. Of 150,000 odd factors that were tried, this one makes few places of ids and of real
 /// records hash like an anchor.
 #[inline(always)]
 pub(in crate::mask) fn slot(bytes: [u8; 3]) -> usize {
     let [a, b, c] = bytes.map(|byte| u32::from(byte | 0x20));
-    ((a | b << 8 | c << 16).wrapping_mul(0x1BA1_6215) >> 18) as usize
+    ((a | b << 8 | c << 16).wrapping_mul(0x96AF_DFD3) >> 18) as usize
 }
 
 /// Whether a JSON string begins here that itself holds JSON, without a blank before it.

@@ -1,7 +1,7 @@
 //! The streams on Redis through which a trail is delivered.
 
 use trailseal_core::Trail;
-use trailseal_redis::{RedisSink, RedisUrl, Report};
+use trailseal_redis::{RedisSink, RedisUrl, Report, STORED_WITHIN_SECONDS};
 
 use crate::failure::{Failure, Outcome};
 use crate::store::{Trouble, wait_caught_up};
@@ -33,10 +33,14 @@ impl Stream {
     /// Delivers the trail's events through it from now on. If it is the way to the store, level store waits for what workers
     /// report.
     pub(crate) fn attach(&self, trail: &Trail, is_way_to_store: bool) -> Outcome {
-        let sink = Box::new(RedisSink::new(self.url.clone(), trail.origin()).named(&self.name));
+        let sink = RedisSink::new(self.url.clone(), trail.origin()).named(&self.name);
+        self.deliver(trail, sink, is_way_to_store)
+    }
+
+    fn deliver(&self, trail: &Trail, sink: RedisSink, is_way_to_store: bool) -> Outcome {
         let attached = match is_way_to_store {
-            true => trail.deliver_to_store(sink),
-            false => trail.deliver_to(sink),
+            true => trail.deliver_to_store(Box::new(sink)),
+            false => trail.deliver_to(Box::new(sink)),
         };
         attached.map_err(|error| {
             Failure::could_not(format!("could not start to deliver to {}: {error}", self.url))
@@ -46,30 +50,37 @@ impl Stream {
     /// Delivers through it as [`attach`](Stream::attach) does, and waits until the store has what there is: what it lacks is not
     /// retired.
     pub(crate) fn catch_up(&self, trail: &Trail) -> Outcome {
-        self.attach(trail, false)?;
+        let sink = RedisSink::new(self.url.clone(), trail.origin()).named(&self.name).with_new_report();
+        self.deliver(trail, sink, false)?;
         wait_caught_up(trail, &self.name);
         Ok(())
     }
 
-    /// What is wrong with it, or with what workers report of a trail.
-    pub(crate) fn trouble(&self, origin: &str) -> Option<Trouble> {
+    /// What is wrong with it, or with what workers report of a trail that ends at `end`.
+    pub(crate) fn trouble(&self, origin: &str, end: u64) -> Option<Trouble> {
+        let start = "start `trailseal worker`; until then events wait in the stream and in the trail";
         let (what, mend) = match Report::look(&self.url, origin) {
             Err(error) => (
                 crate::failure::with_causes(&error),
                 "start the server, or correct the url of the [[sink]]; until then events wait in the trail",
             ),
-            Ok(None) => (
-                format!("no worker has reported on this trail at {}", self.url),
-                "start `trailseal worker`, and something that writes to the trail; until then events wait in the trail",
-            ),
-            Ok(Some(Report { stopped: Some((_, what)), .. })) => {
+            Ok(Report { stopped: Some((_, what)), .. }) => {
                 (what, "leave the trail and the store as they are, and run `trailseal verify --store`")
             }
-            Ok(Some(Report { failing: Some(why), .. })) => (
+            Ok(Report { failing: Some(why), .. }) => (
                 format!("the workers at {} cannot store events: {why}", self.url),
                 "mend what the reason says; until then events wait in the stream and in the trail",
             ),
-            Ok(Some(_)) => return None,
+            Ok(Report { position: None, .. }) => {
+                (format!("no worker has reported on this trail at {}", self.url), start)
+            }
+            Ok(Report { position: Some(position), waits_seconds, .. })
+                if waits_seconds >= STORED_WITHIN_SECONDS && position.cursor.get() < end =>
+            {
+                let events = crate::output::thousands(end - position.cursor.get());
+                (format!("{events} events wait, and for {waits_seconds} s no worker has stored any"), start)
+            }
+            Ok(_) => return None,
         };
         Some(Trouble { what, mend })
     }

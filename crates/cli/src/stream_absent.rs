@@ -32,7 +32,7 @@ impl Stream {
         match self.never {}
     }
 
-    pub(crate) fn trouble(&self, _origin: &str) -> Option<Trouble> {
+    pub(crate) fn trouble(&self, _origin: &str, _end: u64) -> Option<Trouble> {
         match self.never {}
     }
 }

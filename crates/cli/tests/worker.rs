@@ -16,6 +16,8 @@ use support::{Answer, Place, Running, Said, wait_until};
 
 const ORIGIN: &str = "example.com/streams";
 const LINES: &str = "trailseal:{example.com/streams}:lines";
+const CHECKPOINTS: &str = "trailseal:{example.com/streams}:checkpoints";
+const STORED: &str = "trailseal:{example.com/streams}:stored";
 
 /// A Redis, a PostgreSQL, and a trail that is delivered through the first to the second.
 struct World {
@@ -26,8 +28,13 @@ struct World {
 
 impl World {
     fn new() -> World {
+        World::with(&[])
+    }
+
+    /// With further settings of Redis.
+    fn with(settings: &[&str]) -> World {
         let world = World {
-            redis: redis::Server::start(),
+            redis: redis::Server::with(settings),
             database: postgres::Server::start_own(&[]),
             place: Place::new(),
         };
@@ -77,6 +84,15 @@ impl World {
         assert!(there == place.lines(), "{} rows, {} lines", there.len(), place.lines().len());
     }
 
+    /// The same, where the last lines may still be on their way.
+    fn all_there_so_far(&self, origin: &str) {
+        let rows = self.database.rows(&format!(
+            "SELECT convert_from(line, 'UTF8') FROM trailseal.events WHERE origin = '{origin}' ORDER BY idx"
+        ));
+        let there: Vec<String> = rows.iter().map(|row| row[0].clone()).collect();
+        assert!(self.place.lines().starts_with(&there), "{} rows", there.len());
+    }
+
     fn verified(&self) {
         self.place.run_all(&["verify", "--store", self.database.url_text()]).ok();
     }
@@ -98,11 +114,9 @@ fn level_store_waits_for_the_worker_and_everything_is_in_the_store() {
     world.all_there(&world.place, ORIGIN);
     world.verified();
     // Redis has only what it takes to go on.
-    let there = ["{example.com/streams}:kept", "{example.com/streams}:stored"]
-        .map(|name| format!("trailseal:{name}"));
     let mut keys = world.redis.keys();
     keys.retain(|key| key != LINES);
-    assert_eq!(keys, there);
+    assert_eq!(keys, [STORED]);
     assert_eq!(world.redis.ask(&["XLEN", LINES]), "0");
     let doctor = world.place.run("doctor");
     assert!(!doctor.out.contains("sink: "), "{}", doctor.out);
@@ -296,6 +310,101 @@ fn a_trail_that_was_rolled_back_is_stopped_and_named() {
 }
 
 #[test]
+fn a_trail_that_was_rolled_back_is_not_taken_for_what_is_in_the_stream() {
+    let world = World::new();
+    let worker = world.worker();
+    world.place.feed("record --ack store", events(0..3)).ok();
+    drop(worker);
+    world.move_all().ok();
+    world.place.copy("trail", "older");
+    world.place.feed("record", events(3..30)).ok();
+    std::fs::rename(world.place.path("trail"), world.place.path("newer")).unwrap();
+    std::fs::rename(world.place.path("older"), world.place.path("trail")).unwrap();
+    // The stream has events of the same indexes, and more of them.
+    let recorded = world.place.feed("record", events(100..103)).ok();
+    assert!(recorded.err.contains("this trail did not write"), "{}", recorded.err);
+    world.place.feed("record", events(103..104)).ok();
+    world.move_all().ok();
+    world.all_there(&world.place, ORIGIN);
+    world.verified();
+}
+
+#[test]
+fn workers_make_room_where_redis_has_no_memory_left() {
+    let world = World::with(&["--maxmemory", "4mb", "--maxmemory-policy", "noeviction"]);
+    let worker = world.worker();
+    world.place.feed("record --ack store", events(0..1)).ok();
+    drop(worker);
+    world.move_all().ok();
+    let text = "x".repeat(2_000);
+    let event = format!("{{\"action\":\"a.b\",\"details\":{{\"t\":\"{text}\"}}}}\n");
+    let recorded = world.place.feed("record", event.repeat(4_000)).ok();
+    assert!(recorded.err.contains("maxmemory"), "{}", recorded.err);
+    let _worker = world.worker();
+    world.place.feed("record --ack store", events(1..2)).ok();
+    world.all_there_so_far(ORIGIN);
+}
+
+#[test]
+fn a_stream_that_is_lost_is_told_and_holds_no_worker_up() {
+    let world = World::new();
+    let worker = world.worker();
+    world.place.feed("record --ack store", events(0..3)).ok();
+    drop(worker);
+    world.move_all().ok();
+    world.place.feed("record", events(3..6)).ok();
+    world.redis.ask(&["DEL", LINES]);
+    let moved = world.move_all().no();
+    assert!(moved.err.contains("is not in the stream"), "{}", moved.err);
+    let doctor = world.place.run("doctor").no();
+    assert!(doctor.out.contains("cannot store events: event"), "{}", doctor.out);
+    world.place.feed("record", events(6..7)).ok();
+    world.move_all().ok();
+    world.all_there(&world.place, ORIGIN);
+}
+
+#[test]
+fn what_somebody_puts_under_the_keys_of_one_origin_stalls_no_other() {
+    let world = World::new();
+    world.redis.ask(&["SET", "trailseal:{example.com/other}:stored", "x"]);
+    world.redis.ask(&["SADD", "trailseal:origins", "example.com/other"]);
+    let worker = world.worker();
+    world.place.feed("record --ack store", events(0..3)).ok();
+    world.redis.ask(&["HSET", CHECKPOINTS, "junk", "x"]);
+    world.redis.ask(&["HSET", CHECKPOINTS, &i64::MAX.to_string(), "x"]);
+    world.redis.ask(&["XADD", LINES, "18446744073709551615-1", "line", "x"]);
+    world.place.feed("record --ack store", events(3..6)).ok();
+    drop(worker);
+    world.redis.ask(&["SREM", "trailseal:origins", "example.com/other"]);
+    world.move_all().ok();
+    world.all_there(&world.place, ORIGIN);
+    world.verified();
+}
+
+#[test]
+fn a_store_that_was_put_back_gets_what_it_lacks() {
+    let world = World::new();
+    let worker = world.worker();
+    world.place.feed("record --ack store", events(0..5)).ok();
+    drop(worker);
+    world.move_all().ok();
+    let next = world.stored(ORIGIN);
+    let leaf = world.database.value("SELECT encode(leaf, 'hex') FROM trailseal.cursors");
+    world.place.feed("record", events(5..20)).ok();
+    world.move_all().ok();
+    world.database.execute(&format!(
+        "SET session_replication_role = replica; DELETE FROM trailseal.events WHERE idx >= {next}; \
+         DELETE FROM trailseal.checkpoints WHERE size > {next}; \
+         UPDATE trailseal.cursors SET next = {next}, leaf = decode('{leaf}', 'hex')"
+    ));
+    // Whoever retires asks anew what the store has.
+    let _worker = world.worker();
+    world.place.run("retain --older-than 1d").ok();
+    wait_until("it has them again", || world.stored(ORIGIN) > next + 15);
+    world.all_there_so_far(ORIGIN);
+}
+
+#[test]
 fn passwords_are_not_shown() {
     let redis = redis::Server::with(&["--requirepass", "hunter2secret"]);
     let database = postgres::Server::start_own(&[]);
@@ -327,6 +436,8 @@ fn passwords_are_not_shown() {
         "--until-empty",
     ]);
     assert!(wrong.code == Some(1) && !wrong.err.contains("hunter3"), "{wrong:?}");
+    let none = place.run_all(&["worker", "--from", &url, "--to", database.url_text(), "--until-empty"]).no();
+    assert!(none.err.contains("NOAUTH"), "{none:?}");
 }
 
 #[test]

@@ -1,4 +1,7 @@
 //! A connection that gives up in time, and errors that show no password.
+//!
+//! Commands are never put into a transaction: a server that is out of memory refuses all of one, also what would free memory.
+//! What must happen together is a script.
 
 use std::time::Duration;
 
@@ -20,6 +23,16 @@ pub struct RedisError {
     source: redis::RedisError,
 }
 
+impl RedisError {
+    /// Whether the server answered that a key does not hold what it must, so that other keys can be used.
+    pub(crate) fn is_of_a_key(&self) -> bool {
+        let kind = self.source.kind();
+        let is_of_a_type =
+            self.source.code() == Some("WRONGTYPE") || self.source.to_string().contains("WRONGTYPE");
+        is_of_a_type || matches!(kind, redis::ErrorKind::Parse | redis::ErrorKind::UnexpectedReturnType)
+    }
+}
+
 /// A connection that is made when it is needed, and given up after a failure.
 pub(crate) struct Redis {
     url: RedisUrl,
@@ -36,7 +49,7 @@ impl Redis {
         self.connection = None;
     }
 
-    /// Has the server do all of this, or none of it.
+    /// Has the server do all of this, one after the other.
     pub(crate) fn ask<T: FromRedisValue>(
         &mut self,
         doing: &'static str,
@@ -68,13 +81,6 @@ impl Redis {
         let failed = |source| RedisError { doing: "connect to", server: self.url.to_string(), source };
         connect().map_err(failed)
     }
-}
-
-/// Commands that are done together, or not at all.
-pub(crate) fn together() -> Pipeline {
-    let mut pipeline = redis::pipe();
-    pipeline.atomic();
-    pipeline
 }
 
 /// An error with everything that it comes from.

@@ -2,15 +2,21 @@
 //!
 //! The entry with the line of index 7 has the id `7-1`, since Redis refuses `0-0`. Its field `line` is the line's exact bytes. If
 //! what comes before it in the trail is retired, the field `from` has the index after the last line that is there: so a worker can
-//! tell what was retired from what was lost.
+//! tell what was retired from what was lost. The first entry of a batch has the leaf hash of the line before in the field `after`:
+//! so a worker can tell the lines of one trail from those of another that has the same origin.
 
 use redis::{FromRedisValue, ParsingError, Value};
 use trailseal_core::deliver::BatchLine;
 use trailseal_event::Index;
 use trailseal_event::line::parse_front;
+use trailseal_tlog::Hash;
 
-pub(crate) const LINE: &str = "line";
-pub(crate) const FROM: &str = "from";
+const LINE: &[u8] = b"line";
+const FROM: &[u8] = b"from";
+const AFTER: &[u8] = b"after";
+
+/// What a stream and a store can number.
+const INDEX_MAX: u64 = i64::MAX as u64 - 1;
 
 /// One line, as it was read from a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +24,8 @@ pub(crate) struct Entry {
     pub(crate) index: u64,
     /// Everything from here up to `index` is retired.
     pub(crate) from: u64,
+    /// The leaf hash of the line before, where that is said.
+    pub(crate) after: Option<Hash>,
     pub(crate) line: Vec<u8>,
 }
 
@@ -26,7 +34,7 @@ pub(crate) fn id(index: u64) -> String {
 }
 
 fn index_in(id: &[u8]) -> Option<u64> {
-    std::str::from_utf8(id).ok()?.strip_suffix("-1")?.parse().ok()
+    std::str::from_utf8(id).ok()?.strip_suffix("-1")?.parse().ok().filter(|index| *index <= INDEX_MAX)
 }
 
 /// A name and a value.
@@ -45,17 +53,17 @@ impl FromRedisValue for Read {
 
 fn read(id: &[u8], fields: Vec<Field>) -> Option<Entry> {
     let index = index_in(id)?;
-    let (mut from, mut found) = (index, None);
+    let mut entry = Entry { index, from: index, after: None, line: Vec::new() };
     for (name, value) in fields {
-        if name == LINE.as_bytes() {
-            found = Some(value);
-        } else if name == FROM.as_bytes() {
-            from = std::str::from_utf8(&value).ok()?.parse().ok()?;
+        match &*name {
+            LINE => entry.line = value,
+            FROM => entry.from = std::str::from_utf8(&value).ok()?.parse().ok()?,
+            AFTER => entry.after = Some(Hash((*value).try_into().ok()?)),
+            _ => {}
         }
     }
-    let line = found?;
-    let is_it = from <= index && parse_front(&line).is_some_and(|front| front.index == index);
-    is_it.then_some(Entry { index, from, line })
+    let is_it = entry.from <= index && parse_front(&entry.line).is_some_and(|front| front.index == index);
+    is_it.then_some(entry)
 }
 
 impl Entry {
@@ -76,9 +84,9 @@ mod tests {
         format!(r#"{{"v":1,"index":{index},"recorded":"{stamp}","action":"a"}}"#).into_bytes()
     }
 
-    fn fields(line: &[u8], from: Option<&str>) -> Vec<Field> {
-        let mut fields = vec![(LINE.into(), line.to_vec())];
-        fields.extend(from.map(|from| (FROM.into(), from.into())));
+    fn fields(line: &[u8], others: &[(&[u8], &[u8])]) -> Vec<Field> {
+        let mut fields = vec![(LINE.to_vec(), line.to_vec())];
+        fields.extend(others.iter().map(|(name, value)| (name.to_vec(), value.to_vec())));
         fields
     }
 
@@ -86,23 +94,32 @@ mod tests {
     fn an_entry_is_read_as_it_was_written() {
         let line = line(7);
         assert!(parse_front(&line).is_some(), "the line of this test is one");
-        let entry = |from| Entry { index: 7, from, line: line.clone() };
-        assert_eq!(read(b"7-1", fields(&line, None)), Some(entry(7)));
-        assert_eq!(read(b"7-1", fields(&line, Some("3"))), Some(entry(3)));
-        for (id, line, from) in [
+        let entry = |from, after| Entry { index: 7, from, after, line: line.clone() };
+        assert_eq!(read(b"7-1", fields(&line, &[])), Some(entry(7, None)));
+        let after = Some(Hash([5; 32]));
+        assert_eq!(read(b"7-1", fields(&line, &[(FROM, b"3"), (AFTER, &[5; 32])])), Some(entry(3, after)));
+        let no_line = b"x".to_vec();
+        for (id, line, other) in [
             ("8-1", &line, None),
             ("7-0", &line, None),
-            ("7-1", &line, Some("8")),
-            ("7-1", &b"x".to_vec(), None),
+            ("7-1", &line, Some((FROM, &b"8"[..]))),
+            ("7-1", &line, Some((AFTER, &b"short"[..]))),
+            ("7-1", &no_line, None),
         ] {
-            assert_eq!(read(id.as_bytes(), fields(line, from)), None, "{id} {from:?}");
+            assert_eq!(read(id.as_bytes(), fields(line, other.as_slice())), None, "{id} {other:?}");
         }
         assert_eq!(read(b"7-1", Vec::new()), None);
+        let (largest, id) = (line_of_the_largest(), format!("{}-1", u64::MAX));
+        assert_eq!(read(id.as_bytes(), fields(&largest, &[])), None);
+    }
+
+    fn line_of_the_largest() -> Vec<u8> {
+        line(u64::MAX)
     }
 
     proptest! {
         #[test]
-        fn nothing_that_somebody_puts_there_is_more_than_no_entry(id in ".{0,12}", name in "line|from|x", value: Vec<u8>) {
+        fn nothing_that_somebody_puts_there_is_more_than_no_entry(id in ".{0,12}", name in "line|from|after|x", value: Vec<u8>) {
             let _ = read(id.as_bytes(), vec![(name.into_bytes(), value)]);
         }
     }

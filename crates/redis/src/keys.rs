@@ -8,8 +8,8 @@ pub(crate) const ORIGINS: &str = "trailseal:origins";
 pub(crate) struct Keys {
     pub(crate) lines: String,
     pub(crate) checkpoints: String,
-    pub(crate) kept: String,
     pub(crate) stored: String,
+    pub(crate) since: String,
     pub(crate) lease: String,
 }
 
@@ -19,8 +19,8 @@ impl Keys {
         Keys {
             lines: key("lines"),
             checkpoints: key("checkpoints"),
-            kept: key("kept"),
             stored: key("stored"),
+            since: key("since"),
             lease: key("lease"),
         }
     }

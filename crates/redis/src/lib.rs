@@ -4,7 +4,7 @@
 //! hold:
 //! - The store's cursor alone says what is stored. A worker reports it in Redis, and only what it has reported counts for level
 //!   `store`, lag and retirement.
-//! - Whatever Redis loses is sent again: the trail has it. What Redis holds is never believed beyond what the trail can compare.
+//! - Whatever Redis loses is sent again: the trail has it. What is reported as stored is compared with what the trail has sent.
 //! - A stream holds a bounded part of a trail; the rest waits in the trail.
 //!
 //! | key | holds |
@@ -12,8 +12,8 @@
 //! | `trailseal:origins` | the origins for which a worker has something to do |
 //! | `trailseal:{ORIGIN}:lines` | a stream; the entry `INDEX-1` has the line with that index |
 //! | `trailseal:{ORIGIN}:checkpoints` | signed checkpoints that are not stored yet, by size |
-//! | `trailseal:{ORIGIN}:kept` | the sizes of those that the store keeps |
 //! | `trailseal:{ORIGIN}:stored` | what workers report: how far the store has come |
+//! | `trailseal:{ORIGIN}:since` | when something came into the stream, or was last stored of it |
 //! | `trailseal:{ORIGIN}:lease` | which worker stores this origin at the moment |
 
 mod connection;
@@ -26,6 +26,6 @@ mod worker;
 
 pub use connection::RedisError;
 pub use report::Report;
-pub use sink::{RedisSink, SINK_NAME};
+pub use sink::{RedisSink, SINK_NAME, STORED_WITHIN_SECONDS};
 pub use url::{BadUrl, RedisUrl, split_password};
 pub use worker::{Store, Worker, WorkerNotice};

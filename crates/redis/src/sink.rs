@@ -1,36 +1,50 @@
 //! The sink of a trail: puts its lines into the stream of its origin, and learns from the workers' report what of them is stored.
 //!
 //! It begins where the store is, not where the stream ends: so the trail compares itself with the store each time. Lines that are in
-//! the stream already are passed over, if the last of them is the trail's own.
+//! the stream already are passed over, after a look at the last of each batch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use redis::Pipeline;
 use trailseal_core::deliver::{
     Batch, BatchLine, KeptCheckpoints, MustEnd, Position, SealedCheckpoint, Sink, SinkError, Stored,
 };
 use trailseal_event::Index;
 use trailseal_tlog::{Hash, leaf_hash};
 
-use crate::connection::{Redis, RedisError, together};
-use crate::entry::{self, FROM, LINE, Read};
+use crate::connection::{Redis, RedisError};
+use crate::entry::{self, Read};
 use crate::keys::{Keys, ORIGINS};
-use crate::report::Report;
+use crate::report::{Fields, Report};
 use crate::url::RedisUrl;
 
 /// What the sink is called in messages and metrics, unless the settings give it another name.
 pub const SINK_NAME: &str = "redis";
 
-/// So much of a trail is in a stream at most; the rest waits in the trail until workers have stored that.
+/// So much of a trail is in a stream at most, and a batch more; the rest waits in the trail until workers have stored that.
 const EVENTS_AHEAD_MAX: u64 = 100_000;
 const BYTES_AHEAD_MAX: u64 = 128 << 20;
 
 /// A worker has so long to take a trail on that it does not know.
 const REPORTED_WITHIN: Duration = Duration::from_secs(1);
-/// If nothing of what is in the stream was stored for so long, that is said.
-const STORED_WITHIN: Duration = Duration::from_secs(30);
+/// If nothing of what is in the stream was stored for so many seconds, something is wrong.
+pub const STORED_WITHIN_SECONDS: u64 = 30;
 /// Between two looks at the report.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Workers are asked so often for a new report: the store may have been restored from a backup.
+const REFRESH_EVERY: Duration = Duration::from_secs(15);
+
+/// Adds lines: all, or those before the first that the stream refuses, as one that it has had.
+const ADD: &str = "if redis.call('XLEN', KEYS[1]) == 0 then redis.call('SET', KEYS[3], redis.call('TIME')[1]) end \
+    redis.call('SADD', KEYS[2], ARGV[1]) \
+    local after = ARGV[2] \
+    for place = 3, #ARGV, 3 do \
+    local add = {'XADD', KEYS[1], ARGV[place]} \
+    if after ~= '' then add[#add + 1] = 'after' add[#add + 1] = after after = '' end \
+    if ARGV[place + 1] ~= '' then add[#add + 1] = 'from' add[#add + 1] = ARGV[place + 1] end \
+    add[#add + 1] = 'line' add[#add + 1] = ARGV[place + 2] \
+    redis.call(unpack(add)) end";
 
 /// Delivers one trail to a stream.
 pub struct RedisSink {
@@ -39,18 +53,32 @@ pub struct RedisSink {
     keys: Keys,
     redis: Redis,
     must_end: MustEnd,
-    /// The last line that was in the stream when it was last asked for.
-    last_there: Option<(u64, Hash)>,
-    /// Where the batches end that were put into the stream since, and how many bytes each has.
-    sent: VecDeque<(u64, u64)>,
-    /// How far the store was when that last changed, or when there was nothing to store.
-    last_stored: (u64, Instant),
+    /// Whether the next position must be one that a worker reports from now on.
+    needs_new_report: bool,
+    /// The cursor that was last reported.
+    cursor: u64,
+    /// The last line that was in the stream at the connecting, as long as it has not been passed over.
+    there: Option<u64>,
+    /// The leaf hash of the line before the next batch.
+    last_leaf: Option<Hash>,
+    /// What is in the stream and not stored.
+    sent: VecDeque<Sent>,
+    /// Checkpoints up to this size were passed on before the connecting, or others that cover what they cover.
+    kept_below: u64,
+    refreshed: Instant,
+}
+
+struct Sent {
+    index: u64,
+    leaf: Hash,
+    bytes: u64,
 }
 
 /// What is in a stream, and what workers report.
 struct Seen {
-    report: Option<Report>,
     first: Option<Read>,
+    last: Option<Read>,
+    report: Report,
 }
 
 /// Something is not in the stream, or not reported, as it was.
@@ -60,10 +88,12 @@ enum Trouble {
         "no worker has reported how far the store is: start `trailseal worker`; until then events wait in the trail"
     )]
     NoReport,
+    #[error("the workers cannot store events: {0}")]
+    NeverStored(String),
     #[error("Redis has lost a part of the stream, or holds what this trail did not write: it is sent again")]
     Lost,
-    #[error("{} events are in the stream, and none was stored for {} s: {why}", .events, .since.as_secs())]
-    NotStored { events: u64, since: Duration, why: String },
+    #[error("{events} events are in the stream, and for {seconds} s none was stored: {why}")]
+    NotStored { events: u64, seconds: u64, why: String },
 }
 
 impl From<RedisError> for SinkError {
@@ -87,9 +117,13 @@ impl RedisSink {
             keys: Keys::of(origin),
             redis: Redis::new(url),
             must_end: MustEnd::default(),
-            last_there: None,
+            needs_new_report: false,
+            cursor: 0,
+            there: None,
+            last_leaf: None,
             sent: VecDeque::new(),
-            last_stored: (0, Instant::now()),
+            kept_below: 0,
+            refreshed: Instant::now(),
         }
     }
 
@@ -98,93 +132,148 @@ impl RedisSink {
         RedisSink { name: name.to_owned(), ..self }
     }
 
+    /// Has it begin with what a worker reports from now on, not with what one has reported before.
+    pub fn with_new_report(self) -> RedisSink {
+        RedisSink { needs_new_report: true, ..self }
+    }
+
+    /// The stream is asked for first: what it then lacks because it is stored, the report has.
     fn look(&mut self) -> Result<Seen, RedisError> {
-        let mut asked = together();
-        asked.cmd("HGETALL").arg(&self.keys.stored);
+        let mut asked = redis::pipe();
         asked.cmd("XRANGE").arg(&self.keys.lines).arg("-").arg("+").arg("COUNT").arg(1);
-        let (fields, mut entries): (HashMap<String, Vec<u8>>, Vec<Read>) =
+        asked.cmd("XREVRANGE").arg(&self.keys.lines).arg("+").arg("-").arg("COUNT").arg(1);
+        Report::ask(&mut asked, &self.keys);
+        type Answer = (Vec<Read>, Vec<Read>, Option<u64>, (u64, u64), Fields);
+        let (mut first, mut last, since, now, fields): Answer =
             self.redis.ask("ask how far the store is at", &asked)?;
-        Ok(Seen { report: Report::of(&fields), first: entries.pop() })
+        Ok(Seen { first: first.pop(), last: last.pop(), report: Report::of(&fields, since, now) })
+    }
+
+    /// Lets a worker look at this origin.
+    fn announce(&mut self) -> Result<(), RedisError> {
+        let mut asked = redis::pipe();
+        asked.cmd("SADD").arg(ORIGINS).arg(&self.origin).ignore();
+        self.refreshed = Instant::now();
+        self.redis.ask("announce the trail at", &asked)
     }
 
     /// What workers report of this trail, for which one that does not know it yet gets a moment.
-    fn reported(&mut self) -> Result<Seen, SinkError> {
+    fn reported(&mut self) -> Result<(Seen, Position), SinkError> {
+        if std::mem::take(&mut self.needs_new_report) {
+            let mut asked = redis::pipe();
+            asked.cmd("DEL").arg(&self.keys.stored).ignore();
+            self.redis.ask::<()>("ask for a new report at", &asked)?;
+        }
         let end = Instant::now() + REPORTED_WITHIN;
+        self.announce()?;
         loop {
             let seen = self.look()?;
-            if seen.report.is_some() {
-                return Ok(seen);
+            if let Some(position) = seen.report.position {
+                return Ok((seen, position));
             }
-            let mut asked = together();
-            asked.cmd("SADD").arg(ORIGINS).arg(&self.origin).ignore();
-            self.redis.ask::<()>("announce the trail at", &asked)?;
             if Instant::now() >= end || self.must_end.is_set() {
-                return Err(Trouble::NoReport.into());
+                return Err(seen.report.failing.map_or(Trouble::NoReport, Trouble::NeverStored).into());
             }
             std::thread::sleep(LOOK_EVERY);
         }
     }
 
-    /// The last line in the stream, if the stream goes on from where the store is. Otherwise the stream is removed.
-    fn last_there(&mut self, cursor: u64, first: Option<&Read>) -> Result<Option<(u64, Hash)>, RedisError> {
-        let mut asked = together();
-        asked.cmd("XREVRANGE").arg(&self.keys.lines).arg("+").arg("-").arg("COUNT").arg(1);
-        let (mut entries,): (Vec<Read>,) = self.redis.ask("look into the stream at", &asked)?;
-        let first = first.and_then(|read| read.0.as_ref());
-        if let (Some(first), Some(Read(Some(last)))) = (first, entries.pop())
-            && first.from <= cursor
-            && cursor <= last.index + 1
-        {
-            return Ok(Some((last.index, leaf_hash(&last.line))));
+    /// Goes on with the stream if it goes on from where the store is; otherwise removes it.
+    fn take_up(&mut self, cursor: u64, seen: &Seen) -> Result<(), SinkError> {
+        let index = |read: &Option<Read>| read.as_ref()?.0.as_ref().map(|entry| (entry.from, entry.index));
+        match (index(&seen.first), index(&seen.last)) {
+            // All of it is stored.
+            (_, Some((_, last))) if last + 1 == cursor => Ok(()),
+            (Some((from, _)), Some((_, last))) if from <= cursor && cursor <= last => {
+                is_stored_in_time(last + 1 - cursor, &seen.report)?;
+                self.there = Some(last);
+                Ok(())
+            }
+            // Also an empty one remembers its last id, and takes only larger ones.
+            _ => Ok(self.remove()?),
         }
-        // Also an empty one remembers its last id, and takes only larger ones.
-        self.remove()?;
-        Ok(None)
     }
 
     fn remove(&mut self) -> Result<(), RedisError> {
-        let mut asked = together();
+        let mut asked = redis::pipe();
         asked.cmd("DEL").arg(&self.keys.lines).ignore();
         self.redis.ask("remove the stream at", &asked)
     }
 
-    /// The lines that are not in the stream yet.
-    fn lacking<'a>(&mut self, batch: &'a Batch<'a>) -> Result<&'a [BatchLine<'a>], SinkError> {
-        let Some((last, leaf)) = self.last_there else { return Ok(batch.lines) };
-        let there = batch.lines.partition_point(|line| line.index.get() <= last);
-        let (there, lacking) = batch.lines.split_at(there);
-        if let Some(line) = there.last().filter(|line| line.index.get() == last) {
-            self.last_there = None;
-            if leaf_hash(line.bytes) != leaf {
+    /// How many lines of the batch are in the stream already.
+    fn passed_over(&mut self, lines: &[BatchLine<'_>]) -> Result<usize, SinkError> {
+        let Some(there) = self.there else { return Ok(0) };
+        let count = lines.partition_point(|line| line.index.get() <= there);
+        if count < lines.len() || lines.last().is_some_and(|line| line.index.get() == there) {
+            self.there = None;
+        }
+        let Some(last) = count.checked_sub(1).and_then(|last| lines.get(last)) else { return Ok(0) };
+        let mut asked: Pipeline = redis::pipe();
+        let id = entry::id(last.index.get());
+        asked.cmd("XRANGE").arg(&self.keys.lines).arg(&id).arg(&id);
+        let (found,): (Vec<Read>,) = self.redis.ask("look into the stream at", &asked)?;
+        let mut asked = redis::pipe();
+        asked.cmd("HGET").arg(&self.keys.stored).arg(crate::report::NEXT);
+        let (next,): (Option<u64>,) = self.redis.ask("ask how far the store is at", &asked)?;
+        let is_stored = next.is_some_and(|next| next > last.index.get());
+        match found.first() {
+            Some(Read(Some(found))) if found.line == last.bytes => Ok(count),
+            // A worker was faster; its report is compared with what was sent.
+            None if is_stored => Ok(count),
+            _ => {
                 self.remove()?;
-                return Err(Trouble::Lost.into());
+                Err(Trouble::Lost.into())
             }
-        } else if !lacking.is_empty() {
-            // The trail has no such line.
-            self.remove()?;
-            return Err(Trouble::Lost.into());
         }
-        Ok(lacking)
     }
 
-    fn has_room(&self, ahead: u64) -> bool {
-        let bytes: u64 = self.sent.iter().map(|(_, bytes)| bytes).sum();
-        ahead < EVENTS_AHEAD_MAX && bytes < BYTES_AHEAD_MAX
+    fn add(&mut self, next: u64, lines: &[BatchLine<'_>]) -> Result<(), RedisError> {
+        let mut asked = redis::pipe();
+        let add = asked.cmd("EVAL").arg(ADD).arg(3).arg(&self.keys.lines).arg(ORIGINS).arg(&self.keys.since);
+        add.arg(&self.origin).arg(self.last_leaf.as_ref().map_or(&[][..], |leaf| &leaf.0));
+        let mut next = next;
+        for line in lines {
+            let index = line.index.get();
+            let from = if index == next { String::new() } else { next.to_string() };
+            add.arg(entry::id(index)).arg(from).arg(line.bytes);
+            next = index + 1;
+        }
+        add.ignore();
+        self.redis.ask("add events at", &asked)
     }
 
-    /// Says if nothing has been stored for long of what is in the stream.
-    fn is_stored_in_time(&mut self, stored: u64, delivered: u64, report: &Report) -> Result<(), Trouble> {
-        if stored >= delivered || stored != self.last_stored.0 {
-            self.last_stored = (stored, Instant::now());
+    /// Takes what is stored out of what was sent, and compares the last of it with the store's.
+    fn compare(&mut self, position: Position) -> Result<(), SinkError> {
+        let cursor = position.cursor.get();
+        let mut last = None;
+        while self.sent.front().is_some_and(|sent| sent.index < cursor) {
+            last = self.sent.pop_front();
         }
-        let (events, since) = (delivered.saturating_sub(stored), self.last_stored.1.elapsed());
-        if events == 0 || since < STORED_WITHIN {
+        let Some(Sent { index, leaf, .. }) = last.filter(|last| last.index + 1 == cursor) else {
             return Ok(());
+        };
+        if position.last_leaf != Some(leaf) {
+            let what = format!("event {index} in the store behind {} differs from the trail's", self.name);
+            return Err(SinkError::Differs { at: Index::new(index), what });
         }
-        let none = "no worker seems to run: start `trailseal worker`";
-        let why = report.failing.clone().unwrap_or_else(|| none.to_owned());
-        Err(Trouble::NotStored { events, since, why })
+        Ok(())
     }
+
+    fn has_room(&self) -> bool {
+        let bytes: u64 = self.sent.iter().map(|sent| sent.bytes).sum();
+        (self.sent.len() as u64) < EVENTS_AHEAD_MAX && bytes < BYTES_AHEAD_MAX
+    }
+}
+
+/// Says if nothing has been stored for long of what is in the stream.
+fn is_stored_in_time(events: u64, report: &Report) -> Result<(), Trouble> {
+    let seconds = report.waits_seconds;
+    if events == 0 || seconds < STORED_WITHIN_SECONDS {
+        return Ok(());
+    }
+    let none = "no worker seems to run: start `trailseal worker`";
+    let why = report.failing.clone().unwrap_or_else(|| none.to_owned());
+    Err(Trouble::NotStored { events, seconds, why })
 }
 
 fn stopped(report: &Report) -> Result<(), SinkError> {
@@ -206,76 +295,93 @@ impl Sink for RedisSink {
     fn position(&mut self) -> Result<Position, SinkError> {
         self.redis.disconnect();
         self.sent.clear();
-        let Seen { report, first } = self.reported()?;
-        let report = report.ok_or(Trouble::NoReport)?;
-        stopped(&report)?;
-        self.last_there = self.last_there(report.position.cursor.get(), first.as_ref())?;
-        Ok(report.position)
+        self.there = None;
+        let (seen, position) = self.reported()?;
+        stopped(&seen.report)?;
+        self.take_up(position.cursor.get(), &seen)?;
+        (self.cursor, self.last_leaf) = (position.cursor.get(), position.last_leaf);
+        Ok(position)
     }
 
     fn deliver(&mut self, batch: &Batch<'_>) -> Result<(), SinkError> {
-        let lines = self.lacking(batch)?;
-        let mut asked = together();
-        asked.cmd("SADD").arg(ORIGINS).arg(&self.origin).ignore();
-        let mut next = match lines.first() {
-            Some(first) if lines.len() < batch.lines.len() => first.index,
-            _ => batch.first,
+        let passed = self.passed_over(batch.lines)?;
+        let (there, lacking) = batch.lines.split_at(passed);
+        let next = there.last().map_or(batch.first.get(), |last| last.index.get() + 1);
+        let sent = |line: &BatchLine<'_>| Sent {
+            index: line.index.get(),
+            leaf: leaf_hash(line.bytes),
+            bytes: line.bytes.len() as u64,
         };
-        let mut bytes = 0;
-        for line in lines {
-            let add = asked.cmd("XADD").arg(&self.keys.lines).arg(entry::id(line.index.get()));
-            if line.index != next {
-                add.arg(FROM).arg(next.get());
-            }
-            add.arg(LINE).arg(line.bytes).ignore();
-            next = Index::new(line.index.get() + 1);
-            bytes += line.bytes.len() as u64;
+        self.sent.extend(there.iter().map(sent));
+        self.last_leaf = self.sent.back().map(|sent| sent.leaf).or(self.last_leaf);
+        if !lacking.is_empty() {
+            self.add(next, lacking)?;
         }
-        self.redis.ask::<()>("add events at", &asked)?;
-        self.sent.push_back((batch.end().get(), bytes));
+        self.sent.extend(lacking.iter().map(sent));
+        self.last_leaf = self.sent.back().map(|sent| sent.leaf).or(self.last_leaf);
         Ok(())
     }
 
     fn stored(&mut self, delivered: Index) -> Result<Stored, SinkError> {
-        let Seen { report, first } = self.look()?;
-        let report = report.ok_or(Trouble::Lost)?;
+        if cfg!(trailseal_fault = "stream_sent_is_stored") {
+            return Ok(Stored { cursor: delivered, has_room: true });
+        }
+        let Seen { first, report, .. } = self.look()?;
+        let position = report.position.ok_or(Trouble::Lost)?;
         stopped(&report)?;
-        let stored = report.position.cursor.get();
-        let ahead = delivered.get().saturating_sub(stored);
-        // What is not stored must be there, and nothing else.
-        let goes_on = match first {
-            Some(Read(Some(first))) => first.from <= stored,
-            Some(Read(None)) => false,
-            None => ahead == 0,
-        };
-        if !goes_on && !cfg!(trailseal_fault = "stream_loss_not_seen") {
+        let cursor = position.cursor.get();
+        if cursor < self.cursor {
+            // The store was put back. What it lacks counts as not stored from now on, and the next look finds the stream without it.
+            self.cursor = cursor;
+            self.sent.clear();
+            return Ok(Stored { cursor: position.cursor, has_room: false });
+        }
+        self.cursor = cursor;
+        self.compare(position)?;
+        let ahead = delivered.get().saturating_sub(cursor);
+        // What is not stored must be there.
+        let goes_on = first.is_some_and(|first| first.0.is_some_and(|first| first.from <= cursor));
+        if ahead > 0 && !goes_on && !cfg!(trailseal_fault = "stream_loss_not_seen") {
             return Err(Trouble::Lost.into());
         }
-        while self.sent.front().is_some_and(|(end, _)| *end <= stored) {
-            self.sent.pop_front();
-        }
-        self.is_stored_in_time(stored, delivered.get(), &report)?;
-        let cursor = match cfg!(trailseal_fault = "stream_sent_is_stored") {
-            true => delivered,
-            false => report.position.cursor,
-        };
-        Ok(Stored { cursor, has_room: self.has_room(ahead) })
+        is_stored_in_time(ahead, &report)?;
+        Ok(Stored { cursor: position.cursor, has_room: self.has_room() })
     }
 
     fn checkpoints(&mut self) -> Result<Option<KeptCheckpoints>, SinkError> {
-        let mut asked = together();
-        asked.cmd("SMEMBERS").arg(&self.keys.kept);
-        asked.cmd("HGETALL").arg(&self.keys.stored);
-        let (sizes, fields): (Vec<u64>, HashMap<String, Vec<u8>>) =
+        let mut asked = redis::pipe();
+        asked.cmd("HKEYS").arg(&self.keys.checkpoints);
+        Report::ask(&mut asked, &self.keys);
+        let (waiting, since, now, fields): (Vec<Vec<u8>>, Option<u64>, (u64, u64), Fields) =
             self.redis.ask("ask for the checkpoints at", &asked)?;
-        let newest = Report::of(&fields).and_then(|report| report.newest_checkpoint);
+        let size = |size: &Vec<u8>| std::str::from_utf8(size).ok()?.parse().ok();
+        let newest = Report::of(&fields, since, now).newest_checkpoint;
+        let mut sizes: Vec<u64> = waiting.iter().filter_map(size).collect();
+        sizes.extend(newest.map(|(size, _)| size));
+        self.kept_below = sizes.iter().copied().max().unwrap_or(0);
         Ok(Some(KeptCheckpoints { sizes, newest }))
     }
 
     fn keep_checkpoint(&mut self, checkpoint: &SealedCheckpoint<'_>) -> Result<(), SinkError> {
-        let mut asked = together();
-        asked.cmd("SADD").arg(ORIGINS).arg(&self.origin).ignore();
+        if checkpoint.size <= self.kept_below {
+            return Ok(());
+        }
+        let mut asked = redis::pipe();
         asked.cmd("HSET").arg(&self.keys.checkpoints).arg(checkpoint.size).arg(checkpoint.note).ignore();
+        asked.cmd("SADD").arg(ORIGINS).arg(&self.origin).ignore();
         Ok(self.redis.ask("add a checkpoint at", &asked)?)
+    }
+
+    fn idle(&mut self) -> Result<(), SinkError> {
+        if self.refreshed.elapsed() < REFRESH_EVERY {
+            return Ok(());
+        }
+        let before = self.cursor;
+        let position = self.look()?.report.position.ok_or(Trouble::Lost)?;
+        self.announce()?;
+        match position.cursor.get() < before {
+            true => Err(Trouble::Lost.into()),
+            false => Ok(()),
+        }
     }
 }

@@ -33,7 +33,8 @@ impl RedisUrl {
     pub fn parse(url: &str, password: Option<&str>) -> Result<RedisUrl, BadUrl> {
         let is_one = ["redis://", "rediss://", "redis+unix://", "unix://"];
         // `#insecure` would switch the check of certificates off, without which TLS proves nothing.
-        if !is_one.iter().any(|scheme| url.starts_with(scheme)) || url.contains('#') {
+        if !is_one.iter().any(|scheme| url.starts_with(scheme)) || url.contains('#') || url.contains("pass=")
+        {
             return Err(BadUrl);
         }
         let mut info = url.into_connection_info().map_err(|_| BadUrl)?;
@@ -100,7 +101,15 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused() {
-        for url in ["", "h:6379", "http://h", "redis://h/x", "rediss://h#insecure", "redis://"] {
+        for url in [
+            "",
+            "h:6379",
+            "http://h",
+            "redis://h/x",
+            "rediss://h#insecure",
+            "redis://",
+            "redis+unix:///s?pass=x",
+        ] {
             assert!(RedisUrl::parse(url, None).is_err(), "{url}");
         }
         let url = RedisUrl::parse("redis://u@h", Some("pw")).unwrap();

@@ -177,7 +177,7 @@ fn examine(settings: &Settings, options: &Options, findings: &mut Vec<Finding>) 
                     add("store", trouble.what, trouble.mend);
                 }
                 for stream in settings.streams() {
-                    if let Some(trouble) = stream.trouble(reader.origin()) {
+                    if let Some(trouble) = stream.trouble(reader.origin(), reader.end().get()) {
                         add("sink", trouble.what, trouble.mend);
                     }
                 }

@@ -86,8 +86,8 @@ fn subject(erase: &Erase) -> Outcome<String> {
     }
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(Failure::io("read", Path::new("-")))?;
-    let subject = text.strip_suffix('\n').unwrap_or(&text);
-    if subject.is_empty() {
+    let subject = text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(&text);
+    if subject.trim().is_empty() {
         // A pipe whose other end has failed: nothing that is destroyed for that comes back.
         return Err(Failure::could_not(
             "standard input names nobody; for the values whose events name no subject use --subject ''",

@@ -12,7 +12,7 @@ use super::reading::{filter, trails_to_read};
 use super::retain::for_each_trail;
 use super::text::write_out;
 use crate::arguments::{Filters, Hold, StoreFlag};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::{printable, tell, thousands};
 use crate::server_client::{ServerClient, segment};
 use crate::settings::Settings;
@@ -23,6 +23,9 @@ pub(super) fn run(settings: &Settings, command: &Hold, as_json: bool) -> Outcome
             // Told by the names of the flags, and before anything is held.
             filter(filters)?;
             let filters = pairs(filters);
+            if settings.store(store)?.is_none() {
+                is_of_a_trail_here(settings, &filters)?;
+            }
             change(settings, store, |trail, owner| {
                 let added = match owner {
                     None => trail.add_hold(name, reason, &filters)?,
@@ -44,6 +47,24 @@ pub(super) fn run(settings: &Settings, command: &Hold, as_json: bool) -> Outcome
         }),
         Hold::List { store } => list(settings, store, as_json),
     }
+}
+
+/// A hold on the events of a trail that is not here would hold nothing.
+fn is_of_a_trail_here(settings: &Settings, filters: &[(String, String)]) -> Outcome {
+    let origins: Vec<&str> =
+        filters.iter().filter(|(name, _)| name == "origin").map(|(_, value)| &**value).collect();
+    if origins.is_empty() {
+        return Ok(());
+    }
+    for folder in trails_to_read(&settings.dir())? {
+        if origins.contains(&Reader::open(folder, Arc::new(StdFiles))?.origin()) {
+            return Ok(());
+        }
+    }
+    Err(Failure::could_not(format!(
+        "no trail here is {}: a hold on it would hold nothing; `trailseal stats` shows the names",
+        origins.join(" or ")
+    )))
 }
 
 /// In every trail of the folder; or once, in the store, by the first trail, and the others follow.

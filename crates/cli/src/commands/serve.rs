@@ -23,6 +23,12 @@ pub(super) fn run(settings: Settings, arguments: &Serve) -> Outcome {
     let mut config = settings.server_config()?;
     config.listen = arguments.listen.unwrap_or(config.listen);
     config.open = arguments.open;
+    // One file may be that of several servers, of which one retires.
+    if config.retention.at.is_none() && !config.retention.rules.is_empty() {
+        tracing::warn!(
+            "this server retires nothing by [[retention.rule]], because retention.at is not set; such as at = \"03:00\""
+        );
+    }
     let store = settings.store(&arguments.store)?;
     if let Some(store) = &store {
         store.share(&mut config);

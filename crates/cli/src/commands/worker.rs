@@ -57,10 +57,13 @@ pub(super) fn run(settings: &Settings, arguments: &Arguments, as_json: bool) -> 
     while !must_stop.load(Ordering::Acquire) && !worker.is_finished() {
         std::thread::sleep(LOOK_EVERY);
     }
-    if !worker.end() && arguments.until_empty {
-        return Err(Failure::no("events are left in the streams: see above why".to_owned()));
+    match worker.end() {
+        false if arguments.until_empty && !must_stop.load(Ordering::Acquire) => {
+            Err(Failure::no("events are left in the streams: see above why".to_owned()))
+        }
+        _ if arguments.until_empty || must_stop.load(Ordering::Acquire) => Ok(()),
+        _ => Err(Failure::could_not("the worker ended by itself: see above why".to_owned())),
     }
-    Ok(())
 }
 
 fn from(settings: &Settings, arguments: &Arguments) -> Outcome<RedisUrl> {

@@ -9,7 +9,7 @@ use trailseal_event::policy::Policy;
 
 use super::given::{Given, Settings, bad, unknown};
 use super::retention::RuleBeingRead;
-use super::table::{LISTS, ONLY_IN_A_FILE, SETTINGS, Setting};
+use super::table::{LISTS, ONLY_IN_A_FILE, REDIS_PASSWORD, SETTINGS, Setting};
 use crate::failure::{Failure, Outcome};
 use crate::stream::Stream;
 
@@ -211,7 +211,9 @@ impl File<'_> {
             let what = format!("another sink is called {name:?}: give each [[sink]] a `name` of its own");
             return Err(wrong(name_at, &what));
         }
-        let stream = Stream::parse(name, url, password.map(|text| &**text));
+        let of_environment = std::env::var(REDIS_PASSWORD).ok();
+        let password = password.map(|text| &**text).or(of_environment.as_deref());
+        let stream = Stream::parse(name, url, password);
         settings.streams.push(stream.map_err(|what| wrong(url_at, &format!("`sink.url`: {what}")))?);
         Ok(())
     }

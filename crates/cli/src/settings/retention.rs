@@ -21,11 +21,6 @@ impl Settings {
                 "retention.at needs a [[retention.rule]] that says what is retired then, such as older_than = \"90d\"",
             ));
         }
-        if retention.at.is_none() && !retention.rules.is_empty() {
-            return Err(Failure::could_not(
-                "[[retention.rule]] says what is retired each day at retention.at: set that, such as at = \"03:00\"",
-            ));
-        }
         if let (Some(place), Some(rule)) = (&retention.archive, retention.rules.first()) {
             // Else the server would find out at night.
             trailseal_export::archive(place, rule)

@@ -179,7 +179,8 @@ pub(super) const SETTINGS: [Setting; 63] = [
         allowed: "tables [[sink]] with type, url, and perhaps password and name",
         about: "A Redis server (`type = \"redis\"`, `url = \"redis://USER@HOST:PORT/DATABASE\"`, or `rediss://` for TLS) through \
             whose streams `serve`, `record` and `import` deliver every event; `trailseal worker` moves them from there to a shared \
-            store. Without `store.url`, level `store` waits until that has them. `name` is what messages and metrics call it, \
+            store. Without `store.url`, level `store` waits until that has them. Python's `config=` delivers through it, too. \
+            The password may also come from `TRAILSEAL_REDIS_PASSWORD`. `name` is what messages and metrics call it, \
             `redis` by default. See [store.md](store.md#through-redis-streams).",
     },
     Setting {
@@ -290,7 +291,7 @@ pub(super) const SETTINGS: [Setting; 63] = [
         allowed: "tables [[retention.rule]] with older_than = \"90d\" and, optionally, tenant and category",
         about: "What is retired at `retention.at`: events that were recorded at least `older_than` ago, of `tenant` and \
             `category` if these are given; `category` can be a list. Each rule is applied by itself, so to keep one \
-            category longer, name the categories in each rule. Without `retention.at` a rule is refused.",
+            category longer, name the categories in each rule. Without `retention.at` a server retires nothing by them, and says so.",
     },
     Setting {
         name: "review.second_person",
@@ -454,7 +455,7 @@ pub(super) const DATABASE: &str = "AUDIT_DATABASE_URL";
 /// Variables of ours that are read as flags.
 pub(super) const NOT_SETTINGS: [&str; 2] = ["TRAILSEAL_TOKEN", REDIS_PASSWORD];
 
-/// The password for `worker --from`, if its URL has none.
+/// The password for a Redis server, if neither its URL nor its settings have one.
 pub(crate) const REDIS_PASSWORD: &str = "TRAILSEAL_REDIS_PASSWORD";
 
 /// Settings that only a file can set.

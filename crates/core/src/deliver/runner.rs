@@ -295,7 +295,7 @@ impl Runner {
         Ok((recorded, leaf))
     }
 
-    /// Delivers until it may end and everything durable is stored.
+    /// Delivers until it may end and everything durable is delivered.
     fn deliver_from(&mut self, begun: Begun, backoff: &mut Duration) -> Result<(), Halt> {
         let Begun { mut follower, mut listed, mut checkpoints } = begun;
         let (mut idle, mut dropping) = (POLL_BUSY, Dropping::default());
@@ -313,7 +313,7 @@ impl Runner {
                 follower.refresh().map_err(failed)?;
                 listed = begun;
             }
-            let has_room = self.ask_stored(follower.next())?;
+            let has_room = self.has_stored(follower.next()) || self.ask_stored(follower.next())?;
             let is_held_back = !has_room || (self.sink.uses_trail_disk() && self.log.is_disk_low());
             let waiting = durable.saturating_sub(follower.next().get());
             if waiting > 0 && !is_held_back {
@@ -350,8 +350,7 @@ impl Runner {
                 *backoff = BACKOFF_MIN;
             }
             // Somebody may wait for what is still on its way.
-            let is_on_its_way = self.status.cursor.load(Ordering::Acquire) < follower.next().get();
-            idle = if is_on_its_way { POLL_BUSY } else { idle };
+            idle = if self.has_stored(follower.next()) { idle } else { POLL_BUSY };
             let parked_at = Instant::now();
             std::thread::park_timeout(idle);
             is_wanted = parked_at.elapsed() < idle && !cfg!(trailseal_fault = "gathering_not_ended");
@@ -405,12 +404,19 @@ impl Runner {
         self.sink.deliver(&batch).map_err(failed)?;
         let end = batch.end();
         waiting_since(lines.last());
+        let before = self.status.cursor.load(Ordering::Acquire);
         self.ask_stored(end)?;
-        if self.status.cursor.load(Ordering::Acquire) < end.get() {
+        let is_passed_on = !self.has_stored(end);
+        if is_passed_on && self.status.cursor.load(Ordering::Acquire) != before {
             self.note_waiting();
         }
         self.works();
         Ok(())
+    }
+
+    /// Whether the sink has stored everything below `delivered`, as far as it has said.
+    fn has_stored(&self, delivered: Index) -> bool {
+        self.status.cursor.load(Ordering::Acquire) >= delivered.get()
     }
 
     /// Notes how far the sink has stored what it was given, which is everything below `delivered`. Returns whether it takes more.

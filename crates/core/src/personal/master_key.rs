@@ -100,8 +100,10 @@ fn output_of(command: &str, timeout: Duration) -> io::Result<Vec<u8>> {
     if !status.success() {
         return Err(io::Error::other(format!("it failed ({status})")));
     }
-    // What it left running may hold its output open, and could still print a part of the key.
-    match all_of_it.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+    // What it left running may hold its output open, and could still print a part of the key. What it printed itself is read at
+    // once, also where the machine slept beyond the deadline.
+    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+    match all_of_it.recv_timeout(left) {
         Ok(read) => read,
         Err(RecvTimeoutError::Timeout) => Err(too_long("what it started kept its output open for")),
         Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("what it printed was lost")),

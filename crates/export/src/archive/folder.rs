@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use trailseal_core::file::{Files as _, StdFiles};
 use trailseal_core::{Archive, ArchiveError, Archived, RetentionRule, Retiring};
@@ -24,7 +25,12 @@ impl FolderArchive {
         FolderArchive { folder: folder.to_owned(), rule: rule.clone() }
     }
 
-    fn write(&self, part: &Path, retiring: &mut Retiring<'_>) -> Result<(), ArchiveError> {
+    /// Returns the file, whose lock keeps others from taking it for one that was left.
+    fn write(
+        &self,
+        part: &Path,
+        retiring: &mut Retiring<'_>,
+    ) -> Result<UntilItFails<BufWriter<File>>, ArchiveError> {
         // A link under this name is not followed.
         let _ = fs::remove_file(part);
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(part)?;
@@ -33,7 +39,8 @@ impl FolderArchive {
         let buffered = BufWriter::with_capacity(BUFFER_BYTES, file);
         let mut out = fill(BundleWriter::new(UntilItFails::new(buffered)), retiring, &self.rule)?;
         out.flush()?;
-        Ok(out.get_ref().get_ref().sync_all()?)
+        out.get_ref().get_ref().sync_all()?;
+        Ok(out)
     }
 }
 
@@ -47,15 +54,18 @@ impl Archive for FolderArchive {
         remove_left(&folder);
         let name = name(retiring)?;
         let (path, part) = (folder.join(&name), folder.join(format!("{name}.part")));
-        if let Err(error) = self.write(&part, retiring) {
+        let _locked = self.write(&part, retiring).map_err(|error| {
             let _ = fs::remove_file(&part);
-            return Err(format!("{}: {error}", path.display()).into());
-        }
+            format!("{}: {error}", path.display())
+        })?;
         fs::rename(&part, &path).map_err(at)?;
         File::open(&folder).and_then(|folder| folder.sync_all()).map_err(at)?;
         Ok(Archived { location: path.display().to_string() })
     }
 }
+
+/// A file that was written to so recently is left alone.
+const JUST_MADE: Duration = Duration::from_secs(60);
 
 /// Removes what killed runs have left: the next run retires other lines, so its bundle has another name. Other trails may be
 /// writing theirs, and hold a lock on it.
@@ -63,7 +73,10 @@ fn remove_left(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_left = || File::open(entry.path())?.try_lock().map_err(io::Error::from);
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if is_file && entry.file_name().to_str().is_some_and(is_part) && is_left().is_ok() {
+        // One that has just been made may not be locked yet.
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        let is_new = changed.is_ok_and(|at| at.elapsed().is_ok_and(|since| since < JUST_MADE));
+        if is_file && !is_new && entry.file_name().to_str().is_some_and(is_part) && is_left().is_ok() {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-use crate::connection::{Redis, RedisError, together};
+use crate::connection::{Redis, RedisError};
 use crate::keys::Keys;
 
 /// A worker that was killed holds an origin up for so long.
 const HELD_FOR: Duration = Duration::from_secs(20);
+
+/// A script that a server which is out of memory runs, too: workers are what makes room.
+const ALSO_WITHOUT_MEMORY: &str = "#!lua flags=allow-oom\n";
+
+/// Takes the lease if nobody has it.
+const TAKE: &str = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])";
 
 /// Does something only if the lease is still held: the first key is the lease, the first argument who holds it.
 const IF_HELD: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end ";
@@ -24,9 +30,9 @@ impl Lease {
         // Without randomness two workers might hold it at once, which does no harm.
         let _ = getrandom::fill(&mut random);
         let holder = random.map(|byte| format!("{byte:02x}")).concat();
-        let mut asked = together();
-        let held_for = HELD_FOR.as_millis() as u64;
-        asked.cmd("SET").arg(&keys.lease).arg(&holder).arg("NX").arg("PX").arg(held_for);
+        let mut asked = redis::pipe();
+        let script = format!("{ALSO_WITHOUT_MEMORY}{TAKE}");
+        asked.cmd("EVAL").arg(script).arg(1).arg(&keys.lease).arg(&holder).arg(HELD_FOR.as_millis() as u64);
         let (taken,): (Option<String>,) = redis.ask("take a lease at", &asked)?;
         Ok(taken.map(|_| Lease { key: keys.lease.clone(), holder }))
     }
@@ -42,8 +48,8 @@ impl Lease {
         arguments: &[Vec<u8>],
     ) -> Result<bool, RedisError> {
         let longer = format!("redis.call('PEXPIRE', KEYS[1], {}) ", HELD_FOR.as_millis());
-        let script = format!("{IF_HELD}{longer}{script} return 1");
-        let mut asked = together();
+        let script = format!("{ALSO_WITHOUT_MEMORY}{IF_HELD}{longer}{script} return 1");
+        let mut asked = redis::pipe();
         asked.cmd("EVAL").arg(script).arg(1 + keys.len()).arg(&self.key).arg(keys);
         asked.arg(&self.holder).arg(arguments);
         let (done,): (u8,) = redis.ask(doing, &asked)?;

@@ -7,13 +7,14 @@ mod lease;
 mod turn;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{MustEnd, Sink};
 
-use crate::connection::{Redis, RedisError, together, with_causes};
+use crate::connection::{Redis, RedisError, with_causes};
 use crate::keys::ORIGINS;
 use crate::url::RedisUrl;
 use turn::{Turn, Turned};
@@ -80,6 +81,9 @@ pub struct Worker {
     threads: Vec<JoinHandle<bool>>,
 }
 
+/// The origins whose events cannot be stored at the moment.
+type InTrouble = Arc<Mutex<HashMap<String, Failed>>>;
+
 type OnNotice = Arc<dyn Fn(&WorkerNotice) + Send + Sync>;
 
 impl Worker {
@@ -93,7 +97,7 @@ impl Worker {
         ends: bool,
         on_notice: OnNotice,
     ) -> std::io::Result<Worker> {
-        let must_end = MustEnd::default();
+        let (must_end, trouble) = (MustEnd::default(), InTrouble::default());
         let mut threads = Vec::new();
         for (number, mut store) in stores.into_iter().enumerate() {
             store.sink().begin(&must_end);
@@ -103,7 +107,7 @@ impl Worker {
                 ends,
                 must_end: must_end.clone(),
                 on_notice: on_notice.clone(),
-                trouble: HashMap::new(),
+                trouble: trouble.clone(),
             };
             let name = format!("trailseal-move-{number}");
             threads.push(std::thread::Builder::new().name(name).spawn(move || run.run())?);
@@ -142,7 +146,8 @@ struct Run {
     ends: bool,
     must_end: MustEnd,
     on_notice: OnNotice,
-    trouble: HashMap<String, Failed>,
+    /// All threads share it, so that one of them says it.
+    trouble: InTrouble,
 }
 
 impl Run {
@@ -153,8 +158,9 @@ impl Run {
             match self.pass() {
                 Ok(Passed { moved, left }) => {
                     (backoff, is_down) = (BACKOFF_MIN, false);
-                    if self.ends && (!left || (!moved && !self.trouble.is_empty())) {
-                        return self.trouble.is_empty();
+                    let is_in_trouble = !self.in_trouble(HashMap::is_empty);
+                    if self.ends && (!left || (!moved && is_in_trouble)) {
+                        return !is_in_trouble;
                     }
                     idle = if moved { IDLE } else { (idle * 2).min(IDLE_MAX) };
                     if !moved {
@@ -177,43 +183,67 @@ impl Run {
                 }
             }
         }
-        self.trouble.is_empty()
+        self.in_trouble(HashMap::is_empty)
+    }
+
+    fn in_trouble<T>(&self, work: impl FnOnce(&HashMap<String, Failed>) -> T) -> T {
+        work(&self.trouble.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A turn of each origin that has something to do.
     fn pass(&mut self) -> Result<Passed, RedisError> {
-        let mut asked = together();
+        let mut asked = redis::pipe();
         asked.cmd("SMEMBERS").arg(ORIGINS);
-        let (mut origins,): (Vec<String>,) = self.redis.ask("ask for the origins at", &asked)?;
+        let (origins,): (Vec<Vec<u8>>,) = self.redis.ask("ask for the origins at", &asked)?;
+        let mut origins: Vec<String> =
+            origins.into_iter().filter_map(|origin| String::from_utf8(origin).ok()).collect();
         origins.sort_unstable();
         // Several workers begin at different ones.
         let first = usize::from(random()) % origins.len().max(1);
         origins.rotate_left(first);
-        self.trouble.retain(|origin, _| origins.contains(origin));
+        self.note_recovered(&origins);
         let mut passed = Passed { moved: false, left: !origins.is_empty() };
         for origin in origins {
-            let waits = self.trouble.get(&origin).is_some_and(|failed| Instant::now() < failed.not_before);
+            let waits = self.in_trouble(|trouble| {
+                trouble.get(&origin).is_some_and(|failed| Instant::now() < failed.not_before)
+            });
             if self.must_end.is_set() || waits {
                 continue;
             }
-            self.store.turn_to(&origin);
-            let turned = Turn::new(&mut self.redis, self.store.sink(), &origin, &self.must_end).run()?;
+            let turned = self.turn(&origin)?;
             passed.moved |= turned == Turned::Moved;
             self.note(origin, turned);
         }
         Ok(passed)
     }
 
-    fn note(&mut self, origin: String, turned: Turned) {
+    /// A turn that panics counts as failed: what it stored, it stored completely.
+    fn turn(&mut self, origin: &str) -> Result<Turned, RedisError> {
+        self.store.turn_to(origin);
+        let turn = Turn::new(&mut self.redis, self.store.sink(), origin, &self.must_end);
+        let panicked = |_| Ok(Turned::Failed("the worker panicked".to_owned()));
+        catch_unwind(AssertUnwindSafe(|| turn.run())).unwrap_or_else(panicked)
+    }
+
+    /// Those that have nothing left to do were stored, by whichever worker.
+    fn note_recovered(&self, origins: &[String]) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        for (origin, _) in trouble.extract_if(|origin, _| !origins.contains(origin)) {
+            self.say(&WorkerNotice::Recovered { origin });
+        }
+    }
+
+    fn note(&self, origin: String, turned: Turned) {
         let (reason, notice) = match turned {
             Turned::Others => return,
             Turned::Moved | Turned::Nothing => {
-                if self.trouble.remove(&origin).is_some() {
+                let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                if trouble.remove(&origin).is_some() {
                     self.say(&WorkerNotice::Recovered { origin });
                 }
                 return;
             }
-            Turned::Foreign => return self.say(&WorkerNotice::Foreign { origin }),
+            Turned::Foreign => ("foreign".to_owned(), WorkerNotice::Foreign { origin: origin.clone() }),
             Turned::Failed(reason) => {
                 (reason.clone(), WorkerNotice::StoreFailed { origin: origin.clone(), reason })
             }
@@ -221,12 +251,13 @@ impl Run {
                 (reason.clone(), WorkerNotice::Stopped { origin: origin.clone(), reason })
             }
         };
-        let before = self.trouble.remove(&origin);
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = trouble.remove(&origin);
         if before.as_ref().is_none_or(|before| before.reason != reason) {
             self.say(&notice);
         }
         let backoff = before.map_or(BACKOFF_MIN, |before| (before.backoff * 2).min(BACKOFF_MAX));
-        self.trouble.insert(origin, Failed { reason, backoff, not_before: Instant::now() + backoff });
+        trouble.insert(origin, Failed { reason, backoff, not_before: Instant::now() + backoff });
     }
 
     fn say(&self, notice: &WorkerNotice) {

@@ -4,15 +4,15 @@ use trailseal_core::deliver::{Batch, BatchLine, MustEnd, SealedCheckpoint, Sink,
 use trailseal_tlog::{Checkpoint, Hash, SignedNote, leaf_hash};
 
 use super::lease::Lease;
-use crate::connection::{Redis, RedisError, together, with_causes};
+use crate::connection::{Redis, RedisError, with_causes};
 use crate::entry::{self, Entry, Read};
 use crate::keys::{Keys, ORIGINS};
-use crate::report::{FAILING, Report, STOPPED, STOPPED_AT};
+use crate::report::{FAILING, Fields, Report, STOPPED, STOPPED_AT};
 
 /// A batch has so many events at most. A line has 64 KiB at most, so this bounds the memory as well.
-const BATCH_EVENTS_MAX: usize = 2_000;
+const BATCH_EVENTS_MAX: usize = 500;
 /// After so many batches other origins have their turn.
-const BATCHES_MAX: usize = 16;
+const BATCHES_MAX: usize = 32;
 /// So many checkpoints in a turn.
 const CHECKPOINTS_MAX: usize = 256;
 
@@ -34,11 +34,15 @@ pub(super) enum Turned {
 }
 
 /// Reports how far the store is, and drops from the stream what it has: the report counts from then on.
-const REPORT: &str = "redis.call('DEL', KEYS[2]) redis.call('HSET', KEYS[2], unpack(ARGV, 3)) \
-    redis.call('XTRIM', KEYS[3], 'MINID', '=', ARGV[2])";
+const REPORT: &str = "local before = redis.call('HGET', KEYS[2], 'next') \
+    redis.call('DEL', KEYS[2]) redis.call('HSET', KEYS[2], unpack(ARGV, 3)) \
+    redis.call('XTRIM', KEYS[3], 'MINID', '=', ARGV[2]) \
+    if redis.call('XLEN', KEYS[3]) == 0 then redis.call('DEL', KEYS[4]) \
+    elseif before ~= redis.call('HGET', KEYS[2], 'next') then \
+    redis.call('SET', KEYS[4], redis.call('TIME')[1]) end";
 
-/// Notes which checkpoints the store keeps, and drops those that wait.
-const KEPT: &str = "for place = 2, #ARGV do redis.call('SADD', KEYS[2], ARGV[place]) redis.call('HDEL', KEYS[3], ARGV[place]) end";
+/// Drops checkpoints that do not wait any more.
+const DROP: &str = "for place = 2, #ARGV do redis.call('HDEL', KEYS[2], ARGV[place]) end";
 
 /// Nothing is left to do for the origin.
 const DONE: &str = "if redis.call('XLEN', KEYS[2]) == 0 and redis.call('HLEN', KEYS[3]) == 0 then \
@@ -87,10 +91,11 @@ impl<'a> Turn<'a> {
 
     pub(super) fn run(mut self) -> Result<Turned, RedisError> {
         let Some(lease) = Lease::take(self.redis, &self.keys)? else { return Ok(Turned::Others) };
-        let mut report = Report::default();
-        let turned = match self.work(&lease, &mut report) {
+        let turned = match self.work(&lease) {
             Ok(true) => Turned::Moved,
             Ok(false) => Turned::Nothing,
+            // Somebody has put something else there; other origins can be used.
+            Err(Ended::Redis(error)) if error.is_of_a_key() => Turned::Failed(with_causes(&error)),
             Err(Ended::Redis(error)) => return Err(error),
             Err(Ended::LeaseLost) => return Ok(Turned::Others),
             Err(Ended::Foreign) => {
@@ -120,38 +125,52 @@ impl<'a> Turn<'a> {
     }
 
     /// Stores what there is, and returns whether that was something.
-    fn work(&mut self, lease: &Lease, report: &mut Report) -> Result<bool, Ended> {
-        report.position = self.store.position()?;
-        let kept = self.store.checkpoints()?.unwrap_or_default();
-        report.newest_checkpoint = kept.newest;
-        self.report(lease, report)?;
-        if !kept.sizes.is_empty() {
-            self.note_kept(lease, &kept.sizes)?;
-        }
+    fn work(&mut self, lease: &Lease) -> Result<bool, Ended> {
+        let position = self.store.position()?;
+        let before = self.reported_before()?;
+        // The largest checkpoint is known, unless this store was moved by somebody else.
+        let newest_checkpoint = match before.position == Some(position) {
+            true => before.newest_checkpoint,
+            false => self.store.checkpoints()?.unwrap_or_default().newest,
+        };
+        let (mut at, mut leaf) = (position.cursor, position.last_leaf);
+        let mut report = Report { position: Some(position), newest_checkpoint, ..Report::default() };
+        self.report(lease, &report)?;
         let mut has_moved = false;
         for _ in 0..BATCHES_MAX {
-            let entries = self.read(report.position.cursor.get())?;
+            let entries = self.read(at.get(), leaf)?;
             if entries.is_empty() || self.must_end.is_set() {
                 break;
             }
-            self.store_batch(&entries, report)?;
-            self.report(lease, report)?;
+            let lines: Vec<BatchLine<'_>> = entries.iter().map(Entry::as_batch_line).collect();
+            let batch = Batch { first: at, lines: &lines };
+            self.store.deliver(&batch)?;
+            (at, leaf) = (batch.end(), lines.last().map(|line| leaf_hash(line.bytes)));
+            report.position = Some(trailseal_core::deliver::Position { cursor: at, last_leaf: leaf });
+            self.report(lease, &report)?;
             has_moved = true;
         }
-        has_moved |= self.keep_checkpoints(lease, report)?;
+        has_moved |= self.keep_checkpoints(lease, at.get(), &mut report, has_moved)?;
         let keys = [&*self.keys.lines, &*self.keys.checkpoints, ORIGINS];
         let origin = [self.origin.into()];
         held(lease.if_held(self.redis, "note that an origin is done at", DONE, &keys, &origin)?)?;
         Ok(has_moved)
     }
 
-    /// The entries from here on, as far as they follow each other without a gap.
-    fn read(&mut self, cursor: u64) -> Result<Vec<Entry>, Ended> {
-        let mut asked = together();
+    fn reported_before(&mut self) -> Result<Report, RedisError> {
+        let mut asked = redis::pipe();
+        asked.cmd("HGETALL").arg(&self.keys.stored);
+        let (fields,): (Fields,) = self.redis.ask("read the report at", &asked)?;
+        Ok(Report::of(&fields, None, (0, 0)))
+    }
+
+    /// The entries from here on, as far as they follow each other without a gap. `leaf` is that of the line before.
+    fn read(&mut self, cursor: u64, leaf: Option<Hash>) -> Result<Vec<Entry>, Ended> {
+        let mut asked = redis::pipe();
         let from = entry::id(cursor);
         asked.cmd("XRANGE").arg(&self.keys.lines).arg(from).arg("+").arg("COUNT").arg(BATCH_EVENTS_MAX);
         let (read,): (Vec<Read>,) = self.redis.ask("read events at", &asked)?;
-        let (mut entries, mut next) = (Vec::new(), cursor);
+        let (mut entries, mut next, mut leaf) = (Vec::new(), cursor, leaf);
         for read in read {
             let Some(entry) = read.0 else {
                 if cfg!(trailseal_fault = "stream_foreign_kept") {
@@ -165,25 +184,22 @@ impl<'a> Turn<'a> {
                 }
                 break;
             }
-            next = entry.index + 1;
+            // Two trails of one origin write into one stream.
+            let is_other = entry.after.zip(leaf).is_some_and(|(after, leaf)| after != leaf);
+            if is_other && !cfg!(trailseal_fault = "stream_of_two_trails_stored") {
+                return Err(Ended::Foreign);
+            }
+            (next, leaf) = (entry.index + 1, Some(leaf_hash(&entry.line)));
             entries.push(entry);
         }
         Ok(entries)
     }
 
-    fn store_batch(&mut self, entries: &[Entry], report: &mut Report) -> Result<(), SinkError> {
-        let lines: Vec<BatchLine<'_>> = entries.iter().map(Entry::as_batch_line).collect();
-        let batch = Batch { first: report.position.cursor, lines: &lines };
-        self.store.deliver(&batch)?;
-        report.position.cursor = batch.end();
-        report.position.last_leaf = lines.last().map(|line| leaf_hash(line.bytes));
-        Ok(())
-    }
-
     fn report(&mut self, lease: &Lease, report: &Report) -> Result<(), Ended> {
-        let mut arguments = vec![entry::id(report.position.cursor.get()).into_bytes()];
+        let next = report.position.map_or(0, |position| position.cursor.get());
+        let mut arguments = vec![entry::id(next).into_bytes()];
         arguments.extend(report.to_fields());
-        let keys = [&*self.keys.stored, &*self.keys.lines];
+        let keys = [&*self.keys.stored, &*self.keys.lines, &*self.keys.since];
         held(lease.if_held(self.redis, "report at", REPORT, &keys, &arguments)?)
     }
 
@@ -191,51 +207,62 @@ impl<'a> Turn<'a> {
     fn report_trouble(&mut self, lease: &Lease, fields: &[(&str, String)]) -> Result<(), RedisError> {
         let arguments: Vec<Vec<u8>> =
             fields.iter().flat_map(|(name, value)| [(*name).into(), value.clone().into()]).collect();
-        let script =
-            "if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HSET', KEYS[2], unpack(ARGV, 2)) end";
+        let script = "redis.call('HSET', KEYS[2], unpack(ARGV, 2))";
         lease.if_held(self.redis, "report at", script, &[&*self.keys.stored], &arguments).map(drop)
     }
 
     /// Passes on the checkpoints whose events are stored. Returns whether there were any.
-    fn keep_checkpoints(&mut self, lease: &Lease, report: &mut Report) -> Result<bool, Ended> {
-        let mut asked = together();
+    fn keep_checkpoints(
+        &mut self,
+        lease: &Lease,
+        cursor: u64,
+        report: &mut Report,
+        has_moved: bool,
+    ) -> Result<bool, Ended> {
+        let mut asked = redis::pipe();
         asked.cmd("HGETALL").arg(&self.keys.checkpoints);
-        let (mut waiting,): (Vec<(u64, String)>,) = self.redis.ask("read checkpoints at", &asked)?;
-        waiting.retain(|(size, _)| *size <= report.position.cursor.get());
-        waiting.sort_unstable();
-        waiting.truncate(CHECKPOINTS_MAX);
-        for (size, note) in &waiting {
-            // What is none of this trail is dropped.
-            let Some(root) = self.root_of(*size, note) else { continue };
-            self.store.keep_checkpoint(&SealedCheckpoint { size: *size, root, note })?;
-            if report.newest_checkpoint.is_none_or(|(newest, _)| newest <= *size) {
-                report.newest_checkpoint = Some((*size, root));
+        let (waiting,): (Fields,) = self.redis.ask("read checkpoints at", &asked)?;
+        let (mut due, mut dropped, mut is_early) = (Vec::new(), Vec::new(), false);
+        for (field, note) in waiting {
+            match self.checkpoint(&field, &note) {
+                Some((size, ..)) if size > cursor => is_early = true,
+                Some(checkpoint) => due.push((checkpoint, field)),
+                // It is none of this trail.
+                None => dropped.push(field),
             }
         }
-        if waiting.is_empty() {
-            return Ok(false);
+        due.sort_unstable_by_key(|((size, ..), _)| *size);
+        due.truncate(CHECKPOINTS_MAX);
+        let has_any = !due.is_empty();
+        for ((size, root, note), field) in due {
+            self.store.keep_checkpoint(&SealedCheckpoint { size, root, note: &note })?;
+            if report.newest_checkpoint.is_none_or(|(newest, _)| newest <= size) {
+                report.newest_checkpoint = Some((size, root));
+            }
+            dropped.push(field);
         }
-        self.report(lease, report)?;
-        let sizes: Vec<u64> = waiting.iter().map(|(size, _)| *size).collect();
-        self.note_kept(lease, &sizes)?;
-        Ok(true)
+        if has_any {
+            self.report(lease, report)?;
+        }
+        if !dropped.is_empty() {
+            let keys = [&*self.keys.checkpoints];
+            held(lease.if_held(self.redis, "drop checkpoints at", DROP, &keys, &dropped)?)?;
+        }
+        // Its events were in the stream before it.
+        if is_early && !has_moved && !has_any {
+            return Err(Ended::Gap(cursor));
+        }
+        Ok(has_any)
     }
 
-    /// The root hash of a checkpoint of this trail. Who signed it, `verify` asks.
-    fn root_of(&self, size: u64, note: &str) -> Option<Hash> {
-        let note = SignedNote::parse(note).ok()?;
-        let checkpoint = Checkpoint::parse(note.text()).ok()?;
+    /// Size, root hash and note of a checkpoint of this trail. Who signed it, `verify` asks.
+    fn checkpoint(&self, size: &[u8], note: &[u8]) -> Option<(u64, Hash, String)> {
+        let size = std::str::from_utf8(size).ok()?.parse().ok()?;
+        let note = std::str::from_utf8(note).ok()?;
+        let signed = SignedNote::parse(note).ok()?;
+        let checkpoint = Checkpoint::parse(signed.text()).ok()?;
         let is_it = checkpoint.origin.as_str() == self.origin && checkpoint.size == size;
-        is_it.then_some(checkpoint.root)
-    }
-
-    fn note_kept(&mut self, lease: &Lease, sizes: &[u64]) -> Result<(), Ended> {
-        let keys = [&*self.keys.kept, &*self.keys.checkpoints];
-        for sizes in sizes.chunks(CHECKPOINTS_MAX) {
-            let sizes: Vec<Vec<u8>> = sizes.iter().map(|size| size.to_string().into()).collect();
-            held(lease.if_held(self.redis, "note the checkpoints at", KEPT, &keys, &sizes)?)?;
-        }
-        Ok(())
+        is_it.then(|| (size, checkpoint.root, note.to_owned()))
     }
 }
 

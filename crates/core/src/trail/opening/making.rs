@@ -36,8 +36,11 @@ pub(super) fn check_may_make(folder: &Folder, options: &Options) -> Result<(), O
     if !options.create {
         return Err(OpenError::NotMade { path });
     }
-    // A folder that does not exist, or cannot be read, has its own error later.
-    let holds_slots = slots_in(&path, files).is_ok_and(|slots| !slots.is_empty());
+    let holds_slots = match slots_in(&path, files) {
+        Ok(slots) => !slots.is_empty(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(OpenError::io("list", &path)(error)),
+    };
     if holds_slots && !cfg!(trailseal_fault = "trail_over_slots") {
         return Err(OpenError::HoldsSlots { path });
     }

@@ -92,6 +92,8 @@ fn open(dir: &Path, options: Options) -> Result<Trail, OpenError> {
             open_existing(folder, lock, manifest, options).map_err(|error| error.with_way_on(dir))
         }
         Ok(None) => {
+            // Another process may have made the first slot meanwhile.
+            check_may_make(&folder, &options)?;
             let candidates = handoff_candidates(&folder, &options, &lock)?;
             let (manifest, signing) = make(&folder, &options, &candidates)?;
             let newest = Checkpoint::new(manifest.origin.clone(), 0, empty_root());

@@ -194,9 +194,10 @@ impl RedisSink {
         }
     }
 
+    /// With the checkpoints that wait: they may be of a life of this trail that was rolled back. Those that are needed come again.
     fn remove(&mut self) -> Result<(), RedisError> {
         let mut asked = redis::pipe();
-        asked.cmd("DEL").arg(&self.keys.lines).ignore();
+        asked.cmd("DEL").arg(&self.keys.lines).arg(&self.keys.checkpoints).ignore();
         self.redis.ask("remove the stream at", &asked)
     }
 

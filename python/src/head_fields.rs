@@ -4,7 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::value_kinds::{Kind, class_name, kind_of};
+use crate::value_kinds::{Kind, class_name, is_collection, is_text, kind_of, says_what_it_is};
 use crate::values::{Note, Writer};
 
 /// Members of enums of which each is the value of the one before.
@@ -128,9 +128,18 @@ fn own_text<'py>(writer: &mut Writer<'_, 'py>, head: Head, text: &Bound<'py, PyA
     Ok(())
 }
 
-/// An object of the application's own, such as a user or a row: by its id and its name, never all that it has.
+/// An object of the application's own, such as a user or a row: by its id and its name, never all that it has. What
+/// has the methods of a text, such as a lazy translation, is one.
 fn of_object<'py>(writer: &mut Writer<'_, 'py>, head: Head, value: &Bound<'py, PyAny>) -> PyResult<()> {
     let Some(id) = attribute(value, &IDS)? else {
+        if kind_of(value) == Kind::Other && head != Head::Context && is_text(value) {
+            let text = plain_text(value)?;
+            return own_text(writer, head, PyString::new(value.py(), &text).as_any());
+        }
+        if kind_of(value) == Kind::Other && head == Head::Actor {
+            // The text that stands for it is its id.
+            return own_text(writer, head, value);
+        }
         writer.value(head.name(), value);
         return Ok(());
     };
@@ -163,18 +172,31 @@ fn kind_name(value: &Bound<'_, PyAny>) -> String {
     class_name(value).rsplit('.').next().unwrap_or_default().to_lowercase()
 }
 
-/// The type, if it has one, and the id of a mapping or an object that can be an actor or a resource; `None` if it has no
-/// id.
-pub(crate) fn parts_of(value: &Bound<'_, PyAny>) -> PyResult<Option<(Option<String>, String)>> {
-    if !matches!(kind_of(value), Kind::Dict | Kind::Mapping) {
-        return Ok(attribute(value, &IDS)?.map(|id| (Some(kind_name(value)), id)));
+/// What finds the actor or the resource that `record` makes of this value: an id, or `TYPE/ID`; `None` if it has none.
+pub(crate) fn found_by(head: Head, value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let is_mapping = matches!(kind_of(value), Kind::Dict | Kind::Mapping);
+    let has_id = is_mapping || attribute(value, &IDS)?.is_some();
+    if !has_id && (is_collection(value) || !says_what_it_is(value)) {
+        return Ok(None);
     }
-    let part = |name: &str| {
-        let found = value.get_item(name).ok().filter(|found| !found.is_none());
-        found.map(|found| plain_text(&found)).transpose()
+    let mut text = Vec::new();
+    let mut writer = Writer::new(value.py(), &mut text);
+    head_text(&mut writer, head, value)?;
+    writer.finish()?;
+    let written = match serde_json::from_slice(&text) {
+        // That of a resource has no type, and is not kept.
+        Ok(serde_json::Value::String(text)) => {
+            return Ok((head != Head::Resource || is_text(value)).then_some(text));
+        }
+        Ok(serde_json::Value::Object(written)) => written,
+        _ => return Ok(None),
     };
-    let kind = part("type")?;
-    Ok(part("id")?.map(|id| (kind, id)))
+    let part = |name: &str| written.get(name).and_then(serde_json::Value::as_str);
+    Ok(match (head, part("type"), part("id")) {
+        (Head::Resource, Some(kind), Some(id)) => Some(format!("{kind}/{id}")),
+        (Head::Resource, None, _) | (_, _, None) => None,
+        (_, _, Some(id)) => Some(id.to_owned()),
+    })
 }
 
 /// The text of a value: of an enum its value's, of anything else what `str` says.

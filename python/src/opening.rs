@@ -46,6 +46,15 @@ impl Opening<'_> {
         // However the folder was named, it is the same.
         sources.told.retain(|(name, _)| name != "dir");
         sources.told.push(("dir".to_owned(), Told::Text(path_text(&place)?)));
+        // One with other settings may be another thread's that is about to fail: then it is in nobody's way.
+        while let Some(other) = registry::find(&place)
+            && *other.sources() != sources
+            && !other.is_slots()
+            && !other.is_inherited()
+            && py.detach(|| other.open()).is_err()
+        {
+            registry::forget(&other);
+        }
         let shared = match registry::find(&place) {
             Some(shared) => shared,
             None => {

@@ -19,11 +19,12 @@ use trailseal_index::{By, Cursor, First, Hit, Order, Search, SearchError};
 
 use crate::context::{self, Facts};
 use crate::failures;
-use crate::head_fields::{Head, parts_of, plain_text};
+use crate::head_fields::{Head, found_by, plain_text};
 use crate::json_values;
 use crate::shared::Shared;
 use crate::times::timestamp;
-use crate::value_kinds::{Kind, class_name, kind_of};
+use crate::value_kinds::{Kind, class_name, is_collection, kind_of, says_what_it_is};
+use crate::values::written;
 
 /// How long a read waits for what was recorded before it.
 pub(crate) const WITHIN: Duration = Duration::from_secs(10);
@@ -62,7 +63,7 @@ pub(crate) fn resource(resource: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok((kind, id)) = resource.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>() {
         return Ok(format!("{}/{}", plain_text(&kind)?, plain_text(&id)?));
     }
-    id_of("resource", resource)?.map_or_else(|| plain_text(resource), Ok)
+    found_by(Head::Resource, resource)?.map_or_else(|| plain_text(resource), Ok)
 }
 
 /// One filter, and whether personal values are shown in plain.
@@ -101,7 +102,7 @@ fn filter_texts(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     if let Some(text) = filter_text(name, value)? {
         return Ok(vec![text]);
     }
-    if matches!(kind_of(value), Kind::Bytes | Kind::Dict | Kind::Mapping) {
+    if !is_collection(value) {
         return Err(no_filter(name, value));
     }
     let values = value.try_iter().map_err(|_| no_filter(name, value))?;
@@ -129,25 +130,31 @@ fn filter_text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<String>>
         // A number of seconds since when, or for how long? It would be read as a year.
         Kind::Int if is_time => Ok(None),
         Kind::Str | Kind::Enum | Kind::Text | Kind::Int => plain_text(value).map(Some),
-        Kind::Sequence if name == "resource" && is_pair(value) => resource(value).map(Some),
+        Kind::Sequence | Kind::Named if name == "resource" && is_pair(value) => resource(value).map(Some),
         Kind::Sequence | Kind::Set => Ok(None),
-        _ => id_of(name, value),
+        _ => match name {
+            "actor" | "on_behalf_of" => found_by(Head::Actor, value),
+            "resource" => found_by(Head::Resource, value),
+            _ => told(name, value),
+        },
     }
 }
 
-/// Of an object that `record` takes as an actor or a resource: what it is found by.
-fn id_of(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
-    let head = match name {
-        "actor" | "on_behalf_of" => Head::Actor,
-        "resource" => Head::Resource,
-        _ => return Ok(None),
-    };
-    let Some((kind, id)) = parts_of(value)? else { return Ok(None) };
-    Ok(match (head, kind) {
-        (Head::Resource, Some(kind)) => Some(format!("{kind}/{id}")),
-        (Head::Resource, None) => None,
-        _ => Some(id),
-    })
+/// The text that `record` makes of a value in a field that is no actor and no resource.
+fn told(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let kind = kind_of(value);
+    let is_time = matches!(name, "since" | "until" | "recorded_since" | "recorded_until");
+    match kind {
+        // As the values of an event are written, since any of them is searched.
+        Kind::Float | Kind::Scalar | Kind::Datetime | Kind::Iso | Kind::Timedelta if name == "text" => {
+            written(value)
+        }
+        Kind::Float | Kind::Scalar | Kind::Datetime | Kind::Iso | Kind::Timedelta if !is_time => {
+            plain_text(value).map(Some)
+        }
+        Kind::Other if !is_collection(value) && says_what_it_is(value) => plain_text(value).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Whether it is `(type, id)`.

@@ -26,6 +26,14 @@ pub(crate) fn find_or_add(shared: Arc<Shared>) -> Arc<Shared> {
     found.unwrap_or(shared)
 }
 
+/// Takes out one that could not be opened, though a thread may still hold it.
+pub(crate) fn forget(shared: &Arc<Shared>) {
+    OPEN.rcu(|open| {
+        let others = open.iter().filter(|one| one.as_ptr() != Arc::as_ptr(shared));
+        others.cloned().collect::<Vec<_>>()
+    });
+}
+
 /// All of them.
 pub(crate) fn all() -> Vec<Arc<Shared>> {
     OPEN.load().iter().filter_map(Weak::upgrade).collect()

@@ -132,6 +132,32 @@ fn classify(class: &Bound<'_, PyType>) -> Kind {
     rules.into_iter().find(|(holds, _)| *holds).map_or(Kind::Other, |(_, kind)| kind)
 }
 
+/// Whether it has the methods of a text without being a `str`: such as a lazy translation, which has letters, too.
+pub(crate) fn is_text(object: &Bound<'_, PyAny>) -> bool {
+    object.hasattr("casefold").unwrap_or(false)
+}
+
+/// Whether it holds values one by one: a sequence, a set or an iterator. That its class can be iterated is not enough:
+/// texts can, and proxies of whatever.
+pub(crate) fn is_collection(object: &Bound<'_, PyAny>) -> bool {
+    let class = object.get_type();
+    let has = |name: &str| class.hasattr(name).unwrap_or(false);
+    match kind_of(object) {
+        Kind::Sequence | Kind::Set | Kind::Named | Kind::Row => true,
+        Kind::Other => (has("__next__") || has("__len__")) && !is_text(object) && object.try_iter().is_ok(),
+        _ => false,
+    }
+}
+
+/// Whether the text of an object is more than the address that every object has.
+pub(crate) fn says_what_it_is(object: &Bound<'_, PyAny>) -> bool {
+    let (class, object_class) = (object.get_type(), object.py().get_type::<PyAny>());
+    ["__str__", "__repr__"].into_iter().any(|name| match (class.getattr(name), object_class.getattr(name)) {
+        (Ok(own), Ok(usual)) => !own.is(&usual),
+        _ => false,
+    })
+}
+
 /// The name of an object's class, with its module.
 pub(crate) fn class_name(object: &Bound<'_, PyAny>) -> String {
     let class = object.get_type();

@@ -420,6 +420,20 @@ unsafe fn list_element(list: *mut ffi::PyObject, at: ffi::Py_ssize_t) -> *mut ff
     }
 }
 
+/// The text of a value as an event has it, without quotes; `None` if it has several.
+pub(crate) fn written(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let mut text = Vec::new();
+    let mut writer = Writer::new(value.py(), &mut text);
+    writer.value("text", value);
+    writer.finish()?;
+    Ok(match serde_json::from_slice(&text) {
+        Ok(serde_json::Value::String(text)) => Some(text),
+        Ok(serde_json::Value::Array(_) | serde_json::Value::Object(_)) | Err(_) => None,
+        // A number, as it was written.
+        Ok(_) => String::from_utf8(text).ok(),
+    })
+}
+
 /// A mapping of whatever class as a dict.
 fn dict_of<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let dict = PyDict::new(mapping.py());

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 import trailseal.fastapi
-from trailseal import Trail
+from trailseal import CloseError, Trail
 from trailseal.fastapi import TrailDependency
 
 
@@ -94,3 +94,24 @@ def test_without_a_trail_it_says_what_to_do(audit_trail: Trail) -> None:
         trailseal.fastapi.install(app, audit_trail)
     with pytest.raises(ValueError, match="is not a network"):
         trailseal.fastapi.install(FastAPI(), audit_trail, trusted_proxies=["proxy"])
+
+
+def test_a_close_that_fails_does_not_keep_the_mirrors_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    trail = Trail.temporary()
+    given: list[float] = []
+
+    async def fails(self: Trail, timeout: float = 10.0) -> None:
+        raise CloseError("the disk is full")
+
+    async def mirrored(of: Trail, timeout: float = 10.0) -> None:
+        assert of is trail
+        given.append(timeout)
+
+    monkeypatch.setattr(Trail, "close_async", fails)
+    monkeypatch.setattr(trailseal.fastapi, "mirrored", mirrored)
+    app = FastAPI(lifespan=trailseal.fastapi.lifespan(trail, timeout=3.0))
+    with pytest.raises(CloseError), TestClient(app):
+        pass
+    trail.close()
+    [left] = given
+    assert 0.0 <= left <= 3.0, "one deadline for both"

@@ -3,8 +3,11 @@ answer."""
 
 from __future__ import annotations
 
+import datetime as dt
+from collections import UserString
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -55,6 +58,95 @@ def test_an_object_is_found_as_the_resource_that_it_was(trail: Trail) -> None:
     assert [event["action"] for event in trail.history(user)] == ["user.update"]
 
 
+class Ref(NamedTuple):
+    kind: str
+    key: int
+
+
+class Ulid:
+    """As ids of libraries are: neither a text nor known by the package."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Ulid({self.text})"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"resource": Ref("invoice", 7)},
+        {"resource": ("invoice", Ulid("01HX"))},
+        {"actor": Ulid("01HX")},
+        {"actor": {"id": Ulid("01HX")}},
+        {"on_behalf_of": Ulid("01HX")},
+        {"tenant": Ulid("01HX")},
+        {"tenant": 1.5},
+        {"tenant": dt.date(2026, 3, 1)},
+    ],
+    ids=str,
+)
+def test_what_record_took_is_found_by_it(trail: Trail, fields: dict[str, Any]) -> None:
+    trail.record("found", **fields)
+    trail.record("other", actor="u1", tenant="acme", resource="invoice/8")
+    assert [event["action"] for event in trail.query(**fields)] == ["found"]
+    [(name, value)] = fields.items()
+    assert trail.count(**{name: [value, "none"]}) == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [2.5, dt.date(2026, 3, 1), dt.datetime(2026, 3, 1, 4, 5, tzinfo=dt.UTC), dt.timedelta(minutes=3), ID],
+    ids=str,
+)
+def test_values_are_found_as_text(trail: Trail, value: Any) -> None:
+    trail.record("found", details={"value": value})
+    trail.record("other", details={"value": "else"})
+    assert [event["action"] for event in trail.query(text=value)] == ["found"]
+
+
+def test_a_text_of_another_class_is_not_taken_apart(trail: Trail) -> None:
+    lazy = pytest.importorskip("django.utils.functional")
+    of_letters: list[Any] = [
+        lazy.lazystr("acme"),
+        lazy.SimpleLazyObject(lambda: "acme"),
+        lazy.SimpleLazyObject(lambda: Ulid("acme")),
+        UserString("acme"),
+    ]
+    for name in ("tenant", "actor", "on_behalf_of"):
+        trail.record("letter", **{name: "a"})
+        trail.record("whole", **{name: "acme"})
+        for text in of_letters if name == "tenant" else of_letters[:2]:
+            assert [event["action"] for event in trail.query(**{name: text})] == ["whole"], (name, type(text))
+            assert [event["action"] for event in trail.query(**{name: [text]})] == ["whole"], (name, type(text))
+    trail.record("recorded.lazily", actor=lazy.lazystr("ben"))
+    assert trail.count(actor="ben") == 1
+
+
+def test_any_collection_is_several_values(trail: Trail) -> None:
+    class Ids:
+        """As a QuerySet of Django is: of no class of collections."""
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(("acme", "other"))
+
+        def __len__(self) -> int:
+            return 2
+
+        def __str__(self) -> str:
+            return "<Ids>"
+
+    for tenant in ("acme", "other", "third"):
+        trail.record("a", tenant=tenant)
+    several: list[Any] = [Ids(), {"acme": 1, "other": 2}.keys(), map(str, ("acme", "other")), frozenset(("acme", "other"))]
+    for tenants in several:
+        assert trail.count(tenant=tenants) == 2, tenants
+
+
 @pytest.mark.parametrize("name", ["tenant", "actor", "resource", "outcome", "action"])
 @pytest.mark.parametrize("empty", [[], (), set(), frozenset()], ids=str)
 def test_no_value_does_not_mean_everything(trail: Trail, name: str, empty: Any) -> None:
@@ -69,7 +161,7 @@ def test_no_value_does_not_mean_everything(trail: Trail, name: str, empty: Any) 
         {"tenant": {"id": "acme"}},
         {"tenant": b"acme"},
         {"tenant": object()},
-        {"tenant": 1.5},
+        {"actor": 1.5},
         {"actor": {"name": "Ada"}},
         {"actor": object()},
         {"resource": {"id": 5}},

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from trailseal import Trail
-from trailseal.logging import mirror
+import trailseal.logging
+from trailseal import Trail, TrailsealError
+from trailseal.logging import Mirror, finish, mirror
 
 
 def test_events_are_logged_at_their_severity_after_masking(caplog: pytest.LogCaptureFixture) -> None:
@@ -114,3 +115,29 @@ def test_a_log_that_hangs_does_not_hold_up_the_end(run: Callable[..., Any]) -> N
     """
     done = run(program)
     assert done.returncode == 0 and "before the mirror has shown the last audit events" in done.stderr
+
+
+def test_what_the_disk_takes_is_not_waited_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, waits = [100.0], list[float]()
+
+    class Slow:
+        is_closed = False
+
+        def flush(self, timeout: float) -> None:
+            now[0] += timeout
+            raise TrailsealError("the disk is slow")
+
+    def wait(self: Mirror, timeout: float = 10.0) -> bool:
+        waits.append(timeout)
+        return False
+
+    monkeypatch.setattr(trailseal.logging.time, "monotonic", lambda: now[0])
+    with Trail.temporary() as trail:
+        mirrored = mirror(trail)
+        slow: Any = Slow()
+        with monkeypatch.context() as patched:
+            patched.setattr(mirrored, "_trail", slow)
+            patched.setattr(Mirror, "wait", wait)
+            finish(slow, timeout=3.0)
+    assert waits == [0.0] and now == [103.0]
+    assert mirrored.wait(20)

@@ -80,3 +80,28 @@ def test_a_temporary_trail_takes_the_keywords_of_open(tmp_path: Path) -> None:
         assert next(trail.query())["details"] == {"iban": "***"}
         assert trail.seal()
     assert kept.read_text(), "the anchor has the checkpoint"
+
+
+def test_an_opening_that_fails_is_in_nobody_s_way(tmp_path: Path) -> None:
+    Trail.open(tmp_path / "trail", workers="slots", warm_up=True).close()
+    ended = threading.Event()
+    failures: list[str] = []
+
+    def fail() -> None:
+        while not ended.is_set():
+            try:
+                Trail.open(tmp_path / "trail").close()
+            except OpenError as error:
+                failures.append(str(error))
+
+    threads = [threading.Thread(target=fail) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(200):
+            Trail.open(tmp_path / "trail", workers="slots").close()
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert failures

@@ -15,8 +15,8 @@ import pytest
 from conftest import recovered, until
 from postgres_server import postgres
 from sqlalchemy import String, create_engine, text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from trailseal import SettingsError, Trail
 from trailseal.outbox import INSERT, SCHEMA, Outbox
@@ -137,10 +137,18 @@ def test_the_async_ones(trail: Trail, url: str) -> None:
             await outbox.record_async(connection, "by.connection")
         async with engine.connect() as connection:
             await outbox.record_async(connection, "dropped")
+        scoped = async_scoped_session(async_sessionmaker(engine), scopefunc=asyncio.current_task)
+        async with scoped.begin():
+            await outbox.record_async(scoped, "by.scoped")
+        await scoped.remove()
         await engine.dispose()
 
     asyncio.run(change())
-    assert _relayed(trail, url) == ["by.psycopg", "by.session", "by.connection"]
+    own = scoped_session(sessionmaker(create_engine(url)))
+    with own.begin():
+        outbox.record(own, "by.scoped.of.threads")
+    own.remove()
+    assert _relayed(trail, url) == ["by.psycopg", "by.session", "by.connection", "by.scoped", "by.scoped.of.threads"]
 
 
 def test_changes_of_models_go_into_their_own_transaction(trail: Trail, url: str) -> None:
@@ -168,8 +176,6 @@ def test_changes_of_models_go_into_their_own_transaction(trail: Trail, url: str)
 
 
 def test_changes_of_models_in_an_async_session(trail: Trail, url: str) -> None:
-    from sqlalchemy.ext.asyncio import async_sessionmaker
-
     async def change() -> None:
         engine = create_async_engine(url)
         sessions = async_sessionmaker(engine)

@@ -64,8 +64,8 @@ async def _close(trail: Trail) -> None:
     await mirrored(trail)
 
 
-async def mirrored(trail: Trail) -> None:
+async def mirrored(trail: Trail, timeout: float | None = None) -> None:
     """Waits for the trail's mirrors, if there are any: a server may end its process by a signal."""
     mirrors = sys.modules.get("trailseal.logging")
     if mirrors is not None:
-        await asyncio.to_thread(mirrors.finish, trail)
+        await asyncio.to_thread(mirrors.finish, trail, timeout)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from os import PathLike
+from time import monotonic
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -102,7 +103,7 @@ def lifespan(
     """A lifespan that opens the trail and closes it: for applications without the middleware.
 
     ``FastAPI(lifespan=lifespan("./trail"))``; in a request the trail is :func:`trail_of`. ``inner`` is a lifespan
-    of your own, which ends before the trail is closed.
+    of your own, which ends before the trail is closed. That, and what logs its events, may take ``timeout`` seconds.
     """
 
     @asynccontextmanager
@@ -117,8 +118,11 @@ def lifespan(
                 async with inner(app) as state:
                     yield {**(state or {}), TRAIL_KEY: opened}
         finally:
-            await opened.close_async(timeout)
-            await mirrored(opened)
+            deadline = monotonic() + timeout
+            try:
+                await opened.close_async(timeout)
+            finally:
+                await mirrored(opened, max(0.0, deadline - monotonic()))
 
     return around
 

@@ -71,14 +71,15 @@ class Mirror:
         return not self._thread.is_alive()
 
     def _finish(self, timeout: float) -> bool:
-        """Shows what was recorded until now, and nothing more."""
+        """Shows what was recorded until now, and nothing more. All of it takes at most ``timeout``."""
+        deadline = time.monotonic() + timeout
         if self._thread.is_alive() and not self._trail.is_closed:
             try:
                 self._trail.flush(timeout)
             except TrailsealError as error:
                 _log.warning("the mirror does not show what is not on disk: %s", error)
         self._events._end()
-        return self.wait(timeout)
+        return self.wait(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         try:
@@ -114,10 +115,10 @@ _running: WeakSet[Mirror] = WeakSet()
 
 
 @atexit.register
-def finish(trail: Trail | None = None) -> None:
-    """Waits until the mirrors of a trail, or of all, have shown what was recorded until now. They show nothing after it:
-    for the end of a process that ends without ``atexit``."""
-    deadline = time.monotonic() + _WITHIN
+def finish(trail: Trail | None = None, timeout: float | None = None) -> None:
+    """Waits until the mirrors of a trail, or of all, have shown what was recorded until now, for 10 seconds unless
+    ``timeout`` says otherwise. They show nothing after it: for the end of a process that ends without ``atexit``."""
+    deadline = time.monotonic() + (_WITHIN if timeout is None else timeout)
     for one in list(_running):
         if (trail is None or one._trail is trail) and not one._finish(max(0.0, deadline - time.monotonic())):
             _log.warning("the process ends before the mirror has shown the last audit events; they are in the trail")

@@ -90,6 +90,9 @@ _BY_ITSELF = "the connection commits every statement by itself"
 
 
 def _execute_sqlalchemy(connection: Any, prepared: tuple[str, str, list[str]]) -> Any:
+    if hasattr(connection, "registry"):
+        # A scoped session: that of asyncio lacks `run_sync`, which the session in it has.
+        connection = connection()
     of = connection.get_bind() if hasattr(connection, "get_bind") else connection
     if of.dialect.name != "postgresql":
         raise ValueError(f"the outbox is in PostgreSQL, and this is a connection to {of.dialect.name}")

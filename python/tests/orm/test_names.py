@@ -6,8 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, delete, insert, select, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, defer, load_only, mapped_column, sessionmaker
+from sqlalchemy import ForeignKey, create_engine, delete, insert, select, update
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    column_property,
+    defer,
+    load_only,
+    mapped_column,
+    sessionmaker,
+)
 
 from trailseal import Trail
 from trailseal.sqlalchemy import audited, record_changes
@@ -130,3 +139,61 @@ def test_marks_of_a_mixin_may_name_what_some_models_lack(audit_trail: Trail) -> 
         session.add_all([Account(id=1, tenant_id="acme", password="secret"), Country(id=2)])
     found = {one["resource"]["id"]: (one.get("tenant"), one["after"]) for one in events(audit_trail)}
     assert found == {"1": ("acme", {"id": 1, "tenant_id": "acme"}), "2": (None, {"id": 2})}
+
+
+def test_an_attribute_of_a_subclass_that_is_not_imported_yet_may_be_excluded(audit_trail: Trail) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    @audited(exclude={"secret"})
+    class Account(Base):
+        __tablename__ = "accounts"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        kind: Mapped[str]
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "account"}  # noqa: RUF012
+
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    sessions = sessionmaker(engine)
+    record_changes(sessions, audit_trail)
+    with sessions.begin() as session:
+        session.add(Account(id=1))
+
+    class Robot(Account):
+        __tablename__ = "robots"
+        id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+        secret: Mapped[str]
+        __mapper_args__ = {"polymorphic_identity": "robot"}  # noqa: RUF012
+
+    Base.metadata.create_all(engine)
+    with sessions.begin() as session:
+        session.add(Robot(id=2, secret="hidden"))
+    assert [one["resource"]["id"] for one in events(audit_trail)] == ["1", "2"]
+    assert "hidden" not in str(events(audit_trail))
+
+
+def test_a_name_may_be_computed(audit_trail: Trail) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    @audited(name="full")
+    class Person(Base):
+        __tablename__ = "persons"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        first: Mapped[str] = mapped_column()
+        last: Mapped[str] = mapped_column()
+        full: Mapped[str] = column_property(first + " " + last)
+
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    sessions = sessionmaker(engine)
+    record_changes(sessions, audit_trail)
+    with sessions.begin() as session:
+        session.add(Person(id=1, first="Ada", last="L."))
+    with sessions.begin() as session:
+        session.get_one(Person, 1).first = "Eva"
+    with sessions.begin() as session:
+        session.delete(session.get_one(Person, 1))
+    found = [(one["action"], one["resource"].get("name")) for one in events(audit_trail)]
+    assert [action for action, _ in found] == ["person.create", "person.update", "person.delete"]
+    assert found[1][1] == "Ada L."

@@ -72,7 +72,8 @@ def before_update(mapper: Mapper[Any], connection: Connection, target: Any) -> N
     # Not changed, but the event is told by them.
     named = {key for key, _ in missing if key in marks.named} - wanted
     read = read_row(connection, mapper, _key(state), wanted | named)
-    pending.named[state] = {key: read.pop(key) for key in named if key in read}
+    # A computed name is gone after the flush.
+    pending.named[state] = _named(marks, state) | {key: read.pop(key) for key in named if key in read}
     pending.before[state] = before | read
 
 
@@ -152,7 +153,7 @@ def after_delete(mapper: Mapper[Any], connection: Connection, target: Any) -> No
     before = pending.before.pop(state, None)
     if before is not None:
         kept = {key: value for key, value in before.items() if key not in marks.exclude}
-        pending.add(connection, [event("delete", marks, _key(state), row=before, before=kept)])
+        pending.add(connection, [event("delete", marks, _key(state), row=_named(marks, state) | before, before=kept)])
 
 
 _Columns = Iterable[tuple[str, Column[Any]]]

@@ -98,9 +98,14 @@ def _check(mapper: Mapper[Any], marks: Marks) -> None:
         return
     family = [*marked.iterate_to_root(), *marked.self_and_descendants]
     columns = {key for one in family for key, _ in columns_of(one)}
-    for keyword, name in (("tenant", marks.tenant), ("name", marks.name)):
-        if name is not None and name not in columns:
+    # A name may be computed, by `column_property`. A tenant may not: a new object would not have it yet.
+    computed = {attribute.key for one in family for attribute in one.column_attrs}
+    for keyword, name, known in (("tenant", marks.tenant, columns), ("name", marks.name, columns | computed)):
+        if name is not None and name not in known:
             raise TypeError(f"@audited({keyword}={name!r}): {holder.__name__} has no such column attribute")
+    if marked.polymorphic_on is not None:
+        # It may be an attribute of a subclass whose module is not imported yet.
+        return
     unknown = marks.exclude - columns - {attribute.key for one in family for attribute in one.attrs}
     if unknown:
         raise TypeError(f"@audited(exclude={sorted(unknown)}): {holder.__name__} has no such attributes")

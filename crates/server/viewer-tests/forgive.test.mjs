@@ -107,6 +107,12 @@ test("a whole address is that address, and a part of one finds those that have i
   assert.deepEqual((await meant("ip", "192.0.2.")).values, ["192.0.2.70", "192.0.2.71:443"]);
   assert.deepEqual((await meant("ip", "2001:db8::1")).values, ["2001:db8::1"]);
   assert.deepEqual((await meant("ip", "2001:db8:")).values, ["2001:db8::1:2"]);
+  assert.deepEqual((await meant("ip", "::1:")).values, ["2001:db8::1:2"]);
+  const whole = ["::1", "::", "fe80::", "::ffff:10.0.0.1", "[::1]", "[::1]:443", "[2001:db8::1]", "[2001:DB8:0::1]:443", "1:2:3:4:5:6:7:8", "10.0.0.1:80"];
+  // Each is a part of another value.
+  serving(whole.map((address) => ({ value: `${address}0`, count: 1 })));
+  for (const address of whole) assert.deepEqual((await meant("ip", address)).values, [address]);
+  for (const part of ["1:2:3:4:5:6:7", "[::1", "[::1]:", "10.0.0.", "::ffff:10.0."]) assert.notDeepEqual((await meant("ip", part)).values, [part], part);
 });
 
 test("a star stands for any text in fields without patterns of their own, too", async () => {

@@ -191,7 +191,15 @@ async function valuesOfAll(pairs, options) {
   return new Map(await Promise.all(asked));
 }
 
-const WHOLE_ADDRESS = /^(?:(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?|\[?(?:(?:[0-9a-f]{1,4}:){7}|(?:[0-9a-f]{1,4}:)*:(?:[0-9a-f]{1,4}:)*)[0-9a-f]{1,4}(?:\]:\d+)?)$/i;
+const IPV4 = /^(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?$/;
+const MAY_BE_IPV6 = /^(?:\[([\da-f:.]+)\](?::\d+)?|([\da-f:.]+))$/i;
+
+function isWholeAddress(text) {
+  if (IPV4.test(text)) return true;
+  const [, bracketed, plain] = MAY_BE_IPV6.exec(text) ?? [];
+  const inner = bracketed ?? plain;
+  return inner !== undefined && URL.canParse(`http://[${inner}]/`);
+}
 
 // A pattern of an action means what it says, and so does a resource with an id, and a whole address.
 function isForgiving(name, text) {
@@ -199,5 +207,5 @@ function isForgiving(name, text) {
   if (!field?.facet) return false;
   if (name === "action") return !/[*?]/.test(text);
   if (name === "resource") return !text.includes("/");
-  return !(name === "ip" && WHOLE_ADDRESS.test(text));
+  return !(name === "ip" && isWholeAddress(text));
 }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Filters, VIEW, typedSearch, written } from "../viewer/filters.js";
+import { Filters, VIEW, typedPart, typedSearch, written } from "../viewer/filters.js";
 
 test("an address and its filters say the same", () => {
   const filters = Filters.fromAddress("?action=a.*&action=b&outcome=denied&view=seal&unknown=1&since=24h&since=7d");
@@ -68,12 +68,38 @@ test("what people type means what it looks like", () => {
 });
 
 test("each value can be written so that it is read again", () => {
-  for (const value of ["ana", "Ana Sousa", 'o\'neil "x"', '"', 'CORP\\ana', "CORP\\ana b", "a:b, c"]) {
-    assert.deepEqual(typedSearch(`x actor:${written(value)} y`, new Filters()).pairs, [
+  const quotes = ['o\'neil "x"', '"', '" "', 'a" tenant:b', "a since:last week"];
+  const backslashes = ["CORP\\ana", "CORP\\ana b", "CORP\\ana b\\", "\\\\host\\a b\\\\", "\\", '\\"', '\\\\" \\'];
+  for (const value of ["ana", "Ana Sousa", "a:b, c", ...quotes, ...backslashes]) {
+    assert.deepEqual(typedSearch(`x actor:${written(value)} y action:"x y"`, new Filters()).pairs, [
       ["actor", value],
+      ["action", "x y"],
       ["text", "x y"],
     ]);
   }
+});
+
+test("a value in quotes in which nobody doubled the backslashes is understood", () => {
+  const pairs = (typed) => typedSearch(typed, new Filters()).pairs;
+  assert.deepEqual(pairs('actor:"CORP\\ana b\\"'), [["actor", "CORP\\ana b\\"]]);
+  assert.deepEqual(pairs('actor:"CORP\\ana b\\" action:"x y"'), [
+    ["actor", "CORP\\ana b\\"],
+    ["action", "x y"],
+  ]);
+  assert.deepEqual(pairs('actor:"Ana Sousa", refund'), [
+    ["actor", "Ana Sousa"],
+    ["text", ", refund"],
+  ]);
+  assert.deepEqual(pairs('actor:"Ana'), [["actor", '"Ana']]);
+  assert.deepEqual(pairs(`actor:"${"\\".repeat(50_000)}`).length, 1);
+});
+
+test("the filter that is being typed is known by its part, and where that begins", () => {
+  assert.deepEqual(typedPart("x Actor:an"), { name: "actor", part: "an", from: 8 });
+  assert.deepEqual(typedPart("actor:"), { name: "actor", part: "", from: 6 });
+  assert.deepEqual(typedPart('actor:"Ana S'), { name: "actor", part: "Ana S", from: 6 });
+  assert.deepEqual(typedPart('actor:"CORP\\\\ana b\\\\" tenant:"a \\"b'), { name: "tenant", part: 'a "b', from: 29 });
+  for (const typed of ["refund", "10:30", 'actor:"Ana Sousa" ', "nothing:x"]) assert.equal(typedPart(typed), null, typed);
 });
 
 test("a range that ends before it begins is known", () => {

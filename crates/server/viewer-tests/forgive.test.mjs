@@ -71,12 +71,48 @@ test("a value that has come since is found", async () => {
   assert.deepEqual((await meant("actor", "bo")).values, ["boris"]);
 });
 
+test("values are kept for a while, and all fields are asked for at once", async () => {
+  const asked = serving((url) => [{ value: `${url.searchParams.get("field")}-1`, count: 1 }]);
+  const { fetch } = globalThis;
+  let [running, most] = [0, 0];
+  globalThis.fetch = async (url) => {
+    most = Math.max(most, (running += 1));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    running -= 1;
+    return fetch(url);
+  };
+  const typed = new Filters([["actor", "acto"], ["actor", "tor"], ["tenant", "tena"], ["resource", "resou"]]);
+  const { filters } = await forgiven(typed, new Filters(), undefined);
+  assert.deepEqual(filters.pairs, [["actor", "actor-1"], ["tenant", "tenant-1"], ["resource", "resource_type-1"]]);
+  assert.deepEqual([asked.length, most], [3, 3]);
+  assert.deepEqual((await meant("tenant", "nant")).values, ["tenant-1"]);
+  assert.equal(asked.length, 3);
+  // What the kept values do not have is asked for again, once.
+  const unknown = new Filters([["actor", "zed"], ["actor", "zoe"]]);
+  assert.equal((await forgiven(unknown, new Filters(), undefined)).filters.toString(), unknown.toString());
+  assert.equal(asked.length, 4);
+});
+
+test("a search that another one replaced is given up", async () => {
+  serving([]);
+  globalThis.fetch = async () => {
+    throw new DOMException("aborted", "AbortError");
+  };
+  await assert.rejects(forgiven(new Filters([["actor", "a"], ["tenant", "b"]]), new Filters(), undefined), { name: "AbortError" });
+});
+
 test("a whole address is that address, and a part of one finds those that have it", async () => {
   serving(["192.0.2.70", "192.0.2.71:443", "2001:db8::1:2"].map((value) => ({ value, count: 1 })));
   assert.deepEqual((await meant("ip", "192.0.2.7")).values, ["192.0.2.7"]);
   assert.deepEqual((await meant("ip", "192.0.2.")).values, ["192.0.2.70", "192.0.2.71:443"]);
   assert.deepEqual((await meant("ip", "2001:db8::1")).values, ["2001:db8::1"]);
   assert.deepEqual((await meant("ip", "2001:db8:")).values, ["2001:db8::1:2"]);
+  assert.deepEqual((await meant("ip", "::1:")).values, ["2001:db8::1:2"]);
+  const whole = ["::1", "::", "fe80::", "::ffff:10.0.0.1", "[::1]", "[::1]:443", "[2001:db8::1]", "[2001:DB8:0::1]:443", "1:2:3:4:5:6:7:8", "10.0.0.1:80"];
+  // Each is a part of another value.
+  serving(whole.map((address) => ({ value: `${address}0`, count: 1 })));
+  for (const address of whole) assert.deepEqual((await meant("ip", address)).values, [address]);
+  for (const part of ["1:2:3:4:5:6:7", "[::1", "[::1]:", "10.0.0.", "::ffff:10.0."]) assert.notDeepEqual((await meant("ip", part)).values, [part], part);
 });
 
 test("a star stands for any text in fields without patterns of their own, too", async () => {
@@ -84,8 +120,21 @@ test("a star stands for any text in fields without patterns of their own, too", 
   assert.deepEqual((await meant("actor", "ana*")).values, ["u-1"]);
   assert.deepEqual((await meant("actor", "*ana")).values, ["u-2"]);
   assert.deepEqual((await meant("actor", "u.*")).values, ["u.3"]);
+  assert.deepEqual((await meant("actor", "*")).values, ["u-1", "u-2", "u.3"]);
   asked.length = 0;
   assert.deepEqual((await meant("action", "invoice.*")).values, ["invoice.*"]);
+  assert.deepEqual(asked, []);
+});
+
+test("among more values than the server names, what was typed is asked for, and nothing is not", async () => {
+  const asked = serving((url) => {
+    const part = url.searchParams.get("part");
+    return part === null ? Array.from({ length: 1000 }, (_, at) => ({ value: `t-${at}`, count: 1 })) : [{ value: "rare", count: 1 }];
+  });
+  assert.deepEqual((await meant("tenant", "rar")).values, ["rare"]);
+  assert.equal(new URLSearchParams(asked.at(-1)).get("part"), "rar");
+  asked.length = 0;
+  for (const stars of ["*", "**"]) assert.deepEqual((await meant("tenant", stars)).cut, { name: "tenant", text: stars, count: 1000, shown: 20 });
   assert.deepEqual(asked, []);
 });
 

@@ -49,18 +49,20 @@ async function check() {
     if (!isOver()) show("unchecked", h("p", {}, value(error.message)));
     return;
   }
+  if (isOver()) return;
   if (file.size > FILE_BYTES_MAX) {
     show("unchecked", h("p", {}, "It is too large for a browser. Use trailseal verify --bundle."));
     return;
   }
   try {
     // Read once: it may change on the disk afterwards.
-    bytes ??= new Uint8Array(await file.arrayBuffer());
+    const read = bytes ?? new Uint8Array(await file.arrayBuffer());
+    if (isOver()) return;
+    bytes = read;
   } catch {
     if (!isOver()) show("unchecked", h("p", {}, "The file cannot be read, or was changed since you chose it: choose it again."));
     return;
   }
-  if (isOver()) return;
   const text = isBundle(bytes) ? "" : new TextDecoder().decode(bytes);
   if (isBundle(bytes)) await showBundle(pinned, isOver);
   else if (text.startsWith(PROOF_HEADER)) await showProof(text, pinned, isOver);

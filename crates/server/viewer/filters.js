@@ -179,14 +179,30 @@ export class Filters {
   }
 }
 
+// A value after its first quote. Where nobody doubled the backslash at its end, that one belongs to it, too.
+const IN_QUOTES = String.raw`"((?:\\[^]|[^"\\])*\\?)`;
+const TYPED_FILTER = new RegExp(
+  [
+    String.raw`(?:^|\s)([a-z_]+):(?:`,
+    // Preferably up to a quote that has a blank or nothing behind it.
+    String.raw`${IN_QUOTES}"(?!\S)|${IN_QUOTES}"|`,
+    // These have a blank, and are meant as a whole.
+    String.raw`((?<=\b(?:recorded_)?(?:since|until):)(?:this|last) (?:week|month|year)(?!\S)|\S+)`,
+    ")",
+  ].join(""),
+  "gi",
+);
+const TYPED_PART = new RegExp(String.raw`(?:^|\s)([a-z_]+):(?:${IN_QUOTES}|(\S*))$`, "i");
+
+const unescaped = (quoted) => quoted.replace(/\\(["\\])/g, "$1");
+
 /** Parses the search field: `name:value` and `name:"a value"` are filters, the rest is text. */
 export function typedSearch(typed, filters) {
   let next = filters.without("text");
   const rest = typed
-    .replace(SPANS_IN_WORDS, '$1"$2"')
-    .replace(/(?:^|\s)([a-z_]+):(?:"((?:\\"|[^"])*)"|(\S+))/gi, (whole, typedName, quoted, plain) => {
+    .replace(TYPED_FILTER, (whole, typedName, ended, quoted = ended, plain) => {
       const name = typedName.toLowerCase();
-      const value = quoted?.replaceAll('\\"', '"') ?? plain;
+      const value = plain ?? unescaped(quoted);
       if (name === "text") return ` ${value}`;
       // `system:anonymous` is what many actors are called.
       const isText = name === "system" && !["true", "false"].includes(value);
@@ -198,8 +214,14 @@ export function typedSearch(typed, filters) {
   return rest ? next.with("text", rest) : next;
 }
 
-// These have a blank, and are meant as a whole.
-const SPANS_IN_WORDS = /(?<=^|\s)((?:recorded_)?(?:since|until):)((?:this|last) (?:week|month|year))(?!\S)/gi;
+/** The filter at the end of what is being typed: its name, the part of a value, and where that is written; null if there is none. */
+export function typedPart(typed) {
+  const found = TYPED_PART.exec(typed);
+  if (!found || !LABELS.has(found[1].toLowerCase())) return null;
+  const [, name, quoted, plain] = found;
+  const from = typed.length - (plain ?? `"${quoted}`).length;
+  return { name: name.toLowerCase(), part: plain ?? unescaped(quoted), from };
+}
 
 /** A value as the search field reads it. */
-export const written = (value) => (/[\s"]/.test(value) ? `"${value.replaceAll('"', '\\"')}"` : value);
+export const written = (value) => (/[\s"]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value);

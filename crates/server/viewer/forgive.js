@@ -85,18 +85,23 @@ const kept = new Map();
 
 /**
  * Values of a filter with `part` in them or in their name, most frequent first: `[{value, name, count}]`. `system`: also those
- * of the trail's own events. What the server said longer than `keptMs` ago is asked again, and so is what has no such value.
+ * of the trail's own events.
  */
-export async function valuesOf(name, part, { signal, system = false, keptMs = KEPT_MS } = {}) {
+export async function valuesOf(name, part, options) {
+  const [found] = await valuesOfEach(name, [part], { ...options, settledMs: SETTLED_MS });
+  return found;
+}
+
+// What `valuesOf` answers, for each of `parts`. Values that are older than `settledMs` are asked for again if a part has none.
+async function valuesOfEach(name, parts, { signal, system = false, settledMs }) {
   const field = FIELDS.find((each) => each.name === name);
-  const matches = matcher(part);
-  const matching = (values) => values.filter((each) => matches(each.value) || (each.name !== undefined && matches(each.name)));
+  const matching = (values) => parts.map((part) => withPart(values, part));
   if (TIMES.includes(name)) {
     const words = ["today", "yesterday", "this week", "last week", "this month", "last month", "24h", "7d", "30d"];
     return matching(words.map((value) => ({ value })));
   }
   if (field?.options && !field.facet) return matching(field.options.map((value) => ({ value })));
-  if (!field?.facet) return [];
+  if (!field?.facet) return matching([]);
   const key = `${field.facet} ${system}`;
   const all = [["field", field.facet], ["top", String(VALUES_MAX)], ...(system ? [["system", "true"]] : [])];
   const ask = async (query) => (await askJson("v1/values", { query, signal })).values;
@@ -105,16 +110,27 @@ export async function valuesOf(name, part, { signal, system = false, keptMs = KE
     return kept.get(key).values;
   };
   const old = kept.get(key);
-  const isFresh = old && Date.now() - old.at < keptMs;
-  let values = isFresh ? old.values : await refreshed();
+  const age = old ? Date.now() - old.at : Infinity;
+  const isKept = age < KEPT_MS;
+  let values = isKept ? old.values : await refreshed();
   let found = matching(values);
-  if (found.length === 0 && isFresh && Date.now() - old.at > SETTLED_MS) {
+  const isMissing = found.some((each) => each.length === 0);
+  if (isMissing && isKept && age >= settledMs && values.length < VALUES_MAX) {
     values = await refreshed();
     found = matching(values);
   }
-  if (values.length < VALUES_MAX || part === "") return found;
-  const [literal] = part.split("*").sort((a, b) => b.length - a.length);
-  return matching(await ask([...all, ["part", literal]]));
+  if (values.length < VALUES_MAX) return found;
+  return Promise.all(
+    parts.map(async (part, at) => {
+      const [literal] = part.split("*").sort((a, b) => b.length - a.length);
+      return literal === "" ? found[at] : withPart(await ask([...all, ["part", literal]]), part);
+    }),
+  );
+}
+
+function withPart(values, part) {
+  const matches = matcher(part);
+  return values.filter((each) => matches(each.value) || (each.name !== undefined && matches(each.name)));
 }
 
 // A part is anywhere in it; with a star in it, it is the whole.
@@ -147,24 +163,43 @@ export const forgetValues = () => kept.clear();
 export async function forgiven(filters, before, signal) {
   let next = filters;
   let cut = null;
-  const system = filters.get("system") === "true";
-  for (const [name, text] of filters.pairs) {
-    if (before.has(name, text) || !isForgiving(name, text)) continue;
-    const found = await valuesOf(name, text, { signal, system, keptMs: 0 }).catch((problem) => {
-      // Then the search says what is wrong.
-      if (problem.name === "AbortError") throw problem;
-      return [];
-    });
-    const isExact = found.some((each) => each.value === text || each.name === text);
-    if (isExact || found.length === 0) continue;
+  const unclear = filters.pairs.filter(([name, text]) => !before.has(name, text) && isForgiving(name, text));
+  const found = await valuesOfAll(unclear, { signal, system: filters.get("system") === "true", settledMs: 0 });
+  for (const [name, text] of unclear) {
+    const values = found.get(name).get(text);
+    const isExact = values.some((each) => each.value === text || each.name === text);
+    if (isExact || values.length === 0) continue;
     next = next.without(name, text);
-    for (const { value } of found.slice(0, MATCHES_MAX)) next = next.with(name, value);
-    if (found.length > MATCHES_MAX) cut = { name, text, count: found.length, shown: MATCHES_MAX };
+    for (const { value } of values.slice(0, MATCHES_MAX)) next = next.with(name, value);
+    if (values.length > MATCHES_MAX) cut = { name, text, count: values.length, shown: MATCHES_MAX };
   }
   return { filters: next, cut };
 }
 
-const WHOLE_ADDRESS = /^(?:(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?|\[?(?:(?:[0-9a-f]{1,4}:){7}|(?:[0-9a-f]{1,4}:)*:(?:[0-9a-f]{1,4}:)*)[0-9a-f]{1,4}(?:\]:\d+)?)$/i;
+// The values of all pairs, by name and text: all names are asked for at once.
+async function valuesOfAll(pairs, options) {
+  const names = [...new Set(pairs.map(([name]) => name))];
+  const asked = names.map(async (name) => {
+    const texts = pairs.filter(([each]) => each === name).map(([, text]) => text);
+    const found = await valuesOfEach(name, texts, options).catch((problem) => {
+      // Then the search says what is wrong.
+      if (problem.name === "AbortError") throw problem;
+      return texts.map(() => []);
+    });
+    return [name, new Map(texts.map((text, at) => [text, found[at]]))];
+  });
+  return new Map(await Promise.all(asked));
+}
+
+const IPV4 = /^(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?$/;
+const MAY_BE_IPV6 = /^(?:\[([\da-f:.]+)\](?::\d+)?|([\da-f:.]+))$/i;
+
+function isWholeAddress(text) {
+  if (IPV4.test(text)) return true;
+  const [, bracketed, plain] = MAY_BE_IPV6.exec(text) ?? [];
+  const inner = bracketed ?? plain;
+  return inner !== undefined && URL.canParse(`http://[${inner}]/`);
+}
 
 // A pattern of an action means what it says, and so does a resource with an id, and a whole address.
 function isForgiving(name, text) {
@@ -172,5 +207,5 @@ function isForgiving(name, text) {
   if (!field?.facet) return false;
   if (name === "action") return !/[*?]/.test(text);
   if (name === "resource") return !text.includes("/");
-  return !(name === "ip" && WHOLE_ADDRESS.test(text));
+  return !(name === "ip" && isWholeAddress(text));
 }

@@ -2,6 +2,7 @@
 
 import { byId, button, fill, h } from "./dom.js";
 import { ask, isToken, setToken } from "./api.js";
+import { route } from "./route.js";
 
 /** Asks for a token; calls `done` once the server accepts it, with the page to go to if it may not see the one that was asked for. */
 export function openSignIn(root, message, done) {
@@ -87,7 +88,7 @@ async function tryToken() {
     await ask("v1/events", { query: [["limit", "1"]] });
     return {};
   } catch (problem) {
-    if (problem.status === 403 && (await mayReview())) return { where: REVIEWS };
+    if (problem.status === 403 && (await mayReview())) return route().view === "reviews" ? {} : { where: REVIEWS };
     const isUnknown = problem.status === 401;
     return { problem: isUnknown ? "The server does not know this token. Was it copied completely, or has it expired?" : problem.message };
   }

@@ -1,7 +1,7 @@
 // Suggestions as one types into the search field: names of fields, and their values.
 
 import { fill, h, visible } from "./dom.js";
-import { NAMES, labelOf, written } from "./filters.js";
+import { NAMES, labelOf, typedPart, written } from "./filters.js";
 import { valuesOf } from "./forgive.js";
 import { compact } from "./prefs.js";
 
@@ -45,13 +45,11 @@ export class Suggestions {
     this.asking = new AbortController();
     const { signal } = this.asking;
     const before = this.input.value.slice(0, this.input.selectionStart);
-    const value = /(?:^|\s)([a-z_]+):(?:"((?:\\"|[^"])*)|(\S*))$/i.exec(before);
-    if (value && NAMES.includes(value[1].toLowerCase())) {
-      const [, name, quoted, plain = ""] = value;
-      const part = quoted?.replaceAll('\\"', '"') ?? plain;
-      const found = await valuesOf(name.toLowerCase(), part, { signal, system: this.system() }).catch(() => []);
+    const value = typedPart(before);
+    if (value) {
+      const { name, part, from } = value;
+      const found = await valuesOf(name, part, { signal, system: this.system() }).catch(() => []);
       if (signal.aborted) return;
-      const from = before.length - (quoted ?? plain).length - (quoted === undefined ? 0 : 1);
       this.#show(found.slice(0, SHOWN).map((each) => ({ ...each, from, text: written(each.value) })));
       return;
     }

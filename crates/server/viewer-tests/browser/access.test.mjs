@@ -88,11 +88,19 @@ step("who may only review signs in to the reviews, and who may neither is told",
   await page.fill("#token-input", await made("write"));
   await page.click("#sign-in-button");
   await page.waitForSelector("#sign-in-error:not(:empty)");
-  await page.fill("#token-input", await made("review"));
+  const reviewer = await made("review");
+  await page.fill("#token-input", reviewer);
   await page.click("#sign-in-button");
   await page.waitForSelector("#review-status");
   assert.equal(new URL(page.url()).search, "?view=reviews");
   assert.equal(await page.isVisible("#problem"), false);
+  // A link to other reviews than the pending ones stays what it is.
+  await page.click("#sign-out");
+  await page.goto(`${server.url}?view=reviews&state=approved`);
+  await page.fill("#token-input", reviewer);
+  await page.click("#sign-in-button");
+  await page.waitForSelector("[data-testid=review-tab][data-state=approved][aria-selected=true]");
+  assert.equal(new URL(page.url()).search, "?view=reviews&state=approved");
 });
 
 step("without WebCrypto nothing is called checked", async () => {

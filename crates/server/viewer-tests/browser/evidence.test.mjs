@@ -195,6 +195,30 @@ step("the page that checks names the file, and says what it is not", async () =>
   assert.doesNotMatch(elsewhere.text, /Not genuine/);
 });
 
+step("the page that checks judges the file that was chosen last, also where an earlier one is read later", async () => {
+  await page.goto(`${server.url}assets/check.html`);
+  await page.evaluate(() => {
+    const read = File.prototype.arrayBuffer;
+    File.prototype.arrayBuffer = async function () {
+      if (this.name === "slow.txt") await new Promise((resolve) => (window.readSlow = resolve));
+      return read.call(this);
+    };
+    window.choose = (text, name) => {
+      const data = new DataTransfer();
+      data.items.add(new File([text], name));
+      dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
+    };
+    window.choose("c2sp.org/tlog-proof@v1\nnonsense", "slow.txt");
+  });
+  await page.waitForFunction(() => window.readSlow);
+  await page.evaluate(() => window.choose("hello", "quick.txt"));
+  const isQuick = () => page.waitForFunction(() => /quick\.txt.*neither a bundle/s.test(document.querySelector("#verdict").textContent));
+  await isQuick();
+  await page.evaluate(() => window.readSlow());
+  await page.click("#again");
+  await isQuick();
+});
+
 step("an event of a shared store whose trail is at another server says where its proof is, and does not wait for it", async () => {
   let asks = 0;
   const detail = "the proof of this event is at the server of its trail: ask there for event 7 of example.com/b";

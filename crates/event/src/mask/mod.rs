@@ -29,7 +29,7 @@ pub use refused_tenant::TenantError;
 use crate::counted_steps;
 use crate::event::{OWN_KEYS, Parsed, Value};
 use hashed_fields::HashedPaths;
-pub(crate) use names::named_values::{NAMERS, has_holder};
+pub(crate) use names::named_values::NAMERS;
 pub(crate) use names::paths::without_count;
 use names::secret_names::Keys;
 use preset::FIXED;

@@ -7,7 +7,7 @@ use super::{Masker, ReplaceWith};
 use crate::counted_steps;
 use crate::event::{Category, Event, Number, Object, Out, Resource, Value, write_changes};
 use crate::mask::names::effect::{Kind, is_authorization};
-use crate::mask::names::named_values::{below_named, kind_of_named};
+use crate::mask::names::named_values::{below_named, named_by};
 use crate::mask::names::paths::{self, Form, Under};
 
 /// The maximum length of a dotted path; of a longer one, its beginning is listed.
@@ -79,7 +79,7 @@ struct Walk<'a> {
     is_inner: bool,
     /// Whether `changes` was derived here: then its keys are certainly paths.
     is_derived: bool,
-    /// The paths of what another member of the same object named. In derived changes its name does not stand beside it.
+    /// The paths, cut, of what another member of the same object named. In derived changes its name does not stand beside it.
     named: HashSet<String>,
     nesting: usize,
     /// What the keys of the object being walked are.
@@ -198,7 +198,7 @@ impl<'a> Walk<'a> {
     }
 
     fn mark(&mut self) {
-        let path = &self.path[..self.path.floor_char_boundary(PATH_BYTES_MAX)];
+        let path = cut(&self.path);
         if self.masked.last().is_none_or(|last| last != path) {
             self.masked.push(path.to_owned());
         }
@@ -305,23 +305,30 @@ impl<'a> Walk<'a> {
 
     /// The members of an object to which `above` applies.
     fn object(&mut self, object: &mut Object, above: Under, form: Form) {
-        let named = kind_of_named(&self.masker.keys, object);
+        let named = named_by(&self.masker.keys, object);
         self.keys(object, form);
         let outer = std::mem::replace(&mut self.form, form);
         object.0.retain_mut(|(key, value)| {
             let mut under = paths::below(&self.masker.keys, above, key, form);
-            let by_name = below_named(named, key, under).or_else(|| self.was_named(key, form, under));
+            let by_name = below_named(named, key, value, under).or_else(|| self.was_named(key, form, under));
             let mut fate = Fate::Stays;
             self.at(key, |walk| {
                 if let Some(by_name) = by_name {
                     under = by_name;
-                    _ = walk.named.insert(walk.path.clone());
+                    walk.remember_named();
                 }
                 fate = walk.value(value, under, key);
             });
             fate == Fate::Stays
         });
         self.form = outer;
+    }
+
+    /// Keeps the path of what another member named, if derived changes may have it.
+    fn remember_named(&mut self) {
+        if self.path.starts_with("before.") || self.path.starts_with("after.") {
+            self.named.insert(cut(&self.path).to_owned());
+        }
     }
 
     /// What applies to a derived change of something that another member named.
@@ -332,10 +339,10 @@ impl<'a> Walk<'a> {
         if !self.is_derived || form != Form::Escaped || under.kind.is_some() || self.named.is_empty() {
             return None;
         }
-        let path = path.replace('\\', "");
+        let path = paths::unescaped(path);
         ["before", "after"]
             .iter()
-            .any(|state| self.named.contains(&format!("{state}.{path}")))
+            .any(|state| self.named.contains(cut(&format!("{state}.{path}"))))
             .then(|| Under::of(Some(Kind::Secret)))
     }
 
@@ -474,6 +481,11 @@ impl<'a> Walk<'a> {
             self.mark();
         }
     }
+}
+
+/// A path, or its beginning.
+fn cut(path: &str) -> &str {
+    &path[..path.floor_char_boundary(PATH_BYTES_MAX)]
 }
 
 /// Whether an object under a header's name is not a header: it describes permissions.

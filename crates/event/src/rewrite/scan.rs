@@ -7,10 +7,11 @@
 use super::copy::{Key, Places, copy_byte, copy_key, copy_number, copy_string, copy_word, skip_space};
 use super::names::{print_of_word, word};
 use super::span::Span;
+use crate::counted_steps;
 use crate::event::INVALID;
 use crate::event::parse::DEPTH_MAX;
 use crate::event::warning::{Place, meant};
-use crate::mask::{NAMERS, has_holder};
+use crate::mask::NAMERS;
 
 /// The maximum number of keys of all objects open at one point. Each new key is compared with those of its object, so
 /// this bounds the work.
@@ -330,10 +331,10 @@ fn may_name(key: &Key) -> bool {
 fn names_secret(text: &str, key_matches: &impl Fn(&str) -> bool, at: usize) -> bool {
     let at = skip_space(text.as_bytes(), at);
     let Some((b'"', rest)) = text.as_bytes().get(at..).and_then(<[u8]>::split_first) else { return false };
-    match memchr::memchr2(b'"', b'\\', rest) {
-        Some(len) if rest[len] == b'"' => {
-            text.get(at + 1..at + 1 + len).is_some_and(key_matches) && has_holder(text)
-        }
+    let end = memchr::memchr2(b'"', b'\\', rest);
+    counted_steps::count(end.unwrap_or(rest.len()));
+    match end {
+        Some(len) if rest[len] == b'"' => text.get(at + 1..at + 1 + len).is_some_and(key_matches),
         // With an escape in it, it is decoded first; without an end it is not JSON.
         _ => true,
     }

@@ -43,7 +43,7 @@ impl Kind {
         match self {
             Kind::All => false,
             Kind::Request => is_name || text.len() <= REQUEST_BYTES_MAX,
-            Kind::Question => is_name || ANSWERS.iter().any(|answer| text.eq_ignore_ascii_case(answer)),
+            Kind::Question => is_name || is_answer(text) || is_count(text),
             Kind::Folder => is_name || is_folder(text),
             _ => is_name,
         }
@@ -51,7 +51,28 @@ impl Kind {
 }
 
 /// The possible answers.
-const ANSWERS: &[&[u8]] = &[b"yes", b"no", b"true", b"false", b"y", b"n", b"0", b"1"];
+const ANSWERS: &[&[u8]] = &[
+    b"yes",
+    b"no",
+    b"true",
+    b"false",
+    b"y",
+    b"n",
+    b"0",
+    b"1",
+    b"on",
+    b"off",
+    b"ok",
+    b"enabled",
+    b"disabled",
+    b"required",
+    b"optional",
+];
+
+/// Whether a text says that something is so or not.
+pub(super) fn is_answer(text: &[u8]) -> bool {
+    ANSWERS.iter().any(|answer| text.eq_ignore_ascii_case(answer))
+}
 
 /// Endings of keys that say who, what kind or when. `-` before one as in the list of keys.
 const SAYS_WHO: &[&str] = &[

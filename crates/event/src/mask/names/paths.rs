@@ -165,7 +165,8 @@ fn escaped_parts(path: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn unescaped(key: &str) -> String {
+/// A key or path without the backslashes that mark its dots.
+pub(in crate::mask) fn unescaped(key: &str) -> String {
     let mut is_escaped = false;
     key.chars()
         .filter(|character| {

@@ -18,6 +18,22 @@ pub(in crate::mask) const ENTRIES: &[(&str, Kind)] = &[
     ("-pwd", Kind::Folder),
     ("pass", Kind::Question),
     ("dbpass", Kind::Secret),
+    ("databasepass", Kind::Secret),
+    ("adminpass", Kind::Secret),
+    ("rootpass", Kind::Secret),
+    ("mailpass", Kind::Secret),
+    ("emailpass", Kind::Secret),
+    ("ftppass", Kind::Secret),
+    ("sshpass", Kind::Secret),
+    ("redispass", Kind::Secret),
+    ("postgrespass", Kind::Secret),
+    ("pgpass", Kind::Secret),
+    ("mongopass", Kind::Secret),
+    ("sqlpass", Kind::Secret),
+    ("ldappass", Kind::Secret),
+    ("authpass", Kind::Secret),
+    ("loginpass", Kind::Secret),
+    ("apppass", Kind::Secret),
     ("keypass", Kind::Secret),
     ("mysqlpass", Kind::Secret),
     ("requirepass", Kind::Secret),
@@ -76,9 +92,8 @@ pub(in crate::mask) const ENTRIES: &[(&str, Kind)] = &[
     ("documentcontent", Kind::Secret),
 ];
 
-/// Words before `token` with which it is not a secret: it names a request so that a retry is not done twice, says where
-/// a listing continues, belongs to a public key, or states a level of rights or whether tokens are required, or names a format. None
-/// grants access.
+/// Words before `token` with which it grants no access: the name of a request, so that a retry is not done twice; where a
+/// listing continues; part of a public key's name; a level of rights; whether tokens are required; a format.
 const HARMLESS_TOKENS: &[&[u8]] = &[
     b"clientrequest",
     b"next",
@@ -229,8 +244,11 @@ impl Keys {
         if self.is_special {
             return self.find_with_preset(&lower_beyond_ascii(key));
         }
+        // Vault writes its mounts so: `token/`, `userpass/`.
+        let is_mount = key.ends_with('/');
         let key = stripped(key.as_bytes());
-        if self.is_possible(key) { self.find_in_entries(key) } else { None }
+        let kind = if self.is_possible(key) { self.find_in_entries(key) } else { None };
+        kind.filter(|kind| !is_mount || *kind == Kind::All)
     }
 
     #[inline]
@@ -251,6 +269,10 @@ impl Keys {
             }
             if entry.kind == Kind::All {
                 return Some(entry.kind);
+            }
+            // `boardingPass`, `first_pass`.
+            if *entry.letters == *b"pass" && key[..start].iter().any(|byte| !b"_-.$".contains(byte)) {
+                return None;
             }
             let is_token = *entry.letters == *b"token" || *entry.letters == *b"tokens";
             match entry.kind {
@@ -406,6 +428,13 @@ mod tests {
             "io.jsonwebtoken",
             "bypass",
             "compass",
+            "boardingPass",
+            "skiPass",
+            "lowPass",
+            "LastPass",
+            "bus_pass",
+            "test_pass",
+            "userpass/",
             "class_n",
             "version",
             "",

@@ -5,9 +5,11 @@ use proptest::prelude::*;
 use super::{line_of, masker};
 use crate::counted_steps;
 use crate::event::{Event, Object, Value};
+use crate::line;
 use crate::mask::texts::anchors::{FLAG, SHORT_FLAG};
 use crate::mask::texts::token_prefixes::{KEY_ENDS, RULES};
 use crate::mask::{MaskOptions, Masker};
+use crate::timestamp::Timestamp;
 
 /// The most steps for each byte of a text; for some forms it is looked at five times.
 const STEPS_MAX: u64 = 400;
@@ -45,6 +47,10 @@ pub(super) fn triggers() -> Vec<String> {
             ": x ",
             "=***",
             "(\"",
+            "=<<                ",
+            ": |                ",
+            "=\'\'\'",
+            ": !!a ",
         ];
         all.extend(forms.map(|form| format!("{key}{form}")));
         all.extend([format!("?{key}="), format!("&{key}=x"), format!("<{key}>"), format!("<{key}>none ")]);
@@ -190,6 +196,26 @@ fn a_users_pattern_takes_no_look_at_the_rest_for_each_match_beyond_a_number() {
     let numbers: String = (0..600).map(|number| format!("n{number},")).collect();
     let masked = masker.masked_text(&numbers, true, 0).unwrap();
     assert!(!masked.contains(|character: char| character.is_ascii_digit()), "{masked}");
+}
+
+#[test]
+fn members_that_name_others_take_no_look_at_the_whole_event() {
+    let masker = masker();
+    let json = |count: usize| {
+        let members = vec![r#"{"name":"pin"}"#; count].join(",");
+        format!(r#"{{"action":"a","details":{{"list":[{members}]}}}}"#)
+    };
+    let steps = |count: usize| {
+        let json = json(count);
+        counted_steps::of(|| {
+            let mut rest = Vec::new();
+            if line::rewrite_clean(&masker, json.as_bytes(), Timestamp::from_micros(0), &mut rest).is_none() {
+                masker.mask(&mut Event::from_json(json.as_bytes()).unwrap());
+            }
+        })
+    };
+    let (few, many) = (steps(500), steps(2_000));
+    assert!(many <= 5 * few, "{few} steps for 500 objects, {many} for 2,000");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_SNAPSHOTS=1 cargo test -p trailseal-event --lib mask::tests::table` regenerates it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -165,8 +166,10 @@ fn looks(table: &mut String) {
         }
     }
     for kind in kinds {
-        let literals: Vec<String> =
+        let mut literals: Vec<String> =
             RULES.iter().filter(|rule| rule.kind == kind).map(|rule| code(rule.literal.trim())).collect();
+        let mut seen = BTreeSet::new();
+        literals.retain(|literal| seen.insert(literal.clone()));
         writeln!(table, "| by form | {kind} | {} | masked |", literals.join(" ")).unwrap();
     }
 }

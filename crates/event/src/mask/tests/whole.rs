@@ -127,6 +127,25 @@ fn secrets_of_public_reports_go_whole() {
         ("-H \"Cookie: a=b; c=d\" -v", "-H \"Cookie: ***\" -v"),
         ("${DB_PASSWORD:-x} password=${DB_PASSWORD:-hunter2}", "${DB_PASSWORD:-x} password=***"),
         ("login(password=\"hunter2\", user=\"anna\")", "login(password=\"***\", user=\"anna\")"),
+        // What begins like a parameter of SQL.
+        ("password=?/kX9!aa88", "password=***"),
+        ("password=?.kX9", "password=***"),
+        ("password=:abc/kX9", "password=***"),
+        ("password=$1/kX9", "password=***"),
+        ("password=@p1:kX9", "password=***"),
+        ("app:p=w:x9@tcp(db:3306)/app", "app:***@tcp(db:3306)/app"),
+        ("password: !!str \"correct horse battery\"", "password: ***"),
+        ("password: !!str |\n  a b\nuser: x", "password: ***\nuser: x"),
+        ("key = x\nprivate_key = <<\"END\"\na b\nEND\nn = 1", "key = x\nprivate_key = ***\nEND\nn = 1"),
+        ("password: |2-\n  a b\nuser: x", "password: ***\nuser: x"),
+        ("password: | # c\n  a b\nuser: x", "password: ***\nuser: x"),
+        ("- password: |\n    a b\n  user: x", "- password: ***\n  user: x"),
+        ("<Password Type=\"Text\">Password1!</Password>", "<Password Type=\"Text\">***</Password>"),
+        ("<Password\n Type=\"Text\">a1</Password>", "<Password\n Type=\"Text\">***</Password>"),
+        ("<Password a=\"b\"><![CDATA[a1]]></Password>", "<Password a=\"b\">***</Password>"),
+        ("curl 'https://h/?a=1&b=2' -u anna:pw1", "curl 'https://h/?a=1&b=2' -u anna:***"),
+        ("cd /x; /usr/bin/mysql -phunter2", "cd /x; /usr/bin/mysql -p***"),
+        ("smtp_pass=12345678", "smtp_pass=***"),
     ] {
         let left = left(&masker, text);
         if left != expected {
@@ -176,6 +195,17 @@ fn what_another_member_names_goes() {
         r#"\"newValue\":\"***\""#,
         &["details.text"],
     );
+    // A key with a backslash of its own, and one too long to be kept whole.
+    check(
+        r#""before":{"a\\b":{"name":"PIN","value":"x"}},"after":{"a\\b":{"name":"PIN","value":"y"}}"#,
+        r#""changes":{"a\\\\b.value":{"before":"***","after":"***"}}"#,
+        &[
+            "before.a\\b.value",
+            "after.a\\b.value",
+            "changes.a\\\\b.value.before",
+            "changes.a\\\\b.value.after",
+        ],
+    );
     check(r#""name":"token","value":"x""#, r#""name":"token","value":"***""#, &["value"]);
     for stays in [
         r#""details":{"name":"DB_PASSWORD","valueFrom":{"secretKeyRef":{"name":"db","key":"password"}}}"#,
@@ -183,9 +213,29 @@ fn what_another_member_names_goes() {
         r#""details":{"resource":"secrets","name":"registry-credentials","namespace":"kube-system"}"#,
         r#""details":{"name":"Has Sensitive Credentials","value":"No"}"#,
         r#""details":{"name":"max_tokens","value":4096}"#,
+        r#""details":{"path":"/oauth/token","method":"POST","from":"10.0.0.7","to":"api-1"}"#,
+        r#""details":{"path":"/oauth/token","value":"x"}"#,
+        r#""details":{"name":"API token","from":"2026-01-01","to":"2026-12-31"}"#,
+        r#""details":{"name":"allow_user_change_password","value":"enabled"}"#,
+        r#""details":{"name":"require_token","value":"optional"}"#,
+        r#""details":{"name":"reset_password","from":"web","to":"mail"}"#,
+        r#""details":{"field":"Failed PIN","old":2,"new":3}"#,
+        r#""details":{"userpass/":{"accessor":"auth_userpass_1","config":{"default_lease_ttl":0}}}"#,
     ] {
         check(stays, stays, &[]);
     }
+}
+
+/// Derived changes know a named value by the beginning of its path, too.
+#[test]
+fn what_another_member_names_goes_at_the_end_of_a_long_path() {
+    let long = "k".repeat(600);
+    let side = |value: &str| format!(r#"{{"{long}":{{"name":"DB_PASSWORD","value":"{value}"}}}}"#);
+    let json = format!(r#"{{"action":"a","before":{},"after":{}}}"#, side("K1SECRET"), side("K2SECRET"));
+    let mut event = Event::from_json(json.as_bytes()).unwrap();
+    masker().mask(&mut event);
+    let left = String::from_utf8(event.to_json()).unwrap();
+    assert!(left.contains("changes") && !left.contains("SECRET"), "{left}");
 }
 
 /// `masked` names what was changed, no more and no less.

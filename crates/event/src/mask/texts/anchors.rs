@@ -291,7 +291,7 @@ fn could_be(text: &[u8], at: usize, rule: &Rule) -> bool {
     }
     let before = start.checked_sub(1).map_or(b' ', |place| text[place]);
     match rule.form {
-        Form::Body(class, min, _) => has_run(text, after, class, min),
+        Form::Body(class, min, _) | Form::Mixed(class, min, _) => has_run(text, after, class, min),
         Form::Special(special) => match special {
             Special::Url => may_have_password(&text[after..]),
             Special::Jwt => has_run(text, start, Class::Base64, 10),

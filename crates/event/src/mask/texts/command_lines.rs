@@ -28,6 +28,9 @@ const COMMANDS: [&str; 16] = [
     "ldap",
 ];
 
+// Each is one bit.
+const _: () = assert!(COMMANDS.len() <= 16);
+
 const CURL: u16 = 1 << 7;
 
 /// Those commands, the flag, and whether a blank may follow it.

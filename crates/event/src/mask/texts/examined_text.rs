@@ -47,7 +47,7 @@ pub(super) struct Look<'a> {
     walked: Cell<usize>,
     headers: RefCell<Option<Headers>>,
     maps: Cell<Maps>,
-    commands: Cell<Option<(usize, usize, u16)>>,
+    commands: Cell<Option<Commands>>,
 }
 
 impl<'a> Look<'a> {
@@ -199,22 +199,33 @@ impl<'a> Look<'a> {
         maps.opened.is_some_and(|opened| opened < place)
     }
 
-    /// Which of `names` are on the line of this place, one bit each. The names are always the same.
+    /// Which of `names`, each a command, come before this place in its command line, one bit each. The names are always
+    /// the same.
     pub(super) fn commands(&self, place: usize, names: &[&str]) -> u16 {
-        if let Some((from, to, found)) = self.commands.get()
-            && (from..=to).contains(&place)
-        {
-            return found;
-        }
-        let from = self.text[..place].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let to = self.line(place);
-        let line = &self.text[from..to];
-        counted_steps::count((place - from) + line.len() * names.len());
-        let found = names.iter().enumerate().fold(0, |found, (number, name)| {
-            found | u16::from(memchr::memmem::find(line, name.as_bytes()).is_some()) << number
+        let known = self.commands.get().filter(|known| (known.from..=known.to).contains(&place));
+        let commands = known.unwrap_or_else(|| {
+            let from = (0..place).rev().find(|at| self.ends_command(*at)).map_or(0, |at| at + 1);
+            let to = (place..self.text.len()).find(|at| self.ends_command(*at)).unwrap_or(self.text.len());
+            let line = &self.text[from..to];
+            counted_steps::count(line.len() * (names.len() + 1));
+            let mut commands = Commands { from, to, places: [usize::MAX; 16] };
+            for (known, name) in commands.places.iter_mut().zip(names) {
+                let mut places = memchr::memmem::find_iter(line, name.as_bytes());
+                let found = places.find(|at| is_command(line, *at, at + name.len()));
+                *known = found.map_or(usize::MAX, |at| from + at);
+            }
+            self.commands.set(Some(commands));
+            commands
         });
-        self.commands.set(Some((from, to, found)));
-        found
+        let is_before = |known: &usize| *known < place;
+        let numbers = commands.places.iter().enumerate().filter(|(_, known)| is_before(known));
+        numbers.fold(0, |found, (number, _)| found | 1 << number)
+    }
+
+    /// Whether another command begins behind this place. Without a blank the sign may be in an argument.
+    fn ends_command(&self, at: usize) -> bool {
+        let is_sign = matches!(self.text[at], b'|' | b';' | b'&');
+        self.text[at] == b'\n' || is_sign && self.byte(at + 1).is_ascii_whitespace()
     }
 }
 
@@ -276,6 +287,20 @@ impl Behind {
 struct Headers {
     end: usize,
     last: [Option<(usize, Option<usize>)>; 4],
+}
+
+/// Where each command first is in the command line `from..to`.
+#[derive(Clone, Copy)]
+struct Commands {
+    from: usize,
+    to: usize,
+    places: [usize; 16],
+}
+
+/// Whether a word of its own begins here that is no file: `ldapsearch`, but not `backup.zip` or `ldap.log`.
+fn is_command(line: &[u8], start: usize, end: usize) -> bool {
+    let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    !start.checked_sub(1).is_some_and(|before| is_of_word(&line[before])) && line.get(end) != Some(&b'.')
 }
 
 #[derive(Clone, Copy, Default)]

@@ -364,7 +364,7 @@ pub(super) fn backslashes(look: &Look<'_>, start: usize) -> usize {
 }
 
 /// Whether a value is only a placeholder: `<password>`, `{{ password }}`, `[password]`, `$PASSWORD`, `${password}`,
-/// `$(command)`, `%s`, and those of SQL: `?`, `$1`, `:password`, `@p1`. An unquoted one may have blanks in its brackets.
+/// `$(command)`, `%s`, and parameters of SQL: `?`, `$1`, `:password`, `@p1`. An unquoted one may have blanks in its brackets.
 pub(super) fn is_variable(look: &Look<'_>, value: &Range<usize>, is_quoted: bool) -> bool {
     let to = if is_quoted { value.end } else { look.text.len() };
     let rest = &look.text[value.start..to.min(value.start + VARIABLE_MAX)];
@@ -376,6 +376,10 @@ pub(super) fn is_variable(look: &Look<'_>, value: &Range<usize>, is_quoted: bool
         let len = memchr::memmem::find(&rest[open..], with)?;
         (len > 0 && holds(&rest[open..open + len])).then_some(open + len + with.len())
     };
+    if !is_quoted && let Some(len) = parameter(rest) {
+        let close = rest[len..].iter().take_while(|byte| b",;)\"'".contains(byte)).count();
+        return rest.get(len + close).is_none_or(u8::is_ascii_whitespace);
+    }
     let end = match rest {
         [b'<', ..] => closed(1, b">", is_words),
         [b'{', b'{', ..] => closed(2, b"}}", is_expression),
@@ -392,20 +396,26 @@ pub(super) fn is_variable(look: &Look<'_>, value: &Range<usize>, is_quoted: bool
         }
         [b'%', b's' | b'd' | b'v' | b'q', ..] => Some(2),
         [b'%', b'(', ..] => closed(2, b")s", is_name),
-        [b'?', ..] if !is_quoted => Some(1),
-        [b'$', place @ ..] if !is_quoted && place.first().is_some_and(u8::is_ascii_digit) => {
-            Some(1 + place.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count())
-        }
-        [b':', name @ ..] if !is_quoted && name.first().is_some_and(u8::is_ascii_lowercase) => {
-            Some(1 + name.iter().take_while(|byte| byte.is_ascii_lowercase() || **byte == b'_').count())
-        }
-        [b'@', b'p' | b'P', place @ ..] if !is_quoted && place.first().is_some_and(u8::is_ascii_digit) => {
-            Some(2 + place.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count())
-        }
         _ => None,
     };
     let ends = |byte: &u8| byte.is_ascii_whitespace() || b",;)]}>\"'@&:/|`.".contains(byte);
     end.is_some_and(|end| rest.get(end).is_none_or(ends))
+}
+
+/// The length of a parameter of SQL that begins here.
+fn parameter(rest: &[u8]) -> Option<usize> {
+    let digits = |from: usize| {
+        let len = rest.get(from..)?.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+        (len > 0).then_some(from + len)
+    };
+    let is_of_name = |byte: &&u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || **byte == b'_';
+    match rest {
+        [b'?', ..] => Some(1),
+        [b'$', ..] => digits(1),
+        [b':', b'a'..=b'z', name @ ..] => Some(2 + name.iter().take_while(is_of_name).count()),
+        [b'@', b'p' | b'P', ..] => digits(2),
+        _ => None,
+    }
 }
 
 fn is_words(words: &[u8]) -> bool {
@@ -445,7 +455,10 @@ pub(in crate::mask) fn stays(kind: Kind, key: &str, value: &[u8], is_json_number
     value.len() <= ASKED_MAX && {
         counted_steps::count(2 * value.len());
         let may_count = kind.counts() && (is_json_number || ends(key, "tokens"));
-        kind.lets_be(value) || (may_count && is_count(value))
+        // A sentence may continue after an answer.
+        let marks = value.iter().rev().take_while(|byte| b",;.)".contains(byte)).count();
+        let answer = if kind == Kind::Question { &value[..value.len() - marks] } else { value };
+        kind.lets_be(answer) || (may_count && is_count(value))
     }
 }
 

@@ -48,7 +48,12 @@ impl Scan<'_> {
     fn is_pair(&self, look: &Look<'_>, key_start: usize, key: &str, follows: Follows) -> bool {
         let is_free = || !pair_values::is_before(look, key_start, b":/@.");
         match follows.separator {
-            Separator::Quote => pair_values::is_password(key) || key.contains('_'),
+            Separator::Quote => {
+                // `get_secret('prod/db')` names one, and `unknown column refresh_token 'x'` is a sentence.
+                let is_option = key.contains('_') && !key.bytes().any(|byte| byte.is_ascii_lowercase());
+                let is_call = pair_values::is_before(look, follows.start, b"(");
+                pair_values::is_password(key) || (is_option && !is_call)
+            }
             Separator::Colon if pair_values::is_pass(key) && follows.level.is_none() => {
                 let before = look.text[..key_start].trim_ascii_end();
                 let is_option = [b"-pass".as_slice(), b"-passin", b"-passout"];
@@ -98,6 +103,12 @@ impl Scan<'_> {
         }
         if separator == Separator::Quote && look.byte(start) == b'$' {
             return pair_values::dollar_quoted(look, start).map(|range| (range, true));
+        }
+        if let Some(behind) = behind_tag(look, follows) {
+            let (value, is_quoted) =
+                self.value(look, key_start, key, kind, Follows { start: behind, ..follows })?;
+            let quote = usize::from(is_quoted && matches!(look.byte(value.end), b'"' | b'\''));
+            return Some((start..value.end + quote, is_quoted));
         }
         if matches!(separator, Separator::Equals | Separator::Colon)
             && let Some(range) = multi_line::value(look, key_start, start)
@@ -159,14 +170,7 @@ impl Scan<'_> {
         if pair_values::is_header(key) || pair_values::is_phrase(key) {
             return pair_values::line(look, start);
         }
-        let value = pair_values::unquoted(look, start)?;
-        // A YAML value after its tag or anchor.
-        let is_tagged = follows.separator == Separator::Colon
-            && follows.has_blank
-            && matches!(look.byte(start), b'!' | b'&')
-            && look.byte(value.end) == b' '
-            && look.line(start) > value.end + 1;
-        if is_tagged { Some(start..look.blank(value.end + 1)) } else { Some(value) }
+        pair_values::unquoted(look, start)
     }
 
     /// The password in `scheme://user:password@host`. One with a `/`, `?` or `#` that should have been escaped is also
@@ -226,6 +230,20 @@ impl Scan<'_> {
     }
 }
 
+/// Where a YAML value begins, if its tag or anchor comes first. It may also be a password with a blank, so both go.
+fn behind_tag(look: &Look<'_>, follows: Follows) -> Option<usize> {
+    let start = follows.start;
+    if follows.separator != Separator::Colon || !follows.has_blank || !matches!(look.byte(start), b'!' | b'&')
+    {
+        return None;
+    }
+    let end = look.blank(start);
+    let blanks = (0..16).take_while(|ahead| look.byte(end + ahead) == b' ').count();
+    look.walked(blanks + 1);
+    let behind = end + blanks;
+    (blanks > 0 && look.line(start) > behind && !matches!(look.byte(behind), b'!' | b'&')).then_some(behind)
+}
+
 /// The text between two tags of one name. A tag with attributes is known by the one that closes it.
 fn tagged(look: &Look<'_>, key_start: usize, start: usize, name: &str) -> Option<Range<usize>> {
     if let Some(close) = closing_start(look, key_start) {
@@ -253,12 +271,17 @@ fn between(look: &Look<'_>, close: usize, name: &str) -> Option<Range<usize>> {
     let from = close.saturating_sub(ASKED_MAX);
     let before = &look.text[from..close];
     look.walked(before.len());
-    let open = memchr::memmem::rfind(before, name.as_bytes())?;
-    let is_tag =
-        open > 0 && matches!(before[open - 1], b'<' | b':') && before.get(open + name.len()) == Some(&b' ');
+    // The value may have the name in it.
+    let is_tag = |open: &usize| {
+        *open > 0
+            && matches!(before[open - 1], b'<' | b':')
+            && before.get(open + name.len()).is_some_and(u8::is_ascii_whitespace)
+    };
+    let open = memchr::memmem::rfind_iter(before, name.as_bytes()).find(is_tag)?;
     let end = open + memchr::memchr(b'>', &before[open..])? + 1;
     let range = from + end..close;
-    (is_tag && !range.is_empty() && !before[end..].starts_with(b"<")).then_some(range)
+    let holds_text = !before[end..].starts_with(b"<") || before[end..].starts_with(b"<![CDATA[");
+    (!range.is_empty() && holds_text).then_some(range)
 }
 
 /// A value in the quotes that also enclose its key.

@@ -94,6 +94,7 @@ impl Scan<'_> {
         }
         let range = match rule.form {
             Form::Body(class, min, max) => tokens::body(look, start, after, class, min, max),
+            Form::Mixed(class, min, max) => tokens::mixed_body(look, start, after, class, min, max),
             Form::Special(special) => match special {
                 Special::Url => self.url_password(look, start, after),
                 Special::Identified => self.identified(look, after),

@@ -17,14 +17,21 @@ impl Scan<'_> {
             let word = look.run(at, Class::Word, 64);
             look.walked(16);
             let is = |name: &[u8]| look.text[at..at + word].eq_ignore_ascii_case(name);
-            if is(b"BY") || is(b"AS") {
+            let is_as = is(b"AS");
+            if is_as || is(b"BY") {
                 at += word;
                 let behind = at + (0..16).take_while(|ahead| look.byte(at + ahead) == b' ').count();
                 let word = look.run(behind, Class::Word, 16);
                 let next = &look.text[behind..behind + word];
                 let is_next = |name: &[u8]| next.eq_ignore_ascii_case(name);
                 let skip = if is_next(b"PASSWORD") || is_next(b"VALUES") { word } else { 0 };
-                let value = self.argument(look, behind + skip)?;
+                let start = behind + skip;
+                let start = start + (0..16).take_while(|ahead| look.byte(start + ahead) == b' ').count();
+                // `identified as malware`.
+                if is_as && !matches!(look.byte(start), b'\'' | b'"' | b'\\') {
+                    return None;
+                }
+                let value = self.argument(look, start)?;
                 return Some(self.with_replaced(look, value));
             }
             if word == 0 || is(b"EXTERNALLY") || is(b"GLOBALLY") {
@@ -62,30 +69,33 @@ impl Scan<'_> {
         if !tokens::begins(look.text, start) {
             return None;
         }
-        let (mut at, mut has_login) = (after, false);
-        for _ in 0..6 {
+        let mut at = after;
+        let mut word = || {
             let word = at..look.blank(at);
-            has_login |= look.text[word.clone()] == *b"login";
-            let is_password = has_login && look.text[word.clone()] == *NAME;
             at = word.end
                 + look.text[word.end..].iter().take(8).take_while(|byte| byte.is_ascii_whitespace()).count();
             look.walked(NAME.len() + at - word.end + 1);
-            if is_password {
-                return self.argument(look, at);
-            }
-        }
-        None
+            (&look.text[word], at)
+        };
+        let (_host, login, (user, _), (name, value)) = (word(), word(), word(), word());
+        // A sentence has a mark there: `login failed: password expired`.
+        let is_entry = login.0 == b"login" && name == NAME && !user.ends_with(b":") && !user.ends_with(b",");
+        is_entry.then(|| self.argument(look, value)).flatten()
     }
 
     /// `user:value@tcp(host)`, as Go's driver for MySQL has it.
     pub(super) fn go_source(&self, look: &Look<'_>, sign: usize) -> Option<Range<usize>> {
         const USER_MAX: usize = 64;
-        let is_part = |byte: &&u8| !(byte.is_ascii_whitespace() || b"\"'`=".contains(byte));
+        let is_part = |byte: &&u8| !(byte.is_ascii_whitespace() || b"\"'`".contains(byte));
         let len = look.text[..sign].iter().rev().take(USER_MAX).take_while(is_part).count();
         let user = sign - len;
         look.walked(2 * len + 1);
-        let colon = look.text[user..sign].iter().position(|byte| *byte == b':')?;
-        let value = user + colon + 1..sign;
+        let value = if len == USER_MAX {
+            // Its beginning is out of sight.
+            user + look.text[user..sign].iter().take_while(|byte| **byte & 0xC0 == 0x80).count()..sign
+        } else {
+            user + look.text[user..sign].iter().position(|byte| *byte == b':')? + 1..sign
+        };
         let is_url = look.text[value.clone()].starts_with(b"//");
         (!value.is_empty() && !is_url && !self.is_placeholder(look, &value, true)).then_some(value)
     }

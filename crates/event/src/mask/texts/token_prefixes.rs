@@ -42,6 +42,8 @@ impl Class {
 pub(in crate::mask) enum Form {
     /// This many bytes of a class, followed by none of it.
     Body(Class, usize, usize),
+    /// The same, with a digit and a capital among them.
+    Mixed(Class, usize, usize),
     /// A dedicated function, in `tokens` or `pairs`.
     Special(Special),
 }
@@ -67,6 +69,7 @@ pub(in crate::mask) enum Special {
     Terraform,
     QueryValue,
     Postman,
+    Uuid,
     Cloudflare,
     AgeKey,
     OnePassword,
@@ -102,6 +105,17 @@ const fn body(
     Rule { kind, literal, anchor, form: Form::Body(class, min, max) }
 }
 
+const fn mixed(
+    kind: &'static str,
+    literal: &'static str,
+    anchor: usize,
+    class: Class,
+    min: usize,
+    max: usize,
+) -> Rule {
+    Rule { kind, literal, anchor, form: Form::Mixed(class, min, max) }
+}
+
 const fn special(kind: &'static str, literal: &'static str, anchor: usize, form: Special) -> Rule {
     Rule { kind, literal, anchor, form: Form::Special(form) }
 }
@@ -115,14 +129,14 @@ const LONG: usize = 16_384;
 pub(in crate::mask) const RULES: &[Rule] = &[
     special("jwt", "eyJ", 0, Special::Jwt),
     special("jwt", "eyA", 0, Special::Jwt),
-    body("paseto", "v1.local.", 0, Dotted, 40, LONG),
-    body("paseto", "v2.local.", 6, Dotted, 40, LONG),
-    body("paseto", "v3.local.", 0, Dotted, 40, LONG),
-    body("paseto", "v4.local.", 6, Dotted, 40, LONG),
-    body("paseto", "v1.public.", 5, Dotted, 40, LONG),
-    body("paseto", "v2.public.", 1, Dotted, 40, LONG),
-    body("paseto", "v3.public.", 1, Dotted, 40, LONG),
-    body("paseto", "v4.public.", 7, Dotted, 40, LONG),
+    mixed("paseto", "v1.local.", 0, Dotted, 40, LONG),
+    mixed("paseto", "v2.local.", 6, Dotted, 40, LONG),
+    mixed("paseto", "v3.local.", 0, Dotted, 40, LONG),
+    mixed("paseto", "v4.local.", 6, Dotted, 40, LONG),
+    mixed("paseto", "v1.public.", 5, Dotted, 40, LONG),
+    mixed("paseto", "v2.public.", 1, Dotted, 40, LONG),
+    mixed("paseto", "v3.public.", 1, Dotted, 40, LONG),
+    mixed("paseto", "v4.public.", 7, Dotted, 40, LONG),
     special("private key", "-----BEGIN ", 0, Special::Pem),
     special("private key", "---- BEGIN SSH2 ", 0, Special::Ssh2),
     special("private key", "Private-Lines:", 6, Special::Putty),
@@ -210,7 +224,7 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("stripe key", "sk_live_", 0, Alnum, 16, 255),
     body("stripe key", "sk_test_", 0, Alnum, 16, 255),
     body("stripe key", "sk_prod_", 0, Alnum, 16, 255),
-    body("stripe key", "sk_org_", 0, Word, 20, 255),
+    mixed("stripe key", "sk_org_", 0, Word, 20, 255),
     body("stripe key", "rk_live_", 0, Alnum, 16, 255),
     body("stripe key", "rk_test_", 0, Alnum, 16, 255),
     body("stripe key", "rk_prod_", 0, Alnum, 16, 255),
@@ -256,7 +270,7 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("langsmith key", "lsv2_sk_", 2, Word, 40, 64),
     body("nvidia key", "nvapi-", 3, Word, 60, 72),
     body("pinecone key", "pcsk_", 2, Word, 60, 90),
-    body("tavily key", "tvly-", 0, Word, 30, 50),
+    mixed("tavily key", "tvly-", 0, Word, 30, 50),
     // Platforms.
     body("shopify token", "shpat_", 3, Hex, 32, 32),
     body("shopify token", "shpca_", 3, Hex, 32, 32),
@@ -271,9 +285,9 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("figma token", "figd_", 1, Word, 40, 64),
     body("netlify token", "nfp_", 1, Alnum, 36, 40),
     body("posthog key", "phx_", 1, Alnum, 40, 60),
-    body("hubspot token", "pat-na1-", 1, Word, 36, 36),
-    body("hubspot token", "pat-na2-", 1, Word, 36, 36),
-    body("hubspot token", "pat-eu1-", 1, Word, 36, 36),
+    special("hubspot token", "pat-na1-", 1, Special::Uuid),
+    special("hubspot token", "pat-na2-", 1, Special::Uuid),
+    special("hubspot token", "pat-eu1-", 1, Special::Uuid),
     body("notion token", "ntn_", 1, Alnum, 40, 60),
     body("notion token", "secret_", 4, Alnum, 43, 43),
     body("grafana token", "glsa_", 2, Word, 41, 41),
@@ -288,9 +302,9 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("fly token", "fm1r_", 2, Base64, 100, 2_000),
     body("fly token", "fm1a_", 2, Base64, 100, 2_000),
     body("fly token", "fm2_", 1, Base64, 100, 2_000),
-    body("vault token", "hvs.", 1, Word, 24, 300),
-    body("vault token", "hvb.", 1, Word, 24, 400),
-    body("vault token", "hvr.", 1, Word, 24, 300),
+    mixed("vault token", "hvs.", 1, Word, 24, 300),
+    mixed("vault token", "hvb.", 1, Word, 24, 400),
+    mixed("vault token", "hvr.", 1, Word, 24, 300),
     special("terraform token", ".atlasv1.", 6, Special::Terraform),
     body("newrelic key", "NRAK-", 2, Upper, 27, 27),
     body("newrelic key", "NRII-", 2, Word, 32, 32),
@@ -299,7 +313,7 @@ pub(in crate::mask) const RULES: &[Rule] = &[
     body("sentry token", "sntryu_", 4, Hex, 64, 64),
     body("dynatrace token", "dt0c01.", 4, Dotted, 80, 100),
     special("1password key", "A3-", 0, Special::OnePassword),
-    body("dropbox token", "sl.", 0, Dotted, 100, LONG),
+    mixed("dropbox token", "sl.", 0, Dotted, 100, LONG),
     body("okta token", "SSWS ", 1, Word, 40, 44),
     body("tailscale key", "tskey-", 3, Word, 30, 100),
     body("supabase token", "sbp_", 1, Hex, 40, 40),

@@ -35,6 +35,10 @@ pub(super) fn find(look: &Look<'_>, start: usize, after: usize, special: Special
         Special::QueryValue => query_value(look.text, start, after),
         Special::Signature => query_value(look.text, parameter_start(look, start), after),
         Special::Postman => parts(look, start, after, &[(Class::Hex, 24), (Class::Hex, 34)]),
+        Special::Uuid => {
+            let hex = |len| (Class::Hex, len);
+            parts(look, start, after, &[hex(8), hex(4), hex(4), hex(4), hex(12)])
+        }
         Special::Cloudflare => parts(look, start, after, &[(Class::Hex, 24), (Class::Hex, 146)]),
         Special::AgeKey => body(look, start, after, Class::Upper, 58, 58),
         Special::OnePassword => {
@@ -95,6 +99,21 @@ pub(super) fn body(
     (is_whole && begins(look.text, start) && is_varied(&look.text[after..end])).then_some(start..end)
 }
 
+/// The same with a digit and a capital, without which it is a name of several words.
+pub(super) fn mixed_body(
+    look: &Look<'_>,
+    start: usize,
+    after: usize,
+    class: Class,
+    min: usize,
+    max: usize,
+) -> Option<Range<usize>> {
+    let range = body(look, start, after, class, min, max)?;
+    let asked = &look.text[after..range.end.min(after + BODY_ASKED)];
+    look.walked(2 * asked.len());
+    (asked.iter().any(u8::is_ascii_digit) && asked.iter().any(u8::is_ascii_uppercase)).then_some(range)
+}
+
 /// Parts of fixed length, joined by hyphens.
 fn parts(look: &Look<'_>, start: usize, after: usize, parts: &[(Class, usize)]) -> Option<Range<usize>> {
     let mut end = after;
@@ -144,8 +163,8 @@ fn jwt(look: &Look<'_>, anchor: usize) -> Option<Range<usize>> {
     Some(anchor..end)
 }
 
-/// RFC 7468 and the like: from the first hyphen to the last, or to the end of a text that was cut. RFC 4716 has one hyphen
-/// less, and a blank after it.
+/// RFC 7468 and the like: from the first hyphen to the last, or to the end of a text that was cut. RFC 4716 has four hyphens
+/// and a blank.
 fn pem(text: &[u8], start: usize, after: usize, hyphens: &[u8]) -> Option<Range<usize>> {
     let window = &text[after..text.len().min(after + 64)];
     let label_len = window.windows(hyphens.len()).position(|part| part == hyphens)?;
@@ -171,6 +190,12 @@ fn names_private_key(label: &[u8]) -> bool {
 
 /// The private part of a key as PuTTY writes it: up to its checksum, or to the end of a text that was cut.
 fn putty(text: &[u8], after: usize) -> Option<Range<usize>> {
+    // A number of lines, and the end of this one: `Private-Lines: 14 of 20` is a sentence.
+    let number =
+        text[after..].iter().take(8).take_while(|byte| byte.is_ascii_digit() || **byte == b' ').count();
+    if !matches!(text.get(after + number), Some(b'\r' | b'\n' | b'\\')) {
+        return None;
+    }
     let end = memchr::memmem::find(&text[after..], b"Private-").map_or(text.len(), |len| after + len);
     counted_steps::count(end - after);
     let len = text[after..end].trim_ascii_end().len();
@@ -185,7 +210,26 @@ fn encoded_pem(look: &Look<'_>, start: usize) -> Option<Range<usize>> {
     let label = look.text.get(start..start + LABEL).filter(|_| len > LABEL)?;
     look.walked(2 * LABEL);
     let is_key = STANDARD.decode(label).is_ok_and(|label| names_private_key(&label));
-    (is_key && begins(look.text, start)).then_some(start..start + len)
+    (is_key && begins(look.text, start)).then(|| start..end_of_lines(look, start + len, len))
+}
+
+/// Where base64 text ends of which a line ends here, and how long that line is. All lines but the last are full.
+fn end_of_lines(look: &Look<'_>, mut end: usize, mut len: usize) -> usize {
+    const FULL: usize = 60;
+    const BREAKS: [&[u8]; 3] = [b"\n", b"\r\n", b"\\n"];
+    while len >= FULL
+        && let Some(line_break) = BREAKS.iter().find(|known| look.text[end..].starts_with(known))
+    {
+        let indent = end + line_break.len();
+        let blanks = (0..32).take_while(|ahead| look.byte(indent + ahead) == b' ').count();
+        len = look.run(indent + blanks, Class::Base64, usize::MAX);
+        look.walked(blanks + 1);
+        if len == 0 {
+            break;
+        }
+        end = indent + blanks + len;
+    }
+    end
 }
 
 /// RFC 7617: base64 of a name, a colon and a password.

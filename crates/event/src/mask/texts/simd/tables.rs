@@ -32,8 +32,8 @@ pub(in crate::mask) enum Hit {
     Digits(usize),
 }
 
-/// The hash of three bytes, in any case. Of 150,000 odd factors that were tried, this one makes few places of ids and of real
-/// records hash like an anchor.
+/// The hash of three bytes, in any case. The factor is the best of 150,000 that were tried: with it, few places of ids and of
+/// real records have the hash of an anchor.
 #[inline(always)]
 pub(in crate::mask) fn slot(bytes: [u8; 3]) -> usize {
     let [a, b, c] = bytes.map(|byte| u32::from(byte | 0x20));

@@ -118,11 +118,14 @@ def test_a_text_of_another_class_is_not_taken_apart(trail: Trail) -> None:
         UserString("acme"),
     ]
     for name in ("tenant", "actor", "on_behalf_of"):
-        trail.record("letter", **{name: "a"})
-        trail.record("whole", **{name: "acme"})
+        letter: dict[str, Any] = {name: "a"}
+        trail.record("letter", **letter)
+        whole: dict[str, Any] = {name: "acme"}
+        trail.record("whole", **whole)
         for text in of_letters if name == "tenant" else of_letters[:2]:
-            assert [event["action"] for event in trail.query(**{name: text})] == ["whole"], (name, type(text))
-            assert [event["action"] for event in trail.query(**{name: [text]})] == ["whole"], (name, type(text))
+            for wanted in (text, [text]):
+                found: dict[str, Any] = {name: wanted}
+                assert [event["action"] for event in trail.query(**found)] == ["whole"], (name, type(text))
     trail.record("recorded.lazily", actor=lazy.lazystr("ben"))
     assert trail.count(actor="ben") == 1
 

@@ -131,7 +131,7 @@ def test_what_the_disk_takes_is_not_waited_for_twice(monkeypatch: pytest.MonkeyP
         waits.append(timeout)
         return False
 
-    monkeypatch.setattr(trailseal.logging.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("trailseal.logging.time.monotonic", lambda: now[0])
     with Trail.temporary() as trail:
         mirrored = mirror(trail)
         slow: Any = Slow()

@@ -16,6 +16,8 @@ use crate::records::{Failed, Record, Records};
 
 /// How many records are looked at.
 pub const SAMPLE_RECORDS: usize = 20;
+/// How many lines may come before the first record.
+const BANNER_LINES: usize = 1000;
 /// About how many bytes of them.
 const SAMPLE_BYTES: usize = 1024 * 1024;
 /// Fewer records than this say little about what all of them lack.
@@ -124,9 +126,20 @@ impl Sample {
 
     /// The first records; they are still read in their turn.
     pub fn of<R: BufRead>(records: &mut Records<'_, R>) -> Sample {
-        let first: Vec<_> = records.peek(SAMPLE_RECORDS, SAMPLE_BYTES).cloned().collect();
         let value = |record: &Record| Some(Owned::of(&record.form.value(&record.bytes).ok()?));
-        let values = first.iter().flatten().filter_map(value).collect();
+        let mut first: Vec<_> = records.peek(SAMPLE_RECORDS, SAMPLE_BYTES).cloned().collect();
+        let mut values: Vec<Owned> = first.iter().flatten().filter_map(value).collect();
+        // A banner may be longer than the sample. Only lines are worth the look: a broken file has one long failure.
+        let mut end = first.len();
+        while values.is_empty() && end == first.len() && (SAMPLE_RECORDS..BANNER_LINES).contains(&end) {
+            end += SAMPLE_RECORDS;
+            let seen = first.len();
+            first.extend(records.peek(end, SAMPLE_BYTES).skip(seen).cloned());
+            values.extend(first[seen..].iter().flatten().filter_map(value));
+        }
+        if values.is_empty() {
+            first.truncate(SAMPLE_RECORDS);
+        }
         Sample { taken_for: records.taken_for().unwrap_or("nothing").to_owned(), records: first, values }
     }
 

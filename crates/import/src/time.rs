@@ -22,7 +22,7 @@ const USUAL: [&str; 6] = [
     "%d-%b-%Y %H:%M:%S%.f",
     "%b %d %Y %I:%M:%S %p",
 ];
-const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 const WITHOUT_YEAR: &str = "%Y %b %d %H:%M:%S%.f";
 
 /// Abbreviations that mean one zone the world over. Others, such as CST or IST, mean several.
@@ -174,19 +174,25 @@ impl Times {
             let end = count.rfind(['+', '-']).filter(|at| *at > 0).unwrap_or(count.len());
             return self::count(count.get(..end)?, 1_000);
         }
-        // What JavaScript has behind: `(Coordinated Universal Time)`.
-        let text =
-            text.strip_suffix(')').and_then(|text| text.rsplit_once(" (")).map_or(text, |(text, _)| text);
+        // What JavaScript and mail have behind: `+0100 (CET)`. Without the offset it would be the zone.
+        let text = text
+            .strip_suffix(')')
+            .and_then(|text| text.rsplit_once(" ("))
+            .filter(|(text, _)| ends_with_offset(text))
+            .map_or(text, |(text, _)| text);
         let text = text.replace(", ", " ").replacen(',', ".", 1);
-        let is_weekday =
-            |word: &str| word.get(..3).is_some_and(|word| WEEKDAYS.contains(&&*word.to_ascii_lowercase()));
+        let is_weekday = |word: &str| {
+            let of = |day: &&str| word.eq_ignore_ascii_case(day) || word.eq_ignore_ascii_case(&day[..3]);
+            WEEKDAYS.iter().any(of)
+        };
         let text = text
             .split_once(' ')
             .filter(|(first, _)| is_weekday(first))
             .map_or(&*text, |(_, rest)| rest.trim_start());
         let by_form = |text: &str, zone: Option<TimeZone>| {
             let moment = USUAL.iter().find_map(|format| jiff::fmt::strtime::parse(format, text).ok())?;
-            self.here(moment.to_datetime().ok()?, zone)
+            // Fewer than four digits of a year mean one of several centuries.
+            self.here(moment.to_datetime().ok().filter(|moment| moment.year() >= 1000)?, zone)
         };
         if let Some(micros) = by_form(text, None) {
             return Some(micros);
@@ -194,7 +200,8 @@ impl Times {
         // `date` has the zone before the year: `Jan 15 10:30:00 UTC 2024`.
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         if let [month, day, clock, name, year] = words[..]
-            && is_digits(year)
+            && year.len() == 4
+            && year.bytes().all(|byte| byte.is_ascii_digit())
         {
             return by_form(&[month, day, clock, year].join(" "), Some(zone(name)?));
         }
@@ -277,6 +284,13 @@ fn split_zone(text: &str) -> Option<(&str, Option<TimeZone>)> {
         }
         _ => Some((text, None)),
     }
+}
+
+/// Whether the last word is `+0100` or `GMT+0100`.
+fn ends_with_offset(text: &str) -> bool {
+    let last = text.rsplit(' ').next().unwrap_or(text);
+    let behind = last.strip_prefix("GMT").or_else(|| last.strip_prefix("UTC")).unwrap_or(last);
+    behind.starts_with(['+', '-'])
 }
 
 fn is_digits(text: &str) -> bool {
@@ -364,6 +378,17 @@ mod tests {
             "Mon Jan 15 2024 11:30:00 GMT+0100 (Central European Standard Time)",
             Some("2024-01-15T10:30:00Z"),
         );
+        // West of Greenwich, too.
+        for west in [
+            "Mon, 15 Jan 2024 10:30:00 -0500",
+            "Monday, 15 Jan 2024 10:30:00 -0500",
+            "Mon, 15 Jan 2024 10:30:00 -0500 (EST)",
+            "15 Jan 2024 10:30:00 -0500",
+            "Jan 15 2024 10:30:00 -0500",
+        ] {
+            check(west, Some("2024-01-15T15:30:00Z"));
+        }
+        check("Mon, 15 Jan 2024 10:30:00 -0000", Some("2024-01-15T10:30:00Z"));
         // Databases and spreadsheets.
         check("15-Jan-2024 10:30:00", Some("2024-01-15T10:30:00Z"));
         check("15 Jan 2024 10:30:00,5", Some("2024-01-15T10:30:00.5Z"));
@@ -374,6 +399,13 @@ mod tests {
             "Mon Jan 15 10:30:00 CST 2024",
             "sept. 05 2023 16:47:48",
             "Foo 15 Jan 2024 10:30:00",
+            "Month 15 Jan 2024 10:30:00",
+            "15 Jan 2024 10:30:00 (PST)",
+            "Mon Jan 15 2024 10:30:00 (CST)",
+            "15-Jan-24 10:30:00",
+            "Monday, 15-Jan-24 10:30:00 GMT",
+            "Jan 15 24 10:30:00",
+            "Mon Jan 15 10:30:00 UTC 24",
             "15 Jan 2024",
             "Sep 35 2023 16:47:48 UTC",
         ] {

@@ -435,3 +435,32 @@ fn what_a_device_did_with_it_is_the_outcome() {
         ],
     );
 }
+
+#[test]
+fn no_mapping_claims_what_the_record_does_not_say() {
+    let of = |format: &str, input: &str| {
+        let mapping = Mapping::builtin(format).expect("built in");
+        let event = read(input.as_bytes(), mapping).next().expect("a record").expect("a good one").event;
+        let actor = event.actor.and_then(|actor| actor.id).unwrap_or_default();
+        let outcome = event.outcome.map_or("-", |outcome| outcome.name());
+        format!("{} {outcome} {actor}", event.category.name())
+    };
+    let cef = |name: &str, act: &str| of("cef", &format!("CEF:0|A|B|1|1|{name}|3|suser=chen act={act}\n"));
+    for act in ["Drop Table", "Block User", "Allowlist entry removed", "Permitted ports changed"] {
+        assert_eq!(cef("Traffic", act), "custom:other - chen", "{act}");
+    }
+    assert_eq!(cef("Traffic", "Blocked"), "custom:other denied chen");
+    assert_eq!(cef("Login page changed", "edit"), "custom:other - chen");
+    assert_eq!(cef("Authentication policy changed", "edit"), "custom:other - chen");
+    for name in ["Login failed for chen", "UserLogin", "User logged in", "Failed logon from console"] {
+        assert_eq!(cef(name, "x"), "authentication - chen", "{name}");
+    }
+    for (auid, actor) in
+        [("u", "u"), ("un", "un"), ("unsworth", "unsworth"), ("7up", "7up"), ("unset", "1700")]
+    {
+        let line = format!("type=SYSCALL msg=audit(1705314602.0:3): success=yes auid=1700 AUID=\"{auid}\"\n");
+        assert_eq!(of("auditd", &line), format!("custom:other success {actor}"), "{auid}");
+    }
+    let disabled = r#"{"protoPayload":{"methodName":"google.login.LoginService.accountDisabledPasswordLeak","serviceName":"s","authenticationInfo":{"authoritySelector":"x"}}}"#;
+    assert_eq!(of("google_cloud", disabled), "authentication success ");
+}

@@ -201,6 +201,9 @@ fn an_input_without_any_record_is_doubted() {
     };
     let said = doubt(&"192.0.2.7 - - [15/Jan/2024] GET /\n".repeat(30)).expect("a doubt");
     assert!(said.contains("none of the first 20 lines is a record (line 1: not a JSON object"), "{said}");
+    let banner = "# exported\n".repeat(25);
+    let good = "{\"do\":\"x\",\"who\":\"chen\",\"at\":\"2024-01-15T10:30:00Z\"}\n".repeat(30);
+    assert_eq!(doubt(&format!("{banner}{good}")), None, "a long banner");
     assert_eq!(doubt("not JSON\n{\"do\":\"x\"\n"), None, "few lines say little");
     assert_eq!(doubt(&format!("{}{}", "started\n".repeat(19), "{\"do\":\"x\",\"at\":5}\n")), None);
 }

@@ -86,7 +86,9 @@ fn decoded(kind: &str, key: &str, value: String, is_quoted: bool) -> String {
     if is_quoted || !(FROM_OUTSIDE.contains(&key) || is_argument()) {
         return value;
     }
-    text_of(&value).unwrap_or(value)
+    // Digits alone are an account's name or number, unless there are more than either has.
+    let is_number = key == "acct" && value.len() <= 10 && value.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { value } else { text_of(&value).unwrap_or(value) }
 }
 
 /// What hexadecimal digits say, if that is a text. NUL stands between the arguments of a command.
@@ -157,10 +159,12 @@ mod tests {
             "cat /etc",
         );
         check(&format!("EXECVE {at} argc=1 a0=C3A920C3A9"), "EXECVE.a0", "\u{e9} \u{e9}");
+        check(&format!("USER_ACCT {at} acct=4A206B"), "USER_ACCT.acct", "J k");
+        check(&format!("USER_ACCT {at} acct=616263646566"), "USER_ACCT.acct", "abcdef");
         // In quotes, numbers, of another field, no text.
         check(&format!("SYSCALL {at} a0=6C73 comm=\"6C73\""), "SYSCALL.a0", "6C73");
         check(&format!("SYSCALL {at} a0=6C73 comm=\"6C73\""), "SYSCALL.comm", "6C73");
-        for other in ["root", "6C7", "6c73", "FFFE", "0A0D", "00"] {
+        for other in ["root", "6C7", "6c73", "FFFE", "0A0D", "00", "4455", "1234567890"] {
             check(&format!("USER_ACCT {at} acct={other}"), "USER_ACCT.acct", other);
         }
         check(&format!("TTY {at} data=7061737300"), "TTY.data", "7061737300");

@@ -22,7 +22,8 @@ impl Columns {
         Columns { delimiter: b',', names: distinct(names).into() }
     }
 
-    /// The columns, if the first of `lines` is a header and there is a row below it. Others may be broken.
+    /// The columns, if the first of `lines` is a header and the next one a row, or, where that one may be broken, most
+    /// of at least three.
     pub(crate) fn of_header(lines: &[&[u8]]) -> Option<Columns> {
         let [header, row, ..] = lines else { return None };
         let below = &lines[1..];
@@ -31,8 +32,13 @@ impl Columns {
             let is_header =
                 (2..=COLUMNS_MAX).contains(&names.len()) && names.iter().all(|name| is_name(name));
             let columns = Columns { delimiter, names: distinct(names).into() };
+            let is_json = |row: &[u8]| row.starts_with(b"{");
             let is_row = |row: &[u8]| fields(row, delimiter).is_some_and(|row| row.len() == columns.len());
-            let fits = is_header && (columns.is_open(row) || below.iter().any(|row| is_row(row)));
+            let are_most = || {
+                let rows = below.iter().filter(|row| is_row(row)).count();
+                below.len() >= 3 && rows * 2 > below.len() && !below.iter().any(|row| is_json(row))
+            };
+            let fits = is_header && !is_json(row) && (columns.is_open(row) || is_row(row) || are_most());
             fits.then_some(columns)
         };
         // Of equals the last counts.
@@ -160,8 +166,16 @@ mod tests {
 
     #[test]
     fn a_broken_first_row_does_not_hide_the_header() {
-        let lines = ["a,b,c", "1,2", "1,2,3"].map(str::as_bytes);
-        assert_eq!(Columns::of_header(&lines).map(|columns| columns.len()), Some(3));
+        let count = |lines: &[&str]| {
+            let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+            Columns::of_header(&lines).map(|columns| columns.len())
+        };
+        assert_eq!(count(&["a,b,c", "1,2", "1,2,3", "4,5,6"]), Some(3));
+        // One line that happens to fit says nothing.
+        assert_eq!(count(&["Log opened, by root", "one", "two, three", "four"]), None);
+        assert_eq!(count(&["a,b,c", "1,2", "1,2,3"]), None);
+        assert_eq!(count(&["text, with comma 0", "{\"a\":1,\"b\":2}", "text, with comma 1", "x,y"]), None);
+        assert_eq!(count(&["text, comma", "x", "{\"a\":1,\"b\":2}", "x, y", "x, z"]), None);
     }
 
     #[test]

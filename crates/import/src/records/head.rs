@@ -37,6 +37,10 @@ pub(super) fn no_text(head: &[u8]) -> Option<&'static str> {
     if let Some((_, what)) = NO_TEXT.iter().find(|(magic, _)| head.starts_with(magic)) {
         // `BZh` may be a text, if the size of a block does not follow.
         let is_text = head.starts_with(b"BZh") && !head.get(3).is_some_and(u8::is_ascii_digit);
+        // So may `PAR1`: in Parquet a number follows that no text has.
+        let is_text = is_text
+            || head.starts_with(b"PAR1")
+                && !head.get(4).is_some_and(|&byte| byte < 0x20 && !byte.is_ascii_whitespace());
         return (!is_text).then_some(what);
     }
     if head.get(TAR.1..).is_some_and(|rest| rest.starts_with(TAR.0)) {

@@ -71,6 +71,9 @@ fn what_is_no_text_is_told_once() {
     check(b"\xfd7zXZ\0\0\n", &[(1, "!it is compressed with xz")]);
     check(b"BZh91AY&SY\n", &[(1, "!it is compressed with bzip2")]);
     check(b"BZhello\n", &[(1, "BZhello")]);
+    check(b"PAR1\x15\x04\n", &[(1, "!it is a Parquet file")]);
+    check(b"PAR1 login anna\n", &[(1, "PAR1 login anna")]);
+    check(b"PAR1\n{}\n", &[(1, "PAR1"), (2, "{}")]);
     check(b"PK\x03\x04\n", &[(1, "!it is a zip file")]);
     check(&gzip(&gzip(b"{}\n")), &[(1, "!it is compressed twice")]);
     let mut tar = vec![0; 512];

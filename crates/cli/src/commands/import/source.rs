@@ -158,14 +158,15 @@ pub(super) fn mapping_for<'m>(
     if given.is_some() {
         return Ok(given);
     }
+    let unknown = |why: &str| {
+        Failure::could_not(format!(
+            "{name}: this is none of the known formats ({why}): nothing of it was recorded; name one with --from ({}), or \
+             write a mapping for --map",
+            known_formats()
+        ))
+    };
     if sample.is_empty() {
-        return sample.failure().map_or(Ok(None), |failure| {
-            Err(Failure::could_not(format!(
-                "{name}: this is none of the known formats ({failure}): nothing of it was recorded; name one with --from ({}), \
-                 or write a mapping for --map",
-                known_formats()
-            )))
-        });
+        return sample.failure().map_or(Ok(None), |failure| Err(unknown(&failure)));
     }
     match sample.detect() {
         Some((mapping, why)) => {
@@ -174,13 +175,11 @@ pub(super) fn mapping_for<'m>(
             }
             Ok(Some(mapping))
         }
-        None => Err(Failure::could_not(format!(
-            "{name}: this is none of the known formats ({}; the first record has {}{}): nothing of it was recorded; name \
-             one with --from ({}), or write a mapping for --map",
+        None => Err(unknown(&format!(
+            "{}; the first record has {}{}",
             sample.taken_for(),
             sample.keys(),
             sample.inside().map(|inside| format!("; {inside}")).unwrap_or_default(),
-            known_formats()
         ))),
     }
 }

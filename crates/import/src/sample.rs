@@ -16,10 +16,10 @@ use crate::records::{Failed, Record, Records};
 
 /// How many records are looked at.
 pub const SAMPLE_RECORDS: usize = 20;
-/// How many lines may come before the first record.
-const BANNER_LINES: usize = 1000;
 /// About how many bytes of them.
 const SAMPLE_BYTES: usize = 1024 * 1024;
+/// How many lines may come before the first record.
+const BANNER_LINES: usize = 1000;
 /// Fewer records than this say little about what all of them lack.
 const LACKING_MIN: usize = 5;
 
@@ -129,7 +129,7 @@ impl Sample {
         let value = |record: &Record| Some(Owned::of(&record.form.value(&record.bytes).ok()?));
         let mut first: Vec<_> = records.peek(SAMPLE_RECORDS, SAMPLE_BYTES).cloned().collect();
         let mut values: Vec<Owned> = first.iter().flatten().filter_map(value).collect();
-        // A banner may be longer than the sample. Only lines are worth the look: a broken file has one long failure.
+        // A banner may be longer than the sample. The bytes bound how far this looks.
         let mut end = first.len();
         while values.is_empty() && end == first.len() && (SAMPLE_RECORDS..BANNER_LINES).contains(&end) {
             end += SAMPLE_RECORDS;

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-import trailseal.logging
 from trailseal import Trail, TrailsealError
 from trailseal.logging import Mirror, finish, mirror
 

@@ -109,9 +109,16 @@ mod tests {
             "photos.zip.part",
             "photos.1-2.zip.part",
         ];
+        let age = |name: &str| {
+            let file = OpenOptions::new().write(true).open(folder.path().join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::now() - 2 * JUST_MADE).unwrap();
+        };
         for name in names {
             fs::write(folder.path().join(name), "x").unwrap();
         }
+        remove_left(folder.path());
+        assert!(folder.path().join(names[0]).exists(), "one that has just been made may not be locked yet");
+        names.iter().for_each(|name| age(name));
         // Another trail's, that is being written.
         let writing = OpenOptions::new().write(true).open(folder.path().join(names[1])).unwrap();
         writing.try_lock().unwrap();

@@ -209,7 +209,7 @@ impl SoFar {
     }
 }
 
-/// Whether a refusal is of these events, or for now. Any other one would be that of every line: it ends the command.
+/// Whether a refusal is of these events, or passes (429, 503). Any other one would be that of every line: it ends the command.
 fn is_of_events(status: u16, answer: &Value) -> bool {
     match status {
         400 | 409 | 413 | 422 | 429 | 503 => true,

@@ -9,7 +9,7 @@ use trailseal_event::{Event, Timestamp, rewrite};
 fuzz_target!(|bytes: &[u8]| {
     let now = Timestamp::from_micros(1_795_000_000_000_000);
     let mut fast = Vec::new();
-    let Some(rewritten) = rewrite(bytes, now, |key| key == "password", &mut fast) else {
+    let Some(rewritten) = rewrite(bytes, now, |key, _| key == "password", &mut fast) else {
         assert!(fast.is_empty(), "nothing is written by a no");
         return;
     };

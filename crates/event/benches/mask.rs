@@ -92,6 +92,27 @@ fn mask_a_password(bencher: Bencher<'_, '_>) {
     });
 }
 
+/// From the text of an event whose details have one more member to its line, as a trail does it.
+#[divan::bench(args = [
+    r#""state":"new""#,
+    r#""password":"hunter2""#,
+    r#""max_tokens":4096"#,
+    r#""header":"Authorization: Bearer abcdefghijklmnop1234567890""#,
+])]
+fn text_to_masked_line(bencher: Bencher<'_, '_>, member: &str) {
+    let masker = masker();
+    let text = ROLE_CHANGE.replace("\"details\":{", &format!("\"details\":{{{member},")).replace('\n', "");
+    let now = Timestamp::from_micros(1_795_233_600_123_456);
+    bencher.bench(|| {
+        let mut out = Vec::with_capacity(1024);
+        if line::rewrite_clean(&masker, black_box(text.as_bytes()), now, &mut out).is_none() {
+            let (event, _) = Event::from_json_told(text.as_bytes(), false).unwrap();
+            line::write_masked(&masker, &event, &mut complete(&event, now), &mut out).unwrap();
+        }
+        out
+    });
+}
+
 fn collect(value: &Value, keys: &mut Vec<String>) {
     match value {
         Value::Array(elements) => elements.iter().for_each(|element| collect(element, keys)),

@@ -62,7 +62,7 @@ fn sample(name: &str) -> Vec<String> {
 }
 
 /// About what a masker by key does: two letters tell most keys.
-fn key_matches(key: &str) -> bool {
+fn key_matches(key: &str, _: Option<&[u8]>) -> bool {
     let Some([.., before, last]) = key.as_bytes().get(key.len().saturating_sub(2)..) else { return false };
     let letters = u16::from_be_bytes([*before, *last]);
     letters == u16::from_be_bytes(*b"rd") && key.ends_with("password")

@@ -39,7 +39,7 @@ pub fn rewrite_clean<'a>(
     rest: &mut Vec<u8>,
 ) -> Option<Rewritten<'a>> {
     let start = rest.len();
-    let event = rewrite(text, now, |key| masker.key_matches(key), rest);
+    let event = rewrite(text, now, |key, value| by_key(masker, key, value), rest);
     if event.is_some() && masker.text_has(&rest[start..]) {
         rest.truncate(start);
         return None;
@@ -55,12 +55,21 @@ pub fn rewrite_clean_text<'a>(
     rest: &mut Vec<u8>,
 ) -> Option<Rewritten<'a>> {
     let start = rest.len();
-    let event = rewrite_text(text, ends, now, |key| masker.key_matches(key), rest);
+    let event = rewrite_text(text, ends, now, |key, value| by_key(masker, key, value), rest);
     if event.is_some() && masker.text_has(&rest[start..]) {
         rest.truncate(start);
         return None;
     }
     event
+}
+
+/// Whether a key names a secret, and, if it is a member's, the value there must be masked.
+#[inline(always)]
+fn by_key(masker: &Masker, key: &str, value: Option<&[u8]>) -> bool {
+    match value {
+        Some(value) => masker.masks_member(key, value),
+        None => masker.key_matches(key),
+    }
 }
 
 #[cold]

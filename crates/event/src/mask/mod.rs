@@ -1,6 +1,6 @@
 //! Masking: secrets are replaced before anything is written, hashed or shown.
 //!
-//! Two checks are cheap enough for the hot path. [`Masker::key_matches`] checks for each key whether it names a secret;
+//! Two checks are cheap enough for the hot path. [`Masker::masks_member`] checks each member by its key;
 //! [`Masker::text_has`] checks an event's serialised text for anything that looks like one. If both say no, which is
 //! nearly always the case, the text is written unchanged. Otherwise [`Masker::mask`] walks the event as a value, and it
 //! is serialised again.
@@ -180,7 +180,12 @@ impl Masker {
     /// Whether a decoded key names a secret. About 10 ns for one that does not.
     #[inline]
     pub fn key_matches(&self, key: &str) -> bool {
-        self.keys.is_worth_a_look(key.as_bytes()) && self.enabled && self.keys.find(key).is_some()
+        self.is_worth_a_look(key) && self.keys.find(key).is_some()
+    }
+
+    #[inline(always)]
+    fn is_worth_a_look(&self, key: &str) -> bool {
+        self.keys.is_worth_a_look(key.as_bytes()) && self.enabled
     }
 
     /// Whether anything in an event's text could be a secret by its form. `text` is JSON as this crate writes it: the

@@ -86,7 +86,7 @@ pub(super) struct Facts {
     pub(super) after: Option<Span>,
 }
 
-impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
+impl<F: Fn(&str, Option<&[u8]>) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
     /// Reads the whole event. If `ends` are given, each field's value must end there.
     pub(super) fn event(
         &mut self,
@@ -149,7 +149,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
                 }
             } else {
                 self.lists.add(&mut keys, key.print)?;
-                if self.masks(&key)? || key.word == MARKS {
+                if self.masks_member(&key)? || key.word == MARKS {
                     return None;
                 }
                 self.own_name(place, &key)?;
@@ -450,7 +450,7 @@ impl<F: Fn(&str) -> bool, const COPIES: bool> Scan<'_, F, COPIES> {
         while at < changes.to {
             let member = self.lists.members.get(at as usize)?;
             let path = std::str::from_utf8(text.get(member.key.range())?).ok()?;
-            if path.contains('.') && path.split('.').any(|key| self.asks(key)) {
+            if path.contains('.') && path.split('.').any(|key| self.names_secret(key)) {
                 return None;
             }
             at = member.next;

@@ -86,9 +86,10 @@ thread_local! {
 /// Appends the rest of the line of an ordinary event, given as JSON text. `None` if it is not ordinary; then nothing
 /// was appended, and [`Event::from_json`](crate::Event::from_json) handles it.
 ///
-/// `now` is the time of recording. `key_matches` says whether a value under this key must be masked; it is called for
-/// every key except [`OWN_KEYS`](crate::OWN_KEYS), and for a text that may name what another member holds (under `name`,
-/// `key`, `field` or `path`), and one yes ends the fast path. Whether a *text* must be masked is left to the
+/// `now` is the time of recording. `masks` says whether a member must be masked by its key; it is called for every key
+/// except [`OWN_KEYS`](crate::OWN_KEYS) with the JSON text from its value on. Without a value it is asked of a key in a path,
+/// and of a text that may name what another member holds (under `name`, `key`, `field` or `path`). One yes ends the fast
+/// path. Whether a *text* must be masked is left to the
 /// caller, who can check what was appended.
 ///
 /// ```
@@ -98,7 +99,7 @@ thread_local! {
 /// let now = Timestamp::from_micros(0);
 /// let mut rest = Vec::new();
 /// let text = br#"{"actor": {"id": "u1"}, "action": "user.login", "id": "7"}"#;
-/// let event = rewrite(text, now, |key| key == "password", &mut rest).unwrap();
+/// let event = rewrite(text, now, |key, _| key == "password", &mut rest).unwrap();
 /// assert_eq!((&*event.action, event.id.as_str(), event.is_id_given), ("user.login", "7", true));
 /// assert_eq!(
 ///     String::from_utf8(rest).unwrap(),
@@ -109,15 +110,15 @@ thread_local! {
 /// );
 ///
 /// let secret = br#"{"action":"user.login","details":{"password":"x"}}"#;
-/// assert!(rewrite(secret, now, |key| key == "password", &mut Vec::new()).is_none());
+/// assert!(rewrite(secret, now, |key, _| key == "password", &mut Vec::new()).is_none());
 /// ```
 pub fn rewrite<'a>(
     text: &'a [u8],
     now: Timestamp,
-    key_matches: impl Fn(&str) -> bool,
+    masks: impl Fn(&str, Option<&[u8]>) -> bool,
     out: &mut Vec<u8>,
 ) -> Option<Rewritten<'a>> {
-    rewrite_with(text, None, now, key_matches, out)
+    rewrite_with(text, None, now, masks, out)
 }
 
 /// The same for the text of an [`EventText`](crate::EventText), and only if each field's value ends where it does in
@@ -126,10 +127,10 @@ pub fn rewrite_text<'a>(
     text: &'a [u8],
     ends: &Ends,
     now: Timestamp,
-    key_matches: impl Fn(&str) -> bool,
+    masks: impl Fn(&str, Option<&[u8]>) -> bool,
     out: &mut Vec<u8>,
 ) -> Option<Rewritten<'a>> {
-    rewrite_with(text, Some(ends), now, key_matches, out)
+    rewrite_with(text, Some(ends), now, masks, out)
 }
 
 #[inline(always)]
@@ -137,7 +138,7 @@ fn rewrite_with<'a>(
     text: &'a [u8],
     ends: Option<&Ends>,
     now: Timestamp,
-    key_matches: impl Fn(&str) -> bool,
+    masks: impl Fn(&str, Option<&[u8]>) -> bool,
     out: &mut Vec<u8>,
 ) -> Option<Rewritten<'a>> {
     if text.len() > TEXT_BYTES_MAX {
@@ -145,12 +146,11 @@ fn rewrite_with<'a>(
     }
     let text = std::str::from_utf8(text).ok()?;
     let write = |cell: &RefCell<Buffers>| {
-        // `key_matches` may re-enter this function; then the buffers are in use.
+        // `masks` may re-enter this function; then the buffers are in use.
         let mut buffers = cell.try_borrow_mut().ok()?;
         let as_sent = memchr::memchr(b'\\', text.as_bytes()).is_none();
-        let written =
-            as_sent.then(|| write::<false>(text, ends, now, &key_matches, &mut buffers, out)).flatten();
-        let written = written.or_else(|| write::<true>(text, ends, now, &key_matches, &mut buffers, out));
+        let written = as_sent.then(|| write::<false>(text, ends, now, &masks, &mut buffers, out)).flatten();
+        let written = written.or_else(|| write::<true>(text, ends, now, &masks, &mut buffers, out));
         if buffers.text.len() > BUFFER_KEPT {
             *buffers = Buffers { text: Vec::new(), lists: Lists::new() };
         }
@@ -164,7 +164,7 @@ fn write<'a, const COPIES: bool>(
     text: &'a str,
     ends: Option<&Ends>,
     now: Timestamp,
-    key_matches: impl Fn(&str) -> bool,
+    masks: impl Fn(&str, Option<&[u8]>) -> bool,
     buffers: &mut Buffers,
     out: &mut Vec<u8>,
 ) -> Option<Rewritten<'a>> {
@@ -173,7 +173,7 @@ fn write<'a, const COPIES: bool>(
     if buffers.text.len() < room {
         buffers.text.resize(room, 0);
     }
-    let mut scan = Scan::<_, COPIES>::new(text, &mut buffers.text, &mut buffers.lists, key_matches);
+    let mut scan = Scan::<_, COPIES>::new(text, &mut buffers.text, &mut buffers.lists, masks);
     let (mut fields, mut facts) = (Fields::new(), Facts::default());
     scan.event(ends, &mut fields, &mut facts)?;
     let action = facts.action?;

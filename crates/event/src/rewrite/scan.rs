@@ -112,14 +112,14 @@ pub(super) struct Scan<'a, F, const COPIES: bool> {
     pub(super) notes_members: bool,
     /// Whether there were unknown names in places that have known ones.
     pub(super) has_own_names: bool,
-    key_matches: F,
+    masks: F,
 }
 
-impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
-    pub(super) fn new(text: &'a str, out: &'a mut [u8], lists: &'a mut Lists, key_matches: F) -> Self {
+impl<'a, F: Fn(&str, Option<&[u8]>) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
+    pub(super) fn new(text: &'a str, out: &'a mut [u8], lists: &'a mut Lists, masks: F) -> Self {
         lists.clear();
         let places = Places { at: 0, end: 0 };
-        Scan { text, places, out, lists, notes_members: false, has_own_names: false, key_matches }
+        Scan { text, places, out, lists, notes_members: false, has_own_names: false, masks }
     }
 
     #[inline(always)]
@@ -187,11 +187,11 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
 
     /// Whether a key that is not one of the event's own must be masked, or names what must be.
     #[inline(always)]
-    pub(super) fn masks(&self, key: &Key) -> Option<bool> {
+    pub(super) fn masks_member(&self, key: &Key) -> Option<bool> {
         let name = self.text.get(key.inside.range())?;
         Some(
-            (self.key_matches)(name)
-                || may_name(key) && names_secret(self.text, &self.key_matches, self.places.at),
+            (self.masks)(name, self.text.as_bytes().get(self.places.at..))
+                || may_name(key) && names_secret(self.text, &self.masks, self.places.at),
         )
     }
 
@@ -203,9 +203,9 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
         meant(place, name).is_none().then_some(())
     }
 
-    /// The same of a part of a key.
-    pub(super) fn asks(&self, key: &str) -> bool {
-        (self.key_matches)(key)
+    /// Whether a part of a key names a secret.
+    pub(super) fn names_secret(&self, key: &str) -> bool {
+        (self.masks)(key, None)
     }
 
     /// Copies any value. A container that is one is at level `depth`.
@@ -286,10 +286,10 @@ impl<'a, F: Fn(&str) -> bool, const COPIES: bool> Scan<'a, F, COPIES> {
             let (key, after) = copy_key::<COPIES>(text, places, out)?;
             places = after;
             let name = self.text.get(key.inside.range())?;
-            if key.word == MARKS || (self.key_matches)(name) {
+            if key.word == MARKS || (self.masks)(name, text.get(places.at..)) {
                 return None;
             }
-            if may_name(&key) && names_secret(self.text, &self.key_matches, places.at) {
+            if may_name(&key) && names_secret(self.text, &self.masks, places.at) {
                 return None;
             }
             lists.add(&mut open.keys, key.print)?;
@@ -328,13 +328,15 @@ fn may_name(key: &Key) -> bool {
 /// Whether the value at a place is a text that names what another member of the object holds, and must be masked.
 #[cold]
 #[inline(never)]
-fn names_secret(text: &str, key_matches: &impl Fn(&str) -> bool, at: usize) -> bool {
+fn names_secret(text: &str, masks: &impl Fn(&str, Option<&[u8]>) -> bool, at: usize) -> bool {
     let at = skip_space(text.as_bytes(), at);
     let Some((b'"', rest)) = text.as_bytes().get(at..).and_then(<[u8]>::split_first) else { return false };
     let end = memchr::memchr2(b'"', b'\\', rest);
     counted_steps::count(end.unwrap_or(rest.len()));
     match end {
-        Some(len) if rest[len] == b'"' => text.get(at + 1..at + 1 + len).is_some_and(key_matches),
+        Some(len) if rest[len] == b'"' => {
+            text.get(at + 1..at + 1 + len).is_some_and(|name| masks(name, None))
+        }
         // With an escape in it, it is decoded first; without an end it is not JSON.
         _ => true,
     }

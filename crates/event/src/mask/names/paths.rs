@@ -149,7 +149,8 @@ fn step(keys: &Keys, above: Under, key: &str) -> Under {
     }
 }
 
-fn named(kind: Kind, key: &str) -> Under {
+/// What applies directly under a key that matches so.
+pub(super) fn named(kind: Kind, key: &str) -> Under {
     let end = key.len().checked_sub("tokens".len()).and_then(|at| key.get(at..));
     let is_of_tokens = end.is_some_and(|end| end.eq_ignore_ascii_case("tokens"));
     Under { is_of_tokens, ..Under::of(Some(kind)) }

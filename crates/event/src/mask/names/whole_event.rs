@@ -6,7 +6,7 @@ use crate::event::{Event, INVALID, Object, Value};
 use crate::mask::Masker;
 
 impl Masker {
-    /// Whether a key anywhere in the event names a secret. Keys of the event's own fields are not checked; see
+    /// Whether a member anywhere in the event may have to be masked by its key. Keys of the event's own fields are not checked; see
     /// [`text_has`](Masker::text_has) for those.
     pub fn has_key(&self, event: &Event) -> bool {
         let members = |object: &Object| self.has_key_in(object);
@@ -26,7 +26,7 @@ impl Masker {
 
     fn has_key_in(&self, object: &Object) -> bool {
         for (key, value) in &object.0 {
-            if self.key_matches(key) || self.names_secret(key, value) {
+            if self.masks_value(key, value) || self.names_secret(key, value) {
                 return true;
             }
             if matches!(value, Value::Object(_) | Value::Array(_))

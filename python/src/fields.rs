@@ -122,7 +122,8 @@ impl<'py> Fields<'py> {
         let facts = context::current(py)?;
         let facts = facts.as_deref();
         let mut writer = Writer::new(py, buffer);
-        let action = plain(&mut writer, action)?;
+        // Without one it is refused, as an empty one is.
+        let action = if action.is_none() { 0..0 } else { plain(&mut writer, action)? };
         let plain_of = |writer: &mut Writer<'_, 'py>, field: &Option<Bound<'py, PyAny>>| {
             field.as_ref().map(|value| plain(writer, value)).transpose()
         };

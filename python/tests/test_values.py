@@ -372,6 +372,8 @@ def test_wrong_calls_raise(trail: Trail) -> None:
         trail.record("a", detials={})  # type: ignore[call-arg]
     with pytest.raises(RefusedError):
         trail.record("")
+    with pytest.raises(RefusedError):
+        trail.record(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError):
         trail.record("a", ack="soon")  # type: ignore[arg-type]
 

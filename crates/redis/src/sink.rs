@@ -342,7 +342,7 @@ impl Sink for RedisSink {
         let ahead = delivered.get().saturating_sub(cursor);
         // What is not stored must be there.
         let goes_on = first.is_some_and(|first| first.0.is_some_and(|first| first.from <= cursor));
-        if ahead > 0 && !goes_on && !cfg!(trailseal_fault = "stream_loss_not_seen") {
+        if ahead > 0 && !goes_on {
             return Err(Trouble::Lost.into());
         }
         is_stored_in_time(ahead, &report)?;

@@ -64,19 +64,14 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "worker", "stored"],
     },
     Fault {
-        name: "stream_loss_not_seen",
-        what: "a trail does not see that Redis has lost a part of its stream",
-        tests: &["-p", "trailseal-cli", "--test", "worker"],
-    },
-    Fault {
         name: "stream_gap_passed_over",
         what: "a worker stores what comes after a gap in a stream",
         tests: &["-p", "trailseal-cli", "--test", "worker", "gap"],
     },
     Fault {
-        name: "stream_foreign_kept",
-        what: "a worker leaves what no trail has written in a stream",
-        tests: &["-p", "trailseal-cli", "--test", "worker", "no_trail"],
+        name: "stream_of_two_trails_stored",
+        what: "a worker stores what another trail of the same origin has put into a stream",
+        tests: &["-p", "trailseal-cli", "--test", "worker", "rolled_back"],
     },
     Fault {
         name: "store_cursor_not_compared",

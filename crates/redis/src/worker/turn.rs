@@ -172,12 +172,7 @@ impl<'a> Turn<'a> {
         let (read,): (Vec<Read>,) = self.redis.ask("read events at", &asked)?;
         let (mut entries, mut next, mut leaf) = (Vec::new(), cursor, leaf);
         for read in read {
-            let Some(entry) = read.0 else {
-                if cfg!(trailseal_fault = "stream_foreign_kept") {
-                    break;
-                }
-                return Err(Ended::Foreign);
-            };
+            let Some(entry) = read.0 else { return Err(Ended::Foreign) };
             if entry.from > next && !cfg!(trailseal_fault = "stream_gap_passed_over") {
                 if entries.is_empty() {
                     return Err(Ended::Gap(next));

@@ -1,6 +1,6 @@
 //! Masking: secrets are replaced before anything is written, hashed or shown.
 //!
-//! Two checks are cheap enough for the hot path. [`Masker::masks_member`] checks each member by its key;
+//! Two checks are cheap enough for the hot path. `Masker::masks_member` checks each member by its key;
 //! [`Masker::text_has`] checks an event's serialised text for anything that looks like one. If both say no, which is
 //! nearly always the case, the text is written unchanged. Otherwise [`Masker::mask`] walks the event as a value, and it
 //! is serialised again.

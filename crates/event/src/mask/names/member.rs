@@ -10,7 +10,7 @@ impl Masker {
     /// Whether a member must be masked by its key, or may be. `value` is JSON text from its value on. About 10 ns for a
     /// key that names no secret.
     #[inline]
-    pub fn masks_member(&self, key: &str, value: &[u8]) -> bool {
+    pub(crate) fn masks_member(&self, key: &str, value: &[u8]) -> bool {
         self.is_worth_a_look(key) && self.hides_json(key, value)
     }
 

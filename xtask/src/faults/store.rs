@@ -71,7 +71,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "stream_of_two_trails_stored",
         what: "a worker stores what another trail of the same origin has put into a stream",
-        tests: &["-p", "trailseal-cli", "--test", "worker", "rolled_back"],
+        tests: &["-p", "trailseal-cli", "--test", "worker", "whatever"],
     },
     Fault {
         name: "store_cursor_not_compared",

@@ -450,7 +450,7 @@ impl<F: Fn(&str, Option<&[u8]>) -> bool, const COPIES: bool> Scan<'_, F, COPIES>
         while at < changes.to {
             let member = self.lists.members.get(at as usize)?;
             let path = std::str::from_utf8(text.get(member.key.range())?).ok()?;
-            if path.contains('.') && path.split('.').any(|key| self.names_secret(key)) {
+            if path.contains('.') && path.split('.').any(|key| self.is_secret_name(key)) {
                 return None;
             }
             at = member.next;

@@ -204,7 +204,7 @@ impl<'a, F: Fn(&str, Option<&[u8]>) -> bool, const COPIES: bool> Scan<'a, F, COP
     }
 
     /// Whether a part of a key names a secret.
-    pub(super) fn names_secret(&self, key: &str) -> bool {
+    pub(super) fn is_secret_name(&self, key: &str) -> bool {
         (self.masks)(key, None)
     }
 

@@ -6,8 +6,8 @@ use crate::event::{Event, INVALID, Object, Value};
 use crate::mask::Masker;
 
 impl Masker {
-    /// Whether a member anywhere in the event may have to be masked by its key. Keys of the event's own fields are not checked; see
-    /// [`text_has`](Masker::text_has) for those.
+    /// Whether a member anywhere in the event may have to be masked by its key. Keys of the event's own fields are not
+    /// checked; see [`text_has`](Masker::text_has) for those.
     pub fn has_key(&self, event: &Event) -> bool {
         let members = |object: &Object| self.has_key_in(object);
         let value = |value: &Option<Value>| value.as_ref().is_some_and(|value| self.has_key_in_value(value));

@@ -131,6 +131,37 @@ fn a_cursor_goes_with_its_order_alone() {
 }
 
 #[test]
+fn a_cursor_goes_with_its_trails_alone() {
+    let (place, other) = (Place::new(), Place::new());
+    let servers = [&place, &other].map(|place| {
+        place.record(&events().join("\n"));
+        Server::start(place)
+    });
+    let [own, foreign] = servers.each_ref().map(Server::admin);
+    for order in ["desc", "asc", "desc&order_by=recorded", "asc&order_by=recorded"] {
+        let page = own.get(&format!("/v1/events?limit=1&order={order}")).is(200).json();
+        let next = page["next"].as_str().unwrap();
+        let query = format!("order={order}&cursor={next}");
+        assert_eq!(own.get(&format!("/v1/events?{query}")).is(200).events().len(), 3, "{order}");
+        for (path, accept) in [
+            (format!("/v1/events?{query}"), "application/json"),
+            (format!("/v1/events?{query}"), "text/csv"),
+            (format!("/v1/resources/invoice/1/history?{query}"), "application/json"),
+            (format!("/v1/resources/invoice/1/history?{query}"), "application/x-ndjson"),
+        ] {
+            let problem = foreign.header("Accept", accept).get(&path).is(400).json();
+            assert_eq!(problem["field"], "cursor", "{path} as {accept}: {problem}");
+        }
+        if order == "asc&order_by=recorded" {
+            let problem = foreign.get(&format!("/v1/events/stream?cursor={next}")).is(400).json();
+            assert_eq!(problem["field"], "cursor", "{problem}");
+            let problem = foreign.header("Last-Event-ID", next).get("/v1/events/stream").is(400).json();
+            assert!(problem["type"].as_str().unwrap().ends_with(":header"), "{problem}");
+        }
+    }
+}
+
+#[test]
 fn pages_over_http_go_by_time_and_the_stream_by_recording() {
     let place = Place::new();
     let server = Server::start(&place);

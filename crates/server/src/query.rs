@@ -147,17 +147,17 @@ impl Query {
     /// Where to continue, in the requested order.
     pub(crate) fn cursor(&self, order: Order, view: &View) -> Result<Option<Cursor>, Problem> {
         let Some(text) = self.one("cursor")? else { return Ok(None) };
-        let wrong = |detail: &str| Problem::new(Kind::Query, detail).with("field", "cursor");
-        let cursor = view.cursor(text).ok_or_else(|| wrong("cursor is not one of this server's cursors"))?;
+        let cursor = view.cursor(text).ok_or_else(foreign_cursor)?;
         if cursor.order() == order {
             return Ok(Some(cursor));
         }
         let Order { by, first } = cursor.order();
         let by = if by == By::Time { "time" } else { "recorded" };
         let first = if first == First::Oldest { "asc" } else { "desc" };
-        Err(wrong(&format!(
+        let detail = format!(
             "cursor belongs to a query in another order: use it with order={first} and order_by={by}"
-        )))
+        );
+        Err(Problem::new(Kind::Query, detail).with("field", "cursor"))
     }
 
     /// The query as recorded, with each value as `shown` returns it, and its whole length if it was cut. Then each
@@ -177,6 +177,11 @@ impl Query {
         let pairs: Vec<String> = pairs.iter().map(|(name, value)| shortened(name, value, each)).collect();
         Some((pairs.join("&"), (!is_whole).then_some(length)))
     }
+}
+
+/// A text that is no cursor, or one of other trails.
+pub(crate) fn foreign_cursor() -> Problem {
+    Problem::new(Kind::Query, "cursor is not one of this server's cursors").with("field", "cursor")
 }
 
 /// A value as it is recorded.

@@ -189,6 +189,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-server", "--lib", "turns"],
     },
     Fault {
+        name: "foreign_cursor_taken",
+        what: "a cursor of other trails is answered with an empty page that looks like the last",
+        tests: &["-p", "trailseal-cli", "--test", "order", "cursor"],
+    },
+    Fault {
         name: "query_noted_whole",
         what: "a query of any length is recorded whole",
         tests: &["-p", "trailseal-server", "--lib", "query"],

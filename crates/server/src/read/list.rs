@@ -15,7 +15,7 @@ use trailseal_index::{FacetField, FacetValue, First};
 
 use super::answer::{json_response, push_event};
 use super::export::{self, Exports, Format, Wanted};
-use super::reading::{Reading, Shown};
+use super::reading::{Reading, Shown, known};
 use crate::access::Caller;
 use crate::problem::{Kind, Problem};
 use crate::query::{LIMIT, PART, Query};
@@ -59,7 +59,7 @@ pub(crate) async fn events(
     let wanted = Wanted { filter, order, cursor, limit, shown, has_json, told };
     if let Some(format) = Format::of(&headers) {
         is_possible(&reading, format, &wanted)?;
-        reading.reach(&caller).await?;
+        reading.reach(&caller, wanted.cursor.as_ref()).await?;
         return export::response(&reading, &exports, caller.client(), wanted, format);
     }
     page(&reading, &caller, wanted).await
@@ -89,7 +89,7 @@ pub(crate) async fn history(
     match Format::of(&headers) {
         Some(format) => {
             is_possible(&reading, format, &wanted)?;
-            reading.reach(&caller).await?;
+            reading.reach(&caller, wanted.cursor.as_ref()).await?;
             export::response(&reading, &exports, caller.client(), wanted, format)
         }
         None => page(&reading, &caller, wanted).await,
@@ -270,6 +270,7 @@ async fn page(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Resp
     let budget = reading.view.budget();
     let bytes = reading
         .ask(caller, move |events| {
+            known(events, cursor.as_ref())?;
             let page = events.page(&filter, order, cursor.as_ref(), limit.unwrap_or(LIMIT), budget)?;
             Ok(page_bytes(&page, &shown, is_told_lag.then(|| events.lag())))
         })

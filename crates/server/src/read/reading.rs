@@ -10,9 +10,9 @@ use trailseal_index::Hit;
 use crate::access::{Caller, Scope};
 use crate::own_events::note_read;
 use crate::problem::Problem;
-use crate::query::Query;
+use crate::query::{Query, foreign_cursor};
 use crate::searches::Searches;
-use crate::view::{Events, View};
+use crate::view::{Cursor, Events, View};
 
 /// The trail in which reads are recorded, and what answers them: the view, and the folder for what only a folder has.
 pub(crate) struct Reading {
@@ -40,12 +40,18 @@ impl Reading {
         Shown { keys, own }
     }
 
-    /// Fails if the events are out of reach: before the head of a response is sent that would then break off at once.
-    pub(super) async fn reach(&self, caller: &Caller) -> Result<(), Problem> {
-        match self.view.is_shared() {
-            true => self.ask(caller, |events| events.check()).await,
-            false => Ok(()),
+    /// Fails if the events are out of reach, or the cursor is one of other trails: before the head of a response is sent that would then
+    /// break off at once.
+    pub(super) async fn reach(&self, caller: &Caller, cursor: Option<&Cursor>) -> Result<(), Problem> {
+        if !self.view.is_shared() && cursor.is_none() {
+            return Ok(());
         }
+        let cursor = cursor.cloned();
+        self.ask(caller, move |events| {
+            events.check()?;
+            known(events, cursor.as_ref())
+        })
+        .await
     }
 
     /// Does `work` with the events of the view. If these cannot be searched now, whoever may know is told how many of this server's own
@@ -62,6 +68,14 @@ impl Reading {
             }
             _ => problem,
         })
+    }
+}
+
+/// Fails if the cursor is one of other trails.
+pub(super) fn known(events: &dyn Events, cursor: Option<&Cursor>) -> Result<(), Problem> {
+    match cursor.is_none_or(|cursor| events.knows(cursor)) {
+        true => Ok(()),
+        false => Err(foreign_cursor()),
     }
 }
 

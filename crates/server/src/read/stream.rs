@@ -25,7 +25,7 @@ use super::reading::{Reading, Shown};
 use crate::access::{Caller, Tokens};
 use crate::fairness::{Asker, Places};
 use crate::problem::{Kind, Problem};
-use crate::query::Query;
+use crate::query::{Query, foreign_cursor};
 use crate::stopping::Stopping;
 use crate::view::{Cursor, Events as Searched, Moment};
 
@@ -54,10 +54,10 @@ pub(crate) async fn stream(
 ) -> Result<Response, Problem> {
     let (query, reading) = (Query::of(&uri)?, &streaming.reading);
     let filter = query.filter(&caller, SystemClock.now(), &["cursor"])?;
-    let last = headers.get("last-event-id").map(|id| {
-        let wrong = || Problem::new(Kind::Header, "Last-Event-ID is not one of this server's ids");
-        reading.view.cursor(id.to_str().map_err(|_| wrong())?).ok_or_else(wrong)
-    });
+    let wrong = || Problem::new(Kind::Header, "Last-Event-ID is not one of this server's ids");
+    let last = headers.get("last-event-id");
+    let is_last = last.is_some();
+    let last = last.map(|id| reading.view.cursor(id.to_str().map_err(|_| wrong())?).ok_or_else(wrong));
     let cursor = match last.transpose()? {
         Some(cursor) if cursor.order() == Order::OLDEST_RECORDED => Some(cursor),
         Some(_) => return Err(Problem::new(Kind::Header, "Last-Event-ID does not belong to a stream")),
@@ -65,7 +65,15 @@ pub(crate) async fn stream(
     };
     let cursor = match cursor {
         Some(cursor) => {
-            reading.reach(&caller).await?;
+            let foreign = if is_last { wrong() } else { foreign_cursor() };
+            let asked = cursor.clone();
+            let is_known = reading.ask(&caller, move |events| {
+                events.check()?;
+                Ok(events.knows(&asked))
+            });
+            if !is_known.await? {
+                return Err(foreign);
+            }
             cursor
         }
         None => reading.ask(&caller, |events| events.end()).await?,

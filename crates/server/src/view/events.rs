@@ -70,6 +70,10 @@ pub(crate) trait Events {
     /// Whether they can be searched now.
     fn check(&mut self) -> Result<(), Problem>;
 
+    /// Whether the cursor belongs to a walk through at least one of the trails that are searched. Of another one, a page would be empty,
+    /// and look like the last.
+    fn knows(&self, cursor: &Cursor) -> bool;
+
     /// Up to `limit` events from `cursor` on; fewer if the budget ends first.
     fn page(
         &mut self,

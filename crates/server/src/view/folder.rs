@@ -16,6 +16,11 @@ impl Events for Search {
         Ok(())
     }
 
+    fn knows(&self, cursor: &Cursor) -> bool {
+        let is_known = of_folder(cursor).is_ok_and(|cursor| Search::knows(self, cursor));
+        is_known || cfg!(trailseal_fault = "foreign_cursor_taken")
+    }
+
     fn page(
         &mut self,
         filter: &Filter,

@@ -211,6 +211,11 @@ impl Events for Searched<'_> {
         self.ask(Reader::check_readable)
     }
 
+    /// A cursor is a place in the order of all trails.
+    fn knows(&self, _cursor: &Cursor) -> bool {
+        true
+    }
+
     fn page(
         &mut self,
         filter: &Filter,

@@ -231,6 +231,15 @@ pub(crate) fn detail(answer: &Value, status: u16) -> String {
     answer["detail"].as_str().map_or_else(|| format!("the server responded with {status}"), str::to_owned)
 }
 
+/// The same of a request with one event, which needs no place.
+pub(crate) fn detail_of_one(answer: &Value, status: u16) -> String {
+    let detail = detail(answer, status);
+    match detail.strip_prefix("event 0: ") {
+        Some(of_one) => of_one.to_owned(),
+        None => detail,
+    }
+}
+
 /// Parses a complete response.
 fn parse(bytes: &[u8]) -> Option<Answer> {
     let mut headers = [httparse::EMPTY_HEADER; 64];

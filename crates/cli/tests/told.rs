@@ -68,10 +68,13 @@ fn three_are_told_and_the_others_counted() {
     let said: Vec<&str> = answer.err.lines().collect();
     assert_eq!(said.len(), 5, "{answer:#?}");
     assert!(said[..3].iter().all(|line| line.starts_with("warning: line 1: `")), "{answer:#?}");
-    assert_eq!(said[3..], ["warning: there are 17 more; --json lists them", "4 recorded"]);
+    assert_eq!(said[3..], ["warning: there are 17 more; --json lists up to three an event", "4 recorded"]);
     let one_more = [event(r#""ip":1"#), event(r#""ip":1"#), event(r#""ip":1,"ts":2"#)].join("\n");
     let answer = place.feed("record", one_more).ok();
-    assert!(answer.err.contains("warning: there is one more; --json lists all\n"), "{answer:#?}");
+    assert!(
+        answer.err.contains("warning: there is one more; --json lists up to three an event\n"),
+        "{answer:#?}"
+    );
 }
 
 #[test]
@@ -84,6 +87,7 @@ fn strict_refuses_by_line_what_the_author_wrote() {
             let answer = answer.no();
             let said = format!("line 1: not recorded: strict: `{field}` is ");
             assert!(answer.err.starts_with(&said) && !answer.err.contains("203"), "{answer:#?}");
+            assert!(!answer.err.contains("kept"), "nothing of it is: {answer:#?}");
             assert_eq!(answer.json_lines().len(), 1);
         } else {
             check(&answer.ok().json_lines()[0]["warnings"], field, "");
@@ -105,11 +109,20 @@ fn beside_a_server_it_is_the_same() {
         check(&place.feed("record --json", event(member)).ok().json()["warnings"], field, hint);
         let answer = place.feed("record --strict", event(member));
         let answer = if is_refused { answer.no() } else { answer.ok() };
-        assert!(answer.err.contains(&format!("`{field}` is ")), "{answer:#?}");
+        assert!(
+            answer.err.contains(&format!(
+                "line 1: {}`{field}` is ",
+                if is_refused { "not recorded: " } else { "" }
+            )),
+            "{answer:#?}"
+        );
     }
     let line = event(r#""ip":"x","userId":"y","time":"now","level":1"#);
     let answer = place.feed("record", [&*line; 2].join("\n")).ok();
-    assert!(answer.err.contains("warning: there are 5 more; --json lists them\n"), "{answer:#?}");
+    assert!(
+        answer.err.contains("warning: there are 5 more; --json lists up to three an event\n"),
+        "{answer:#?}"
+    );
 }
 
 /// The first block of JSON on a page.

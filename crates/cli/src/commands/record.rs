@@ -169,8 +169,11 @@ impl Told {
     pub(super) fn finish(&self) {
         match self.more {
             0 => {}
-            1 => tell("warning: there is one more; --json lists all"),
-            more => tell(&format!("warning: there are {} more; --json lists them", thousands(more))),
+            1 => tell("warning: there is one more; --json lists up to three an event"),
+            more => tell(&format!(
+                "warning: there are {} more; --json lists up to three an event",
+                thousands(more)
+            )),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::text::write_text;
 use crate::arguments::{Ack, Policy, Record};
 use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
-use crate::server_client::{ServerClient, detail};
+use crate::server_client::{ServerClient, detail, detail_of_one};
 pub(super) use import::import;
 use post::{Lines, Post};
 
@@ -162,7 +162,7 @@ impl SoFar {
             return self.take_receipts(&places, status, body);
         }
         let answer: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-        let reason = detail(&answer, status);
+        let reason = if lines.len() == 1 { detail_of_one(&answer, status) } else { detail(&answer, status) };
         if !is_of_events(status, &answer) {
             return Err(Failure::could_not(reason));
         }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::names::{INVALID, RESERVED};
 use super::parse::{self, AND_MORE, NOT_UTF8, NOTES_MAX, Note, Oddity};
 use super::value::without_doubles;
-use super::warning::{Fault, Place, Warning, Warnings, meant};
+use super::warning::{Fault, Place, Warning, Warnings, misplaced};
 use super::{
     Actor, Category, Context, Event, Object, OnBehalfOf, Outcome, Resource, Severity, Truncation, Value,
 };
@@ -225,7 +225,7 @@ impl Reader {
             return;
         }
         if is_minded && self.refused.is_none() {
-            self.refused = Some(fault.at(field));
+            self.refused = Some(fault.refused_at(field));
         }
         self.warnings.add(field, &fault);
     }
@@ -233,7 +233,7 @@ impl Reader {
     /// Keeps a field that is not known in its place.
     fn own(&mut self, place: Place, part: &str, key: String, value: Value, extra: &mut Object) {
         if !self.stored {
-            let fault = meant(place, &key).map_or(Fault::Unknown, Fault::Misplaced);
+            let fault = misplaced(place, &key).map_or(Fault::Unknown, Fault::Misplaced);
             if fault != Fault::Unknown || self.strict {
                 self.tell(&if part.is_empty() { key.clone() } else { format!("{part}.{key}") }, fault);
             }

@@ -11,7 +11,7 @@ use std::fmt;
 
 use super::parse::{AND_MORE, Oddity, cut_path};
 
-pub(crate) use meant::{Place, meant, misspelled};
+pub(crate) use meant::{Place, meant, misplaced, misspelled};
 
 /// At most this many warnings are listed per event; the others are counted.
 pub const WARNINGS_MAX: usize = 3;
@@ -129,6 +129,18 @@ impl Fault {
         let mut field = field.to_owned();
         cut_path(&mut field);
         Warning { field, problem, hint }
+    }
+
+    /// The same of an event that is refused for it: nothing of that is kept.
+    pub(super) fn refused_at(self, field: &str) -> Warning {
+        let warning = self.at(field);
+        let (problem, hint): (Cow<'_, str>, Cow<'_, str>) = match self {
+            Fault::Misplaced(_) => ("not an event field here".into(), warning.hint),
+            Fault::Type { wanted, .. } => (warning.problem, format!("send {wanted}").into()),
+            Fault::Reserved => (warning.problem, "leave it out".into()),
+            _ => (warning.problem, warning.hint),
+        };
+        Warning { problem, hint, ..warning }
     }
 
     fn words(self) -> (Cow<'static, str>, Cow<'static, str>) {

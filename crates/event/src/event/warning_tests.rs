@@ -20,6 +20,7 @@ fn check(member: &str, fields: &[&str], refused: bool) {
         }
         Err(BadLine::NotStrict(warning)) => {
             assert!(refused, "{warning}: {member}");
+            assert!(!warning.to_string().contains("kept"), "nothing of a refused event is: {warning}");
             assert!(fields.is_empty() || fields.contains(&warning.field.as_str()), "{warning}");
         }
         Err(error) => panic!("{error}: {member}"),
@@ -86,6 +87,23 @@ fn a_name_in_the_wrong_place_is_told_and_refused_by_strict_readers() {
         (r#""context":{"userAgent":"x"}"#, "context.user_agent"),
         (r#""context":{"tenant":"x"}"#, "tenant"),
         (r#""on_behalf_of":{"user_id":"x"}"#, "on_behalf_of.id"),
+        (r#""on_behalf_of":{"ip":"x"}"#, "context.ip"),
+        (r#""context":{"outcome":"denied"}"#, "outcome"),
+        (r#""context":{"Severity":"error"}"#, "severity"),
+        (r#""context":{"description":"x"}"#, "description"),
+        (r#""context":{"email":"x"}"#, "actor.email"),
+        (r#""actor":{"outcome":"denied"}"#, "outcome"),
+        (r#""actor":{"resource":{"type":"a","id":"b"}}"#, "resource"),
+        (r#""actor":{"context":{"ip":"x"}}"#, "context"),
+        (r#""on_behalf_of":{"severity":"error"}"#, "severity"),
+        (r#""resource":{"before":{}}"#, "before"),
+        (r#""resource":{"duration-ms":1}"#, "duration_ms"),
+        (r#""acotr":"x""#, "actor"),
+        (r#""tennant":"x""#, "tenant"),
+        (r#""eror":"x""#, "error"),
+        (r#""befor":{}"#, "before"),
+        (r#""actor":{"emial":"x"}"#, "actor.email"),
+        (r#""on_behalf_of":{"reson":"x"}"#, "on_behalf_of.reason"),
     ] {
         let (event, warnings) = read(&format!(r#"{{"action":"a",{member}}}"#));
         assert_eq!(warnings.count(), 1, "{member}");
@@ -112,6 +130,15 @@ fn a_name_of_ones_own_is_refused_by_strict_readers_alone() {
         r#""actor":{"department":"x"}"#,
         r#""resource":{"version":1}"#,
         r#""context":{"region":"x"}"#,
+        r#""resource":{"category":"x","description":"x","severity":"x","context":"x","host":"x"}"#,
+        r#""actor":{"category":"x","description":"x","details":{},"rules":[]}"#,
+        r#""on_behalf_of":{"name":"x","email":"x"}"#,
+        r#""context":{"id":"x"}"#,
+        r#""factor":2"#,
+        r#""auction":"x""#,
+        r#""season":"x""#,
+        r#""alter":{}"#,
+        r#""cost":1"#,
     ] {
         check(member, &[], true);
     }

@@ -10,7 +10,7 @@ use super::span::Span;
 use crate::counted_steps;
 use crate::event::INVALID;
 use crate::event::parse::DEPTH_MAX;
-use crate::event::warning::{Place, meant};
+use crate::event::warning::{Place, misplaced};
 use crate::mask::NAMERS;
 
 /// The maximum number of keys of all objects open at one point. Each new key is compared with those of its object, so
@@ -200,7 +200,7 @@ impl<'a, F: Fn(&str, Option<&[u8]>) -> bool, const COPIES: bool> Scan<'a, F, COP
     pub(super) fn own_name(&mut self, place: Place, key: &Key) -> Option<()> {
         self.has_own_names = true;
         let name = self.text.get(key.inside.range())?;
-        meant(place, name).is_none().then_some(())
+        misplaced(place, name).is_none().then_some(())
     }
 
     /// Whether a part of a key names a secret.

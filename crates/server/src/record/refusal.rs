@@ -15,14 +15,6 @@ pub(super) fn problem(error: RecordError) -> Problem {
     }
 }
 
-/// The part of a warning that is true of an event that was refused: that it is kept is said last.
-fn of_refused(words: &str) -> &str {
-    let ends = [": it is kept", "; what was sent is kept"]
-        .into_iter()
-        .filter_map(|words_of_kept| words.find(words_of_kept));
-    ends.min().map_or(words, |end| &words[..end])
-}
-
 /// Of one event, which stopped its request.
 fn of_event(place: usize, error: RecordError) -> Problem {
     match error {
@@ -31,10 +23,8 @@ fn of_event(place: usize, error: RecordError) -> Problem {
         }
         RecordError::Invalid(BadLine::NotStrict(warning)) => {
             let Warning { field, problem, hint } = &warning;
-            let (problem, hint) = (of_refused(problem), of_refused(hint));
-            let detail = format!("event {place}: `{field}` is {problem}: {hint}");
-            let refused = Problem::new(Kind::Strict, detail);
-            refused.with("field", &**field).with("problem", problem).with("hint", hint)
+            let refused = Problem::new(Kind::Strict, format!("event {place}: {warning}"));
+            refused.with("field", &**field).with("problem", &**problem).with("hint", &**hint)
         }
         RecordError::Invalid(error) => Problem::new(Kind::NotJson, format!("event {place}: {error}")),
         RecordError::OtherTenant => {

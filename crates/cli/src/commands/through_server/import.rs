@@ -7,7 +7,7 @@ use crate::arguments::Import;
 use crate::commands::import::{Place, Source, Summary};
 use crate::failure::{Failure, Outcome};
 use crate::output::thousands;
-use crate::server_client::{Answer, ServerClient, detail};
+use crate::server_client::{Answer, ServerClient, detail, detail_of_one};
 
 /// As without a server, what was imported is on disk when the command ends.
 const PATH: &str = "/v1/events?ack=durable";
@@ -42,9 +42,9 @@ fn count(lines: Vec<Line<Place>>, answer: &Answer, summary: &mut Summary) -> Out
     let events = answer["events"].as_array().map_or(&[][..], Vec::as_slice);
     match status {
         202 | 504 if events.len() == lines.len() => {}
-        400 | 409 | 413 | 422 => return fail(lines, &detail(&answer, status), summary),
+        400 | 409 | 413 | 422 => return fail(lines, &detail_of_one(&answer, status), summary),
         // It is another tenant's; without an item, the token may not record at all.
-        403 if answer["item"].is_u64() => return fail(lines, &detail(&answer, status), summary),
+        403 if answer["item"].is_u64() => return fail(lines, &detail_of_one(&answer, status), summary),
         _ => return Err(Failure::could_not(detail(&answer, status))),
     }
     for ((place, _), event) in lines.iter().zip(events) {

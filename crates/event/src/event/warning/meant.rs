@@ -17,8 +17,8 @@ pub(crate) enum Place {
 /// Longer names match nothing.
 const NAME_BYTES_MAX: usize = 24;
 
-/// A name of so many letters with one mistake is hardly another word.
-const LONG: usize = 7;
+/// A name of so many letters with one mistake is hardly another word, apart from [those known](is_word_of_its_own).
+const LONG: usize = 5;
 
 /// Known names as they are compared, that is, only letters and digits, in lower case; with their paths.
 type Known = [(&'static str, &'static str)];
@@ -81,6 +81,15 @@ pub(crate) fn meant(place: Place, name: &str) -> Option<&'static str> {
     spelled.or_else(|| of_part(word)).or_else(|| other_name(place, word))
 }
 
+/// The same, and also a field of the event that was put into a part of it, where it has no meaning of its own. Who names such a path
+/// on purpose, as a rule for personal values does, means it.
+pub(crate) fn misplaced(place: Place, name: &str) -> Option<&'static str> {
+    meant(place, name).or_else(|| {
+        let mut room = [0; NAME_BYTES_MAX];
+        of_event(place, plain(name, &mut room)?)
+    })
+}
+
 /// The known field of this place that a name is a wrong spelling of, for names that somebody writes once, as in a policy:
 /// there a short one with a mistake counts, too.
 pub(crate) fn misspelled(place: Place, name: &str) -> Option<&'static str> {
@@ -125,18 +134,37 @@ fn is_spelled(word: &[u8], name: &[u8]) -> bool {
         || (name.len() >= LONG && is_one_mistake(word, name) && !is_word_of_its_own(word))
 }
 
-/// Whether it is a name of four to six letters with one mistake. One of four with another letter is another word: `cost`
-/// is no `host`.
+/// Whether it is a name of four letters with one mistake. One with another letter is another word: `cost` is no `host`.
 fn is_short_mistake(word: &[u8], name: &[u8]) -> bool {
     let letters_that_differ = || word.iter().zip(name).filter(|(one, other)| one != other).count();
     (4..LONG).contains(&name.len())
         && is_one_mistake(word, name)
-        && !(name.len() == 4 && word.len() == 4 && letters_that_differ() == 1)
+        && !(word.len() == name.len() && letters_that_differ() == 1)
 }
 
 /// Words that are one letter away from a known name but mean something else.
 fn is_word_of_its_own(word: &[u8]) -> bool {
-    matches!(word, b"content" | b"contest" | b"charges" | b"chances" | b"changed" | b"traced" | b"requested")
+    matches!(
+        word,
+        b"content"
+            | b"contest"
+            | b"charges"
+            | b"chances"
+            | b"changed"
+            | b"traced"
+            | b"requested"
+            | b"factor"
+            | b"auction"
+            | b"faction"
+            | b"alter"
+            | b"rafter"
+            | b"terror"
+            | b"season"
+            | b"treason"
+            | b"rules"
+            | b"holes"
+            | b"poles"
+    )
 }
 
 /// Whether one letter is missing, extra or different, or two are swapped.
@@ -185,6 +213,22 @@ fn other_name(place: Place, word: &[u8]) -> Option<&'static str> {
         (_, b"tenant" | b"tenantid") => Some("tenant"),
         _ => None,
     }
+}
+
+/// The field of the event, or of its actor, that was put into a part of it. In the context, which has texts about the request and
+/// nothing else, none but an id means something of its own; elsewhere many do, such as the category of a resource.
+fn of_event(place: Place, word: &[u8]) -> Option<&'static str> {
+    let is_moved = match (place, word) {
+        (Place::Event, _) | (Place::Context, b"id") => false,
+        (Place::Context, b"email") => return Some("actor.email"),
+        (Place::Context, b"roles") => return Some("actor.roles"),
+        (Place::Context, _) => true,
+        (Place::OnBehalfOf, _) if of_context(word).is_some() => return of_context(word),
+        (Place::Actor | Place::OnBehalfOf, b"resource" | b"context" | b"severity") => true,
+        (_, b"outcome" | b"onbehalfof" | b"related" | b"before" | b"after" | b"durationms") => true,
+        _ => false,
+    };
+    EVENT.iter().find(|(name, _)| is_moved && name.as_bytes() == word).map(|(_, path)| *path)
 }
 
 /// Other names for where an event came from, in any place.

@@ -146,7 +146,7 @@ impl<W: Write> Writer<W> {
         let event = &recorded.event;
         let cells = self.layout.cells(&Cells {
             index: &recorded.index.to_string(),
-            time: &event.time.unwrap_or(recorded.recorded).to_string().replace('T', " "),
+            time: &recorded.effective_time().to_string().replace('T', " "),
             actor: actor_of(event),
             action: &event.action,
             resource: &event.resource.as_ref().map_or_else(String::new, resource_text),

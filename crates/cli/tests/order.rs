@@ -162,6 +162,23 @@ fn a_cursor_goes_with_its_trails_alone() {
 }
 
 #[test]
+fn a_table_shows_the_times_that_it_is_ordered_by() {
+    let place = Place::new();
+    place.record(
+        &[&events()[..], &[r#"{"action":"old","time":"2001-02-03T04:05:00Z"}"#.to_owned()]]
+            .concat()
+            .join("\n"),
+    );
+    let day = hours_ago(0)[5..10].to_owned();
+    for command in ["query", "tail"] {
+        let table = place.run(command).ok().out;
+        let row = |action: &str| table.lines().find(|row| row.contains(action)).unwrap().to_owned();
+        assert!(row("future").contains(&format!(" {day} ")), "{table}");
+        assert!(row("old").contains(" 2001-02-03 "), "there is no room for the clock: {table}");
+    }
+}
+
+#[test]
 fn pages_over_http_go_by_time_and_the_stream_by_recording() {
     let place = Place::new();
     let server = Server::start(&place);

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use trailseal_core::clock::{Clock as _, SystemClock};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 const WIDTH_WITHOUT_TERMINAL: usize = 80;
@@ -35,6 +36,8 @@ pub(super) const TITLES: Cells<'static> =
 pub(super) struct Layout {
     index: usize,
     time: Time,
+    /// The present one.
+    year: String,
     actor: usize,
     action: usize,
     resource: usize,
@@ -72,11 +75,12 @@ impl Layout {
             2 => (share, 0),
             _ => (share, rest - 2 * share),
         };
-        Layout { index, time, actor, action: rest - actor - resource, resource }
+        let year = SystemClock.now().to_string().chars().take(4).collect();
+        Layout { index, time, year, actor, action: rest - actor - resource, resource }
     }
 
     pub(super) fn cells(&self, cells: &Cells<'_>) -> String {
-        let time = if cells.time.is_empty() { self.time.title } else { self.time.of(cells.time) };
+        let time = if cells.time.is_empty() { self.time.title } else { self.time.of(cells.time, &self.year) };
         let mut row = format!("{:>1$}", cells.index, self.index);
         let columns = [
             (time, self.time.width()),
@@ -108,8 +112,13 @@ impl Time {
         self.to - self.from
     }
 
-    fn of(self, time: &str) -> &str {
-        time.get(self.from..self.to).unwrap_or(time)
+    /// `year` is the present one, which goes without saying.
+    fn of<'a>(self, time: &'a str, year: &str) -> &'a str {
+        let shown = match self {
+            DAY_AND_MINUTE if !time.starts_with(year) => time.get(..10),
+            _ => time.get(self.from..self.to),
+        };
+        shown.unwrap_or(time)
     }
 }
 

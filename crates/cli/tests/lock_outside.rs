@@ -204,11 +204,11 @@ fn a_folder_that_comes_back_is_written_on() {
     };
     assert_eq!(post(&server), 202);
     std::fs::rename(place.path("trail"), place.path("moved")).unwrap();
-    wait_until("it is noticed", || server.log().contains("was moved or removed"));
+    server.tells("was moved or removed");
     assert_eq!(post(&server), 503);
     assert!(!place.path("trail").exists());
     std::fs::rename(place.path("moved"), place.path("trail")).unwrap();
-    wait_until("it is noticed", || server.log().contains("is back: new events"));
+    server.tells("is back: new events");
     assert_eq!(post(&server), 202);
     server.stop();
     assert_eq!(place.run("query --count").ok().out.trim(), "2");

@@ -7,8 +7,8 @@ mod support;
 use std::sync::Barrier;
 
 use serde_json::{Value, json};
+use support::Place;
 use support::server::{Client, Connection, Server};
-use support::{Place, wait_until};
 
 const SETTINGS: &str = "review.second_person = [\"policy\"]\nmode = \"sync\"\n";
 
@@ -274,7 +274,7 @@ fn the_command_and_the_signal_are_no_way_around() {
     // The settings are weaker now: a signal does not bring them into force.
     place.write("trailseal.toml", "review.second_person = [\"policy\"]\nmode = \"off\"\n");
     server.hang_up();
-    wait_until("the log says why", || server.log().contains("needs a second person"));
+    server.tells("needs a second person");
     assert!(policy(&server.admin()).contains("sync"));
     server.admin().post(&format!("/v1/reviews/{}", review["id"].as_str().unwrap()), APPROVE).is(200);
     assert!(policy(&server.admin()).contains("async"));

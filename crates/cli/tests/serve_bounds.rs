@@ -47,7 +47,7 @@ fn one_address_has_so_many_connections_and_no_more() {
             metrics.is_ok_and(|answer| !answer.text().contains("trailseal_http_connections_refused_total 0"))
         })
     });
-    assert!(server.log().contains("127.0.0.1"), "{}", server.log());
+    server.tells("127.0.0.1");
     // The owner's commands take none of them.
     place.run("token create beside --scope read").ok();
 }

@@ -249,7 +249,7 @@ fn the_settings_retire_at_a_time_of_the_day_and_archive_first() {
     // One file may be that of several servers, of which one retires: the others say that they do not.
     place.write("trailseal.toml", "[[retention.rule]]\nolder_than = \"90d\"\n");
     let mut server = Server::start(&place);
-    assert!(server.log().contains("retention.at is not set"), "{}", server.log());
+    server.tells("retention.at is not set");
     server.stop();
     // What makes no sense is told at the start.
     for (settings, said) in [

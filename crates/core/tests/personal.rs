@@ -261,6 +261,12 @@ fn the_same_content_is_a_repeat_though_cipher_texts_differ() {
     trail.close(SOON).unwrap();
 }
 
+/// Whether it has the id as a word of its own. Within the random text of a key or a hash, two letters may stand by chance.
+fn names(text: &str, id: &str) -> bool {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"-_".contains(letter))
+        .any(|word| word == id)
+}
+
 #[test]
 fn an_erased_person_is_erased_everywhere_and_every_proof_holds() {
     let dir = tempfile::tempdir().unwrap();
@@ -290,7 +296,7 @@ fn an_erased_person_is_erased_everywhere_and_every_proof_holds() {
     assert_eq!(lines_as_written(dir.path()), before);
     let own = own_event(dir.path(), "trail.erased");
     let text = own.to_string();
-    assert!(text.contains(&keys[0]) && !text.contains("u1"), "{text}");
+    assert!(text.contains(&keys[0]) && !names(&text, "u1"), "{text}");
     // Twice says so.
     let again = trail.erase("u1").unwrap();
     assert_eq!(again.already.map(|(index, _)| index), Some(erased.erased_by[0]));
@@ -376,7 +382,7 @@ fn a_hold_that_keeps_a_hash_holds_what_lines_have_in_plain() {
     }
     trail.add_hold("case 7", "a dispute", &[("actor".to_owned(), "u1".to_owned())]).unwrap();
     let held = std::fs::read_to_string(dir.path().join("holds.toml")).unwrap();
-    assert!(held.contains("hmac:") && !held.contains("u1"), "{held}");
+    assert!(held.contains("hmac:") && !names(&held, "u1"), "{held}");
     assert_eq!(trail.would_erase("u1").unwrap().held_by, [("case 7".to_owned(), 1)]);
     assert!(matches!(trail.erase("u1").unwrap_err(), EraseError::Held { .. }));
     trail.erase("u2").unwrap();

@@ -6,11 +6,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Lines, Place, Running, wait_until};
+use super::{Lines, PATIENCE, Place, Running, wait_until};
 
 /// Longer than the server takes for anything.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -103,6 +103,15 @@ impl<'a> Server<'a> {
     /// What it has written on stderr, in all of its lives.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until it has written this on stderr: another thread reads it, maybe later than the answer to a request.
+    pub fn tells(&self, what: &str) {
+        let begun = Instant::now();
+        while !self.log().contains(what) {
+            assert!(begun.elapsed() < PATIENCE, "not {what:?} in {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Its process.

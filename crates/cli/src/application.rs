@@ -14,9 +14,9 @@ use trailseal_server::Config;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{export, policy, prove, reading, verify, writing};
-pub use crate::failure::with_causes;
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
+pub use trailseal_core::with_causes;
 
 pub use crate::settings::Told;
 

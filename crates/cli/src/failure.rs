@@ -1,10 +1,11 @@
 //! How a command ends if it does not succeed: with 1 if the answer is no, with 2 if it could not be done.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::io;
 
-use trailseal_core::{CloseError, EraseError, ForgetSinkError, HoldError, ReadError, RetainError};
+use trailseal_core::{
+    CloseError, EraseError, ForgetSinkError, HoldError, ReadError, RetainError, with_causes,
+};
 use trailseal_server::NotDecided;
 
 use crate::output::tell;
@@ -65,21 +66,6 @@ impl Failure {
             Failure::ClosedPipe => 0,
         }
     }
-}
-
-/// An error with its causes, in one line.
-pub fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 macro_rules! could_not {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{DeliveryState, MustEnd, Position};
-use trailseal_core::{Closed, KnownSink, Trail};
+use trailseal_core::{Closed, KnownSink, Trail, with_causes};
 use trailseal_postgres::{
     Problem, SINK_NAME, StoreError, StoreSink, StoreUrl, check_readable, leaf_at, position_of,
 };
@@ -136,12 +136,7 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     fn of(error: &StoreError) -> Trouble {
-        let mut what = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            what.push_str(&format!(": {cause}"));
-            source = cause.source();
-        }
+        let what = with_causes(error);
         let mend = match error.problem() {
             Problem::Unreachable => {
                 "start the server, or correct store.url; until then events wait in the trail"

@@ -1,6 +1,6 @@
 //! The streams on Redis through which a trail is delivered.
 
-use trailseal_core::Trail;
+use trailseal_core::{Trail, with_causes};
 use trailseal_redis::{RedisSink, RedisUrl, Report, STORED_WITHIN_SECONDS};
 
 use crate::failure::{Failure, Outcome};
@@ -61,7 +61,7 @@ impl Stream {
         let start = "start `trailseal worker`; until then events wait in the stream and in the trail";
         let (what, mend) = match Report::look(&self.url, origin) {
             Err(error) => (
-                crate::failure::with_causes(&error),
+                with_causes(&error),
                 "start the server, or correct the url of the [[sink]]; until then events wait in the trail",
             ),
             Ok(Report { stopped: Some((_, what)), .. }) => {

@@ -11,6 +11,7 @@
 //! 7. `trail`: everything together, and `trail::Reader`: what readers see
 //! 8. [`verify`]: whether all of it still matches what was signed
 
+mod causes;
 pub mod clock;
 mod counters;
 mod deadline;
@@ -45,6 +46,7 @@ pub mod tree;
 pub mod verify;
 mod watch;
 
+pub use causes::with_causes;
 pub use counters::Counted;
 pub use folder::Folder;
 pub use handoff::{Full, HandoffFolder, HandoffHeader, HandoffOptions, HandoffPlace, replay};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 use trailseal_core::deliver::SinkError;
+use trailseal_core::with_causes;
 
 /// Why a store could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -171,20 +172,6 @@ impl fmt::Display for Refusal {
         // The reasons of several addresses, or of a server, may be many lines.
         out.write_str(&text.lines().map(str::trim).collect::<Vec<_>>().join("; "))
     }
-}
-
-fn with_causes(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 impl fmt::Debug for Refusal {

@@ -82,14 +82,3 @@ impl Redis {
         connect().map_err(failed)
     }
 }
-
-/// An error with everything that it comes from.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
-}

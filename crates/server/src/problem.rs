@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use trailseal_core::file::is_shortage;
+use trailseal_core::with_causes;
 use trailseal_index::SearchError;
 
 pub(crate) use kind::Kind;
@@ -76,15 +77,8 @@ impl Problem {
 
     /// An error that the caller cannot fix. Its cause goes to the log; a response could reveal paths.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Problem {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        let is_short = is_short_of_files(error);
-        while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            source = error.source();
-        }
-        if is_short {
+        let text = with_causes(error);
+        if is_short_of_files(error) {
             tracing::warn!(error = text, "a request was refused: no more files can be opened (`ulimit -n`)");
             return Problem::unavailable("the server has too many files open: try again in a moment");
         }

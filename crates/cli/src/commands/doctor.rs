@@ -18,12 +18,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trailseal_core::file::{Files, StdFiles};
 use trailseal_core::verify::{KeptMissing, kept_missing};
-use trailseal_core::{HandoffPlace, Options, ReadError, Reader, trails_in};
+use trailseal_core::{HandoffPlace, Options, ReadError, Reader, trails_in, with_causes};
 use trailseal_event::mask::{MaskOptions, Masker};
 use trailseal_index::IndexView;
 
 use super::writing::options_in;
-use crate::failure::{Failure, Outcome, with_causes};
+use crate::failure::{Failure, Outcome};
 use crate::output::{bytes, folded, printable, width};
 use crate::settings::Settings;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use trailseal_core::clock::{Clock as _, SystemClock};
 use trailseal_core::file::StdFiles;
+use trailseal_core::with_causes;
 use trailseal_core::{Folder, PersonalKeysIn, ReadError, Reader, closed_handoff, trails_in};
 use trailseal_event::filter::Filter;
 use trailseal_event::personal::PersonalKeys;
@@ -12,7 +13,7 @@ use trailseal_index::Search;
 
 use super::source::Source;
 use crate::arguments::{Filters, StoreFlag};
-use crate::failure::{Failure, Outcome, with_causes};
+use crate::failure::{Failure, Outcome};
 use crate::output::tell;
 use crate::settings::Settings;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use refused::{Refused, is_by_trail};
 use trailseal_core::{
     Ack as Level, AnyEvent, Options, PendingReceipt, Receipt, RecordError, RecordOptions, Status, Submission,
-    Submitter, Trail,
+    Submitter, Trail, with_causes,
 };
 use trailseal_event::policy::OnFailure;
 use trailseal_event::{Index, Warnings};
@@ -19,7 +19,7 @@ use trailseal_event::{Index, Warnings};
 use super::input::{self, InputFor, LINE_BYTES_MAX};
 use super::writing::{close_trail, open_trail_with};
 use crate::arguments::{Ack, Record};
-use crate::failure::{Failure, Outcome, with_causes};
+use crate::failure::{Failure, Outcome};
 use crate::output::{tell, thousands};
 use crate::settings::Settings;
 use crate::store::Store;

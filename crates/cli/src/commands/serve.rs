@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
-use trailseal_core::{Notice, OnNotice, Trail};
+use trailseal_core::{Notice, OnNotice, Trail, with_causes};
 use trailseal_server::{Owner, Server, ServerError, raise_limit_of_files};
 
 use super::writing::{CLOSE_TIMEOUT, all_sealed, deliver, refuse_trail_as_slots};
@@ -118,11 +118,5 @@ fn return_to_settings(settings: &Settings, trail: &Trail, owner: &Owner) {
 }
 
 fn could_not(error: ServerError) -> Failure {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    Failure::could_not(text)
+    Failure::could_not(with_causes(&error))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use trailseal_core::deliver::MustEnd;
 use trailseal_core::file::StdFiles;
+use trailseal_core::with_causes;
 use trailseal_core::{Folder, ReadError, load_mask_key, trails_in};
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_event::mask::MaskKey;
@@ -16,7 +17,7 @@ use trailseal_postgres::{
 };
 
 use super::source::{Follow, Source, of_this_order};
-use crate::failure::{Failure, Outcome, with_causes};
+use crate::failure::{Failure, Outcome};
 use crate::output::{Trails, tell};
 use crate::settings::Settings;
 use crate::store::Store;

@@ -4,6 +4,7 @@ use std::io;
 
 use super::lines::Misplaced;
 use super::sink::SinkError;
+use crate::causes::with_causes;
 
 /// Why a round ended without delivering a batch.
 pub(super) enum Halt {
@@ -27,12 +28,5 @@ pub(super) fn failed(error: impl Into<SinkError>) -> Halt {
     if let SinkError::Differs { at, what } = &error {
         return Halt::Differs { at: at.get(), reason: what.clone() };
     }
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        reason.push_str(": ");
-        reason.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    Halt::Failed(reason)
+    Halt::Failed(with_causes(&error))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trailseal_core::{
-    Ack, AnyEvent, Receipt, RecordError, RecordOptions, Submission, Submitted, Submitter, Trail,
+    Ack, AnyEvent, Receipt, RecordError, RecordOptions, Submission, Submitted, Submitter, Trail, with_causes,
 };
 use trailseal_event::complete::EventId;
 use trailseal_event::{Event, Index, Timestamp};
@@ -129,15 +129,6 @@ fn reason(error: &dyn Error) -> String {
     if text.len() > REASON_BYTES_MAX {
         text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
         text.push('…');
-    }
-    text
-}
-
-pub(super) fn with_causes(error: &dyn Error) -> String {
-    let (mut text, mut source) = (error.to_string(), error.source());
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
     }
     text
 }

@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::MustEnd;
+use trailseal_core::with_causes;
 use trailseal_core::{Notice, OnlyOne, RecordError, Trail, fork};
 
 use super::Row;
-use super::hand_over::{hand_over, with_causes};
+use super::hand_over::hand_over;
 use super::schema::check_usable;
 use super::turn::{Claimed, Done, Next, claimed_before, is_empty, server_and_database, turn};
 use super::watch::{RelayStats, RelayWatch};

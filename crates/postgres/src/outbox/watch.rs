@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
-use trailseal_core::{Notice, Trail};
+use trailseal_core::{Notice, Trail, with_causes};
 
-use super::hand_over::with_causes;
 use crate::connect::Connection;
 use crate::error::StoreError;
 

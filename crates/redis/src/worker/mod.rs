@@ -13,8 +13,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{MustEnd, Sink};
+use trailseal_core::with_causes;
 
-use crate::connection::{Redis, RedisError, with_causes};
+use crate::connection::{Redis, RedisError};
 use crate::keys::ORIGINS;
 use crate::url::RedisUrl;
 use turn::{Turn, Turned};

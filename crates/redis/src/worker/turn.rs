@@ -1,10 +1,11 @@
 //! What a worker does for one origin before it turns to the next.
 
 use trailseal_core::deliver::{Batch, BatchLine, MustEnd, SealedCheckpoint, Sink, SinkError};
+use trailseal_core::with_causes;
 use trailseal_tlog::{Checkpoint, Hash, SignedNote, leaf_hash};
 
 use super::lease::Lease;
-use crate::connection::{Redis, RedisError, with_causes};
+use crate::connection::{Redis, RedisError};
 use crate::entry::{self, Entry, Read};
 use crate::keys::{Keys, ORIGINS};
 use crate::report::{FAILING, Fields, Report, STOPPED, STOPPED_AT};

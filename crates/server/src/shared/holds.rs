@@ -1,11 +1,11 @@
 //! Legal holds in the store.
 
 use serde::{Deserialize, Serialize};
-use trailseal_core::Hold;
+use trailseal_core::{Hold, with_causes};
 use trailseal_event::Event;
 use trailseal_postgres::shared::{Change, Decided, Shared, SharedHold};
 
-use super::{SharedStore, advised, told};
+use super::{SharedStore, advised};
 use crate::config::Config;
 use crate::problem::Problem;
 
@@ -21,7 +21,7 @@ struct About {
 pub(crate) fn holds_of(config: &Config) -> Result<Vec<Hold>, String> {
     let Some(url) = &config.store else { return Ok(Vec::new()) };
     let holds = Shared::new(url.clone()).holds().map_err(|error| advised(&error))?;
-    holds.into_iter().map(|hold| hold_of(hold).map_err(|error| told(&error))).collect()
+    holds.into_iter().map(|hold| hold_of(hold).map_err(|error| with_causes(&error))).collect()
 }
 
 impl SharedStore {

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use trailseal_core::Trail;
+use trailseal_core::{Trail, with_causes};
 use trailseal_event::Event;
 use trailseal_postgres::StoreError;
 use trailseal_postgres::shared::{Change, Decided, NotDecided, Shared};
@@ -119,7 +119,7 @@ impl SharedStore {
             && !self.is_down()
         {
             tracing::warn!(
-                error = %told(&error),
+                error = %with_causes(&error),
                 "what rules flag in trails without a server does not come into the review queue: if a right is missing, run \
                  what `trailseal store roles` prints"
             );
@@ -134,7 +134,7 @@ impl SharedStore {
     /// The answer while the store cannot be asked. Why goes to the log, once, since it names the store.
     fn unreachable(&self, error: &StoreError) -> Problem {
         if !self.is_down.swap(true, Ordering::Relaxed) {
-            tracing::warn!(error = %told(error), "the shared store cannot be asked: nothing is decided meanwhile");
+            tracing::warn!(error = %with_causes(error), "the shared store cannot be asked: nothing is decided meanwhile");
         }
         Problem::no_store(
             "the shared store cannot be reached, and this is decided there: nothing was changed. Try again later; events are \
@@ -145,7 +145,7 @@ impl SharedStore {
     /// The answer where a decision was not made, or may not have been.
     fn not_decided(&self, error: &NotDecided) -> Problem {
         let NotDecided::Unsure(error) = error else { return self.unreachable(error.store_error()) };
-        tracing::warn!(error = %told(error), "the shared store did not say what became of a decision");
+        tracing::warn!(error = %with_causes(error), "the shared store did not say what became of a decision");
         Problem::no_store(
             "the shared store cannot be reached, and its answer was lost: this may have been decided. Look again when the store \
              can be reached; the trail then says so, too",
@@ -155,22 +155,11 @@ impl SharedStore {
 
 /// An error for whoever can mend it.
 fn advised(error: &StoreError) -> String {
-    let text = told(error);
+    let text = with_causes(error);
     match error.problem() {
         trailseal_postgres::Problem::Permission => {
             format!("{text}; whoever decides needs the role trailseal_decider, beside trailseal_writer")
         }
         _ => text,
     }
-}
-
-/// An error with its causes.
-fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

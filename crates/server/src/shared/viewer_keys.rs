@@ -4,9 +4,10 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use trailseal_core::with_causes;
 use trailseal_postgres::StoreError;
 
-use super::{SharedStore, told};
+use super::SharedStore;
 
 /// How often a server says that its key is in use.
 const KEPT_EVERY: Duration = Duration::from_secs(3600);
@@ -43,7 +44,7 @@ impl SharedStore {
     fn keys_fail(&self, error: &StoreError) {
         if !self.keys_have_failed.swap(true, Ordering::Relaxed) && !self.is_down() {
             tracing::warn!(
-                error = %told(error),
+                error = %with_causes(error),
                 "viewer tokens of other servers are not known here, nor this server's there: if a right is missing, run what \
                  `trailseal store roles` prints"
             );

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use trailseal_core::deliver::{DeliveryState, MustEnd};
-use trailseal_core::load_mask_key;
+use trailseal_core::{load_mask_key, with_causes};
 use trailseal_event::{Hit, Order};
 use trailseal_postgres::{Pool, Problem, Reader, SINK_NAME, StoreError, StoreUrl};
 
@@ -382,12 +382,7 @@ fn ended<T>(done: Option<Result<T, StorageError>>) -> Result<T, StorageError> {
 }
 
 fn told(error: StoreError) -> StorageError {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
+    let text = with_causes(&error);
     match error.problem() {
         Problem::Settings => StorageError::ConfigurationError(text),
         Problem::Unreachable | Problem::Login | Problem::Connections => StorageError::ConnectionError(text),

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trailseal_core::file::StdFiles;
+use trailseal_core::with_causes;
 use trailseal_core::{KeyFileHeader, Options, Reader, open_personal_keys, personal_key_file};
 use trailseal_event::Value;
 use trailseal_event::filter::Filter;
 use trailseal_index::{Order, Search};
-
-use crate::failure::with_causes;
 
 /// How long the look for the last opening may take.
 const BUDGET: Duration = Duration::from_secs(5);

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use trailseal_core::deliver::MustEnd;
+use trailseal_core::with_causes;
 use trailseal_postgres::outbox::{OutboxState, WideGrant, look as look_at, wide_grants};
 use trailseal_postgres::{StoreError, StoreUrl};
 
-use crate::failure::with_causes;
 use crate::output::thousands;
 
 /// A relay takes over what waits within a second.

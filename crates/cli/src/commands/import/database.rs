@@ -3,6 +3,7 @@
 use std::io::{self, BufRead};
 
 use trailseal_core::deliver::MustEnd;
+use trailseal_core::with_causes;
 use trailseal_import::tables::Table;
 use trailseal_postgres::StoreUrl;
 use trailseal_postgres::foreign::{ForeignRow, ForeignRows, ForeignTable, tables_named};
@@ -44,14 +45,6 @@ struct DatabaseRows(ForeignRows);
 
 impl Rows for DatabaseRows {
     fn some(&mut self) -> io::Result<Vec<ForeignRow>> {
-        self.0.some().map_err(|error| {
-            let mut text = error.to_string();
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                text.push_str(&format!(": {cause}"));
-                source = cause.source();
-            }
-            io::Error::other(text)
-        })
+        self.0.some().map_err(|error| io::Error::other(with_causes(&error)))
     }
 }

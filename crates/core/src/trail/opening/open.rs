@@ -20,6 +20,7 @@ use super::options::Options;
 use super::recover::{Found, Recovered, recover};
 use super::trusted::{Trusted, trusted};
 use super::witness::{check_anchors, witnesses};
+use crate::causes::with_causes;
 use crate::counters::Counters;
 use crate::deadline;
 use crate::folder::Folder;
@@ -148,15 +149,14 @@ fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Resu
     // Nothing else writes segments yet. If it fails, events are recorded all the same.
     let finished = finish(&folder, &ring, newest.size, recovered.next, &|rewrite| rewrite());
     let announced = finished.unwrap_or_else(|error| {
-        options.on_notice.iter().for_each(|tell| tell(&Notice::RetirementFailed { reason: told(&error) }));
+        options
+            .on_notice
+            .iter()
+            .for_each(|tell| tell(&Notice::RetirementFailed { reason: with_causes(&error) }));
         None
     });
     let announced = announced.map_or(0, |finished| finished.unsealed);
     start(Opened { folder, lock, manifest, signing, recovered, announced }, options, &places)
-}
-
-fn told(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
@@ -256,7 +256,7 @@ fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Tra
     if announced > 0
         && let Err(error) = trail.finish_retirement(SEALED_TIMEOUT)
     {
-        trail.inner.log.notice(&Notice::RetirementFailed { reason: told(&error) });
+        trail.inner.log.notice(&Notice::RetirementFailed { reason: with_causes(&error) });
     }
     Ok(trail)
 }
@@ -383,10 +383,10 @@ fn tell_opened(
     let first_slot = options.first_slot.as_deref();
     let taken_over = first_slot.map_or(Ok(()), |first| trail.take_over_holds(first));
     if let Err(error) = taken_over.and_then(|()| trail.tell_holds()) {
-        log.notice(&Notice::RetirementFailed { reason: told(&error) });
+        log.notice(&Notice::RetirementFailed { reason: with_causes(&error) });
     }
     if let Err(error) = finish_erasure(&trail) {
-        log.notice(&Notice::ErasureFailed { reason: told(&error) });
+        log.notice(&Notice::ErasureFailed { reason: with_causes(&error) });
     }
     if let Some((_, KeysFound { trouble: Some(what), .. })) = keys
         && let Some(keys) = log.personal.get()

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use trailseal_core::with_causes;
 use trailseal_postgres::{Problem as Trouble, StoreError};
 
 use crate::problem::Problem;
@@ -90,16 +91,6 @@ fn unreachable() -> Problem {
     Problem::no_store(
         "events cannot be searched now, since the shared store cannot be reached; recording goes on",
     )
-}
-
-fn with_causes(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

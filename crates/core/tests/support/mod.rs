@@ -8,6 +8,7 @@ pub mod hooked;
 pub mod in_memory;
 
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,21 +90,32 @@ pub fn refused(dir: &Path, options: Options) -> OpenError {
     error
 }
 
+/// The files of a folder, and what they hold. Where one goes while they are read, as in a trail in use, all are read again.
 pub fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    loop {
+        match read_all(dir) {
+            Ok(found) => return found,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+        }
+    }
+}
+
+fn read_all(dir: &Path) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
-        for path in entries.map(|entry| entry.unwrap().path()) {
+        for entry in entries {
+            let path = entry?.path();
             match path.is_dir() {
                 true => folders.push(path),
                 false if path.ends_with("lock") => {}
-                false => found.push((path.clone(), fs::read(&path).unwrap())),
+                false => found.push((path.clone(), fs::read(&path)?)),
             }
         }
     }
     found.sort();
-    found
+    Ok(found)
 }
 
 pub fn copy(from: &Path) -> tempfile::TempDir {

@@ -58,10 +58,17 @@ fn time_behind_id(rest: &[u8]) -> Option<Timestamp> {
     Timestamp::parse(std::str::from_utf8(text).ok()?)
 }
 
+/// Where the objects of the actor and of the context begin in the rest of an event that was written whole, if it has these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Objects {
+    pub(crate) actor: usize,
+    pub(crate) context: usize,
+}
+
 /// Appends the rest of an event's line: everything after the front, including the closing brace.
 ///
 /// Fields over their limits are cut and listed in `truncated`; a rest of over [`REST_BYTES_MAX`] bytes is cut field by
-/// field, largest first, until it fits.
+/// field, largest first, until it fits. Where nothing was cut, the result is where its objects are.
 ///
 /// ```
 /// use trailseal_event::{Event, Timestamp, line};
@@ -84,28 +91,33 @@ fn time_behind_id(rest: &[u8]) -> Option<Timestamp> {
 ///
 /// # Errors
 /// [`NoAction`] if the action is empty; then nothing was appended.
-pub fn write_rest(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Result<(), NoAction> {
-    if !write_whole(event, stamp, out)? {
+pub fn write_rest(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Result<Option<Objects>, NoAction> {
+    let objects = write_whole(event, stamp, out)?;
+    if objects.is_none() {
         write_fitted(event, stamp, out, <[u8]>::len);
     }
-    Ok(())
+    Ok(objects)
 }
 
-/// Like [`write_rest`], but only if nothing has to be cut; otherwise returns false and appends nothing.
-pub(crate) fn write_whole(event: &Event, stamp: &Stamp, out: &mut Vec<u8>) -> Result<bool, NoAction> {
+/// Like [`write_rest`], but only if nothing has to be cut; otherwise appends nothing.
+pub(crate) fn write_whole(
+    event: &Event,
+    stamp: &Stamp,
+    out: &mut Vec<u8>,
+) -> Result<Option<Objects>, NoAction> {
     if event.action.is_empty() {
         return Err(NoAction::Empty);
     }
     if !within_limits(event) || stamp.masked.len() > 16 {
-        return Ok(false);
+        return Ok(None);
     }
     let start = out.len();
     let complete = Out::append(out, |out| fields::write(event, stamp, &[], out));
-    let is_whole = complete && out.len() - start <= REST_BYTES_MAX;
-    if !is_whole {
+    let whole = complete.filter(|_| out.len() - start <= REST_BYTES_MAX);
+    if whole.is_none() {
         out.truncate(start);
     }
-    Ok(is_whole)
+    Ok(whole)
 }
 
 /// Like [`write_rest`], but as short as `measure` wants it: what that says of a rest may be at most [`REST_BYTES_MAX`].

@@ -19,6 +19,11 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-event", "--lib", "personal::tests"],
     },
     Fault {
+        name: "personal_elsewhere_plain",
+        what: "a personal value is sealed only where the event's own text of that name stands",
+        tests: &["-p", "trailseal-event", "--lib", "personal::tests"],
+    },
+    Fault {
         name: "personal_rejected_plain",
         what: "a personal value that was sent in a wrong form is not sealed",
         tests: &["-p", "trailseal-event", "--lib", "personal::tests"],

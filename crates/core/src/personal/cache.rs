@@ -39,7 +39,7 @@ struct Ways {
 
 /// Where a person's key is, if it is there: 93 bits of a keyed hash, so that two people never share one.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(crate) struct KeyPlace {
     set: usize,
     low: u64,
     high: u16,
@@ -52,21 +52,21 @@ impl KeyCache {
         KeyCache { sets, hasher: SipHasher13::new_with_keys(random[0], random[1]) }
     }
 
-    pub(super) fn place(&self, subject: &str) -> Place {
+    pub(super) fn place(&self, subject: &str) -> KeyPlace {
         let mut hasher = self.hasher;
         hasher.write(subject.as_bytes());
         let hash = hasher.finish128();
-        Place { set: hash.h2 as usize % SETS, low: hash.h1, high: (hash.h2 >> 48) as u16 }
+        KeyPlace { set: hash.h2 as usize % SETS, low: hash.h1, high: (hash.h2 >> 48) as u16 }
     }
 
     /// Brings near what says whether a key is there.
     #[inline]
-    pub(super) fn expect(&self, place: Place) {
+    pub(super) fn expect(&self, place: KeyPlace) {
         prefetch(&self.sets[place.set]);
     }
 
     /// Brings the key near that is there.
-    pub(super) fn bring_near(&self, place: Place) {
+    pub(super) fn bring_near(&self, place: KeyPlace) {
         let ways = self.sets[place.set].locked();
         let way = (0..WAYS).find(|&way| ways.is_of(way, place));
         if let Some(key) = way.and_then(|way| ways.keys[way].as_ref()) {
@@ -74,13 +74,13 @@ impl KeyCache {
         }
     }
 
-    pub(super) fn get(&self, place: Place) -> Option<Arc<SubjectKey>> {
+    pub(super) fn get(&self, place: KeyPlace) -> Option<Arc<SubjectKey>> {
         let ways = self.sets[place.set].locked();
         let way = (0..WAYS).find(|&way| ways.is_of(way, place))?;
         ways.keys[way].clone()
     }
 
-    pub(super) fn put(&self, place: Place, key: Arc<SubjectKey>) {
+    pub(super) fn put(&self, place: KeyPlace, key: Arc<SubjectKey>) {
         let mut ways = self.sets[place.set].locked();
         let own = (0..WAYS).find(|&way| ways.is_of(way, place));
         let free = || ways.keys.iter().position(Option::is_none);
@@ -104,7 +104,7 @@ impl Set {
 }
 
 impl Ways {
-    fn is_of(&self, way: usize, place: Place) -> bool {
+    fn is_of(&self, way: usize, place: KeyPlace) -> bool {
         self.low[way] == place.low && self.high[way] == place.high && self.keys[way].is_some()
     }
 }

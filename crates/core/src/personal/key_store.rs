@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use trailseal_event::personal::{Key, KeyName, PersonalKeys, SubjectKey, SubjectKeys, Wiped};
 
-use super::cache::{KeyCache, Place};
+use super::cache::{KeyCache, KeyPlace};
 use super::key_slot::{HEADER_USED, KeySlot, SLOT_BYTES, SubjectHash, Wrapping, slot_offset};
 use super::table::{ERASED_SUBJECT, NO_SUBJECT, Table, ToErase};
 use crate::file::{Doubt, Files, UpdateFile};
@@ -229,7 +229,7 @@ impl KeyStore {
     }
 
     /// The key of a person who is not in the cache. From now on it is.
-    fn found_and_cached(&self, subject: SubjectHash, place: Place) -> io::Result<Arc<SubjectKey>> {
+    fn found_and_cached(&self, subject: SubjectHash, place: KeyPlace) -> io::Result<Arc<SubjectKey>> {
         let mut table = locked(&self.table);
         let key = self.found_or_new(&mut table, subject)?;
         // An erasure takes a key out of the table, and then out of the cache. Whoever found it before keeps the table until
@@ -385,14 +385,30 @@ impl KeyStore {
     /// The first of two steps before a key is used: most people's keys are far from the processor, so whoever needs one
     /// soon says so ahead, and does something else meanwhile.
     #[inline]
-    pub(crate) fn expect(&self, subject: &str) {
-        self.cache.expect(self.cache.place(subject));
+    pub(crate) fn expect(&self, subject: &str) -> KeyPlace {
+        let place = self.cache.place(subject);
+        self.cache.expect(place);
+        place
     }
 
     /// The second step.
     #[inline]
-    pub(crate) fn bring_near(&self, subject: &str) {
-        self.cache.bring_near(self.cache.place(subject));
+    pub(crate) fn bring_near(&self, place: KeyPlace) {
+        self.cache.bring_near(place);
+    }
+
+    /// The key of this person, whose place it is.
+    pub(crate) fn key_at(&self, place: KeyPlace, subject: &str) -> Option<Arc<SubjectKey>> {
+        if let Some(key) = self.cache.get(place) {
+            return Some(key);
+        }
+        match self.found_and_cached(self.wrapping.subject(subject), place) {
+            Ok(key) => Some(key),
+            Err(error) => {
+                *locked(&self.trouble) = Some(error.to_string());
+                None
+            }
+        }
     }
 
     /// From now on each key is looked up in the table and the file.
@@ -405,17 +421,7 @@ impl KeyStore {
 
 impl SubjectKeys for KeyStore {
     fn key_of(&self, subject: &str) -> Option<Arc<SubjectKey>> {
-        let place = self.cache.place(subject);
-        if let Some(key) = self.cache.get(place) {
-            return Some(key);
-        }
-        match self.found_and_cached(self.wrapping.subject(subject), place) {
-            Ok(key) => Some(key),
-            Err(error) => {
-                *locked(&self.trouble) = Some(error.to_string());
-                None
-            }
-        }
+        self.key_at(self.cache.place(subject), subject)
     }
 
     /// No two values of one key may have the same, whoever sealed them. Within this opening the counter parts them: it does

@@ -20,6 +20,7 @@ mod reader;
 mod spread;
 mod table;
 
+pub(crate) use cache::KeyPlace;
 pub(crate) use key_file_in_place::Mended;
 pub use key_slot::{KeyFileHeader, KeySlot};
 pub(crate) use key_store::KeyStore;

@@ -1,6 +1,7 @@
 //! The fields of an event as JSON, in their fixed order. This is the hot path: constant key fragments, and no
 //! allocation besides the output's own.
 
+use super::Objects;
 use super::front::SYSTEM;
 use crate::complete::Stamp;
 use crate::event::{
@@ -9,23 +10,26 @@ use crate::event::{
     write_object, write_text, write_u64, write_value,
 };
 
-/// Writes everything after the front. False if the derived changes are not complete.
+/// Writes everything after the front. `None` if the derived changes are not complete.
 pub(super) fn write<'a>(
     event: &Event,
     stamp: &Stamp,
     truncated: &[Truncation],
     mut out: Out<'a>,
-) -> (Out<'a>, bool) {
+) -> (Out<'a>, Option<Objects>) {
+    let start = out.mark();
     if stamp.system {
         out = out.piece(piece!(SYSTEM));
     }
     out = head(event, stamp, out);
+    let actor = out.bytes_since(start) + ",\"actor\":".len();
     out = parties(event, out);
     let (mut out, is_complete) = states(event, out);
     out = details(&event.details, out);
-    out = context(&event.context, out);
+    let context = out.bytes_since(start) + ",\"context\":".len();
+    out = self::context(&event.context, out);
     out = tail(event, stamp, truncated, out);
-    (out, is_complete)
+    (out, is_complete.then_some(Objects { actor, context }))
 }
 
 /// Writes an event as a client would send it: without anything that the trail fills in or derives.

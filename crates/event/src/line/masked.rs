@@ -5,29 +5,33 @@
 
 use crate::complete::{Stamp, complete};
 use crate::event::{Event, NoAction};
-use crate::line;
+use crate::line::{self, Objects};
 use crate::mask::Masker;
 use crate::rewrite::{Ends, Rewritten, rewrite, rewrite_text};
 use crate::timestamp::Timestamp;
 
-/// Appends the rest of the event's line with every secret masked, and lists in `stamp` what was.
+/// Appends the rest of the event's line with every secret masked, and lists in `stamp` what was. Where this is the event as it
+/// is, whole, the result is where its objects are.
 pub fn write_masked(
     masker: &Masker,
     event: &Event,
     stamp: &mut Stamp,
     rest: &mut Vec<u8>,
-) -> Result<(), NoAction> {
+) -> Result<Option<Objects>, NoAction> {
     if !masker.is_enabled() {
         return line::write_rest(event, stamp, rest);
     }
     let start = rest.len();
-    if !masker.has_key(event) && line::write_whole(event, stamp, rest)? {
+    if !masker.has_key(event)
+        && let Some(objects) = line::write_whole(event, stamp, rest)?
+    {
         if !masker.text_has(&rest[start + line::own_bytes(stamp)..]) {
-            return Ok(());
+            return Ok(Some(objects));
         }
         rest.truncate(start);
     }
-    write_slowly(masker, event, stamp, rest)
+    write_slowly(masker, event, stamp, rest)?;
+    Ok(None)
 }
 
 /// Appends the rest of the line of an ordinary event in which nothing is to be masked, given as JSON text. `None` for any other
@@ -84,7 +88,7 @@ fn write_slowly(
     if masked.id != event.id {
         stamp.id = complete(&masked, stamp.now).id;
     }
-    line::write_rest(&masked, stamp, rest)
+    line::write_rest(&masked, stamp, rest).map(|_| ())
 }
 
 /// What follows steps of a review and changes of the policy. The trail makes these texts itself, or has them from
@@ -126,8 +130,8 @@ pub fn masked(masker: &Masker, event: &Event) -> Option<(Event, Vec<String>)> {
         let mut text = Vec::new();
         let stamp = complete(event, Timestamp::default());
         // Without an action it is refused in a moment.
-        let is_whole = line::write_whole(event, &stamp, &mut text).unwrap_or(true);
-        !is_whole || masker.text_has(&text)
+        let is_cut = line::write_whole(event, &stamp, &mut text).is_ok_and(|whole| whole.is_none());
+        is_cut || masker.text_has(&text)
     };
     if !is_suspect {
         return None;

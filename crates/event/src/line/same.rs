@@ -63,7 +63,7 @@ fn as_stored(given: &Event, context: &Context, stored: &Recorded, by: &Opened<'_
     line::write_front(stored.index, &stored.recorded.to_text(), &mut bytes);
     match by.rules {
         Some(rules) => rules.write_unsealed(&event, &stamp, &mut bytes).ok()?,
-        None => line::write_rest(&event, &stamp, &mut bytes).ok()?,
+        None => line::write_rest(&event, &stamp, &mut bytes).map(|_| ()).ok()?,
     }
     Event::from_line(&personal::blank(&bytes, &by.closed)).ok()
 }

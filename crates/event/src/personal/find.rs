@@ -13,8 +13,10 @@ use memchr::memmem;
 use super::json::{self, DEPTH_MAX, Pointer};
 use super::marks::Marks;
 use super::paths::{FlatMember, Followed, Paths, is_kind, is_side, stays_container};
+use super::placed::{Placed, PlacedTexts, texts_of_actor, texts_of_context};
 use super::token;
-use crate::event::INVALID;
+use crate::event::{Event, INVALID};
+use crate::line::Objects;
 use crate::timestamp::TIMESTAMP_BYTES;
 
 /// The key under which the text of an object stands that was cut.
@@ -113,6 +115,25 @@ pub(super) fn find(paths: &Paths, reach: Reach, text: &[u8], found: &mut Found) 
     is_found
 }
 
+/// The same for the rest of this event, which was written whole. False if that does not tell where all values are; then they
+/// must be sought.
+#[inline]
+pub(super) fn find_placed(
+    paths: &Paths,
+    event: &Event,
+    objects: Objects,
+    text: &[u8],
+    found: &mut Found,
+) -> bool {
+    let Some(placed) = paths.placed.as_ref().filter(|placed| placed.tells(event)) else { return false };
+    found.clear();
+    let pointer = std::mem::take(&mut found.pointer);
+    let mut finder = Finder { paths, text, found, pointer };
+    let is_found = finder.placed(placed, event, objects).is_some();
+    found.pointer = finder.pointer;
+    is_found
+}
+
 /// A member of an object.
 struct Member<'a> {
     /// Its key as it stands in the text, without the quotes.
@@ -168,6 +189,43 @@ impl<'a> Finder<'a> {
             self.found.tenant = at..json::string_end(self.text, at)?;
         }
         Some(after)
+    }
+
+    /// The texts of the actor and the context, which stand one after the other.
+    fn placed(&mut self, placed: &Placed, event: &Event, objects: Objects) -> Option<()> {
+        self.head()?;
+        if let Some(actor) = &event.actor {
+            self.found.actor = Some(objects.actor);
+            self.placed_texts(objects.actor, &placed.actor, &texts_of_actor(actor))?;
+        }
+        self.placed_texts(objects.context, &placed.context, &texts_of_context(&event.context))
+    }
+
+    fn placed_texts<const N: usize>(
+        &mut self,
+        object: usize,
+        named: &PlacedTexts<N>,
+        texts: &[Option<&str>; N],
+    ) -> Option<()> {
+        let mut at = object + 1;
+        for (place, key) in named.keys.iter().enumerate().take(named.len) {
+            if texts[place].is_none() {
+                continue;
+            }
+            let value = at + "\"\":".len() + key.len();
+            let end = json::string_end(self.text, value)?;
+            if let Some(member) = &named.members[place] {
+                // In no case is anything else sealed.
+                if self.text.get(at + 1..value - 2)? != key.as_bytes() || self.text[value] != b'"' {
+                    return None;
+                }
+                let start = self.found.pointers.len();
+                self.found.pointers.push_str(&member.pointer);
+                self.add(value..end, member.field, start);
+            }
+            at = end + 1;
+        }
+        Some(())
     }
 
     /// Looks only at what is within `reach`. `None` if that cannot be told apart from the rest.

@@ -11,6 +11,7 @@ mod json;
 mod key;
 mod marks;
 mod paths;
+mod placed;
 mod reveal;
 mod revealed_line;
 mod rule;

@@ -5,6 +5,7 @@
 //! values, and in a text that represents a part which was cut.
 
 use super::json::Pointer;
+use super::placed::Placed;
 use super::rule::PersonalRule;
 use crate::event::INVALID;
 
@@ -25,6 +26,8 @@ pub(super) struct Paths {
     of_states: u128,
     /// The event's own objects in which fields name nothing but members, each by its key.
     pub(super) flat: Vec<Flat>,
+    /// The same of the actor and the context alone, if fields name nothing else.
+    pub(super) placed: Option<Placed>,
 }
 
 /// One of the event's own objects, and the members of it that are named.
@@ -33,6 +36,7 @@ pub(super) struct Flat {
     pub(super) members: Vec<FlatMember>,
 }
 
+#[derive(Clone)]
 pub(super) struct FlatMember {
     pub(super) key: String,
     /// Its place as a JSON Pointer.
@@ -105,8 +109,9 @@ impl Paths {
                 of_states |= bit;
             }
         }
-        let flat = OBJECTS.iter().filter_map(|key| Flat::new(key, &fields)).collect();
-        Paths { fields, levels, ending, of_states, flat }
+        let flat: Vec<Flat> = OBJECTS.iter().filter_map(|key| Flat::new(key, &fields)).collect();
+        let placed = Placed::new(&fields, &flat);
+        Paths { fields, levels, ending, of_states, flat, placed }
     }
 
     /// Nothing is followed yet.

@@ -253,7 +253,7 @@ mod tests {
         let (mut sealed, mut text) = (Vec::new(), b"\"".to_vec());
         let place = Place { id: "a\"7", tenant, pointer };
         key().seal([9; 12], &place.to_bytes(), plain.as_bytes(), &mut sealed).unwrap();
-        token::write(NAME.to_string().as_bytes(), &mut sealed, None, &mut text);
+        token::write(NAME.to_string().as_bytes(), &sealed, None, &mut text);
         String::from_utf8(text).unwrap() + "\""
     }
 

@@ -13,7 +13,7 @@ use super::rule::PersonalRule;
 use super::token;
 use crate::complete::Stamp;
 use crate::event::{Event, NoAction};
-use crate::line::{self, REST_BYTES_MAX};
+use crate::line::{self, Objects, REST_BYTES_MAX};
 use crate::mask::Masker;
 
 /// What stands in place of a value whose key could not be kept.
@@ -94,21 +94,24 @@ impl Personal {
     }
 
     /// Seals the personal values of an event whose rest, secrets masked, stands in `bytes` from `start` on. If it becomes
-    /// too long, the event is written again, and more of it cut. `written` is the event with its secrets masked.
+    /// too long, the event is written again, and more of it cut. `written` is the event with its secrets masked; `whole` is
+    /// the event that stands there whole, if one does, and where its objects are.
     ///
     /// # Errors
     /// [`NoAction`] if the action is empty; then nothing is left of it.
     pub fn seal(
         &self,
         (masker, keys): (&Masker, &dyn SubjectKeys),
+        whole: Option<(&Event, Objects)>,
         written: impl FnOnce(&mut Stamp) -> Event,
         stamp: &mut Stamp,
         (bytes, start): (&mut Vec<u8>, usize),
     ) -> Result<Sealed, NoAction> {
         with_buffers(|buffers| {
-            let len = bytes.len() - start;
-            let fits = self.find(&bytes[start..], &mut buffers.found)
-                && buffers.found.len_max(len) <= REST_BYTES_MAX;
+            let (rest, found) = (&bytes[start..], &mut buffers.found);
+            let is_found = whole
+                .is_some_and(|(event, objects)| find::find_placed(&self.paths, event, objects, rest, found));
+            let fits = (is_found || self.find(rest, found)) && found.len_max(rest.len()) <= REST_BYTES_MAX;
             if !fits {
                 bytes.truncate(start);
                 let event = written(stamp);

@@ -76,12 +76,13 @@ fn lines(personal: &Personal, keys: &Held, event: &Event) -> (String, String) {
     stamp.masked = paths.clone();
     personal.write_unsealed(&masked, &stamp, &mut plain).unwrap();
     let mut bytes = front.clone();
-    line::write_masked(&masker, event, &mut stamp, &mut bytes).unwrap();
+    let whole = line::write_masked(&masker, event, &mut stamp, &mut bytes).unwrap();
+    let whole = whole.map(|objects| (event, objects));
     let written = |stamp: &mut crate::complete::Stamp| {
         stamp.masked = paths;
         masked
     };
-    personal.seal((&masker, keys), written, &mut stamp, (&mut bytes, front.len())).unwrap();
+    personal.seal((&masker, keys), whole, written, &mut stamp, (&mut bytes, front.len())).unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (text(bytes), text(plain))
 }

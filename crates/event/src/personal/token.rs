@@ -67,7 +67,7 @@ impl<'a> Token<'a> {
 
 /// Appends a token's text, which JSON never has to escape. `label` is the name of its key; `hashed` is what its value is
 /// searched for by, and what hashes that.
-pub(super) fn write(label: &[u8], sealed: &mut Vec<u8>, hashed: Option<(&Masker, &str)>, out: &mut Vec<u8>) {
+pub(super) fn write(label: &[u8], sealed: &[u8], hashed: Option<(&Masker, &str)>, out: &mut Vec<u8>) {
     out.extend_from_slice(PREFIX.as_bytes());
     out.extend_from_slice(label);
     out.push(b':');
@@ -116,7 +116,7 @@ mod tests {
 
     fn text(sealed: &[u8], hash: Option<&str>) -> String {
         let mut text = Vec::new();
-        write(KEY.to_string().as_bytes(), &mut sealed.to_vec(), None, &mut text);
+        write(KEY.to_string().as_bytes(), sealed, None, &mut text);
         String::from_utf8(text).unwrap() + &hash.map_or(String::new(), |hash| format!(":{hash}"))
     }
 

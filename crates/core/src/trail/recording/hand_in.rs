@@ -46,8 +46,8 @@ impl Inner {
     pub(super) fn hand_in(&self, event: &Event, how: How) -> Result<HandedIn, RecordError> {
         self.policy.with(|policy| {
             with_line(|line| {
-                self.expect_key(policy, event);
-                let sent = Sent::new(event).asked(how);
+                let key_place = self.expect_key(policy.personal.as_ref(), event);
+                let sent = Sent::new(event).asked(how).expecting(key_place);
                 let mut ready = Ready::decide(policy, sent, self.log.clock.now());
                 // A forked child is refused, and may meet locks of masking that nobody there releases.
                 let written = if self.is_forked() { Ok(()) } else { self.write(&mut ready, sent, line) };

@@ -60,13 +60,13 @@ impl Inner {
         let now = self.log.clock.now();
         let mut stamp = Stamp { masked, ..own_stamp(event, now) };
         let mut rest = Vec::new();
-        line::write_rest(event, &stamp, &mut rest)?;
+        let whole = line::write_rest(event, &stamp, &mut rest)?;
         self.policy.with(|policy| match &policy.personal_of_own {
             // Names of tokens, by which whoever decides is told from whoever asked.
             _ if line::is_step(event) => Ok(()),
             Some(personal) if !cfg!(trailseal_fault = "own_events_unsealed") => {
                 let sent = Sent::masked(event, None);
-                self.seal(personal, sent, &mut stamp, (&mut rest, 0))
+                self.seal(personal, sent, whole, &mut stamp, (&mut rest, 0))
             }
             _ => Ok(()),
         })?;

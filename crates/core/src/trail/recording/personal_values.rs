@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use trailseal_event::complete::Stamp;
-use trailseal_event::line::{self, Compared};
+use trailseal_event::line::{self, Compared, Objects};
 use trailseal_event::personal::{Personal, PersonalKeys, PersonalValues, Sealed, SubjectKey, SubjectKeys};
 use trailseal_event::{Event, NoAction};
 
 use super::ready_event::{Secrets, Sent};
 use crate::notice::Notice;
-use crate::personal::KeyStore;
+use crate::personal::{KeyPlace, KeyStore};
 use crate::trail::open_trail::{Inner, Trail};
 use crate::trail::policy::in_force::InForce;
 
@@ -26,6 +26,26 @@ impl SubjectKeys for NoKeys {
     }
 }
 
+/// The keys of a trail, of which one is expected at its place.
+struct Expecting<'a> {
+    keys: &'a KeyStore,
+    subject: &'a str,
+    place: KeyPlace,
+}
+
+impl SubjectKeys for Expecting<'_> {
+    fn key_of(&self, subject: &str) -> Option<Arc<SubjectKey>> {
+        match subject == self.subject {
+            true => self.keys.key_at(self.place, subject),
+            false => self.keys.key_of(subject),
+        }
+    }
+
+    fn nonce(&self) -> [u8; 12] {
+        self.keys.nonce()
+    }
+}
+
 impl Trail {
     /// The keys of this trail's people, as of each moment: what was erased is erased at once. `None` while there are none.
     pub fn personal_keys(&self) -> Option<Arc<dyn PersonalKeys>> {
@@ -36,36 +56,27 @@ impl Trail {
 impl Inner {
     /// Says ahead which key an event probably needs, as soon as it is there.
     #[inline]
-    pub(super) fn expect_key(&self, policy: &InForce, event: &Event) {
-        if let Some((keys, subject)) = self.likely_key(policy.personal.as_ref(), event) {
-            keys.expect(subject);
-        }
+    pub(super) fn expect_key(&self, personal: Option<&Personal>, event: &Event) -> Option<KeyPlace> {
+        let subject = personal?.likely_subject(event)?;
+        Some(self.log.personal.get()?.expect(subject))
     }
 
     /// Brings that key near, just before the event is written.
     #[inline]
-    pub(super) fn bring_key_near(&self, personal: Option<&Personal>, event: &Event) {
-        if let Some((keys, subject)) = self.likely_key(personal, event) {
-            keys.bring_near(subject);
+    pub(super) fn bring_key_near(&self, place: Option<KeyPlace>) {
+        if let (Some(place), Some(keys)) = (place, self.log.personal.get()) {
+            keys.bring_near(place);
         }
     }
 
-    #[inline]
-    fn likely_key<'a>(
-        &'a self,
-        personal: Option<&Personal>,
-        event: &'a Event,
-    ) -> Option<(&'a KeyStore, &'a str)> {
-        let subject = personal?.likely_subject(event)?;
-        Some((self.log.personal.get()?, subject))
-    }
-
-    /// Seals the personal values in the rest that was written from `start` on.
+    /// Seals the personal values in the rest that was written from `start` on; `whole` says where what was sent stands there,
+    /// if it does.
     #[inline(never)]
     pub(super) fn seal(
         &self,
         personal: &Personal,
         sent: Sent<'_>,
+        whole: Option<Objects>,
         stamp: &mut Stamp,
         (bytes, start): (&mut Vec<u8>, usize),
     ) -> Result<(), NoAction> {
@@ -83,7 +94,10 @@ impl Inner {
                 None => sent.event.clone(),
             }
         };
-        let sealed = personal.seal((&self.masker, self.subject_keys()), written, stamp, (bytes, start))?;
+        let whole = whole.map(|objects| (sent.written(), objects));
+        let expecting = self.expecting(personal, sent);
+        let keys = expecting.as_ref().map_or(self.subject_keys(), |keys| keys);
+        let sealed = personal.seal((&self.masker, keys), whole, written, stamp, (bytes, start))?;
         self.note_sealed(sealed);
         Ok(())
     }
@@ -99,6 +113,11 @@ impl Inner {
     ) {
         let sealed = personal.seal_found(values, (&self.masker, self.subject_keys()), (bytes, start), mark);
         self.note_sealed(sealed);
+    }
+
+    fn expecting<'a>(&'a self, personal: &Personal, sent: Sent<'a>) -> Option<Expecting<'a>> {
+        let (place, keys) = (sent.key_place?, self.log.personal.get()?);
+        Some(Expecting { keys, subject: personal.likely_subject(sent.event)?, place })
     }
 
     fn subject_keys(&self) -> &dyn SubjectKeys {

@@ -19,6 +19,7 @@ use super::ids::Ids;
 use super::receipt::Status;
 use super::record_options::How;
 use super::review_flag::Flag;
+use crate::personal::KeyPlace;
 use crate::trail::open_trail::Inner;
 use crate::trail::policy::in_force::InForce;
 
@@ -60,6 +61,8 @@ pub(super) struct Ready<'p> {
 pub(super) struct Sent<'a> {
     pub(in crate::trail) event: &'a Event,
     pub(in crate::trail) secrets: Secrets<'a>,
+    /// Where the key of its likely subject is, if somebody asked.
+    pub(super) key_place: Option<KeyPlace>,
     ends_kept: bool,
 }
 
@@ -77,18 +80,24 @@ pub(super) enum Secrets<'a> {
 impl<'a> Sent<'a> {
     /// Nobody has looked for its secrets yet.
     pub(in crate::trail) fn new(event: &'a Event) -> Sent<'a> {
-        Sent { event, secrets: Secrets::Unknown, ends_kept: false }
+        Sent { event, secrets: Secrets::Unknown, key_place: None, ends_kept: false }
     }
 
     /// With what [`line::masked`] found.
     pub(in crate::trail) fn masked(event: &'a Event, masked: Option<&'a (Event, Vec<String>)>) -> Sent<'a> {
-        Sent { event, secrets: masked.map_or(Secrets::None, Secrets::Masked), ends_kept: false }
+        Sent { secrets: masked.map_or(Secrets::None, Secrets::Masked), ..Sent::new(event) }
     }
 
     /// As the caller asks for it.
     #[inline]
     pub(super) fn asked(self, how: How) -> Sent<'a> {
         Sent { ends_kept: how.ends_kept, ..self }
+    }
+
+    /// With where the key of its likely subject is.
+    #[inline]
+    pub(super) fn expecting(self, key_place: Option<KeyPlace>) -> Sent<'a> {
+        Sent { key_place, ..self }
     }
 
     /// As it is to be written, as far as that is known.
@@ -149,18 +158,20 @@ impl Inner {
         if !ready.is_kept() {
             return Ok(());
         }
-        self.bring_key_near(ready.personal, sent.written());
+        let key_place = sent.key_place.or_else(|| self.expect_key(ready.personal, sent.event));
+        let sent = sent.expecting(key_place);
+        self.bring_key_near(key_place);
         let start = bytes.len();
-        match sent.secrets {
+        let whole = match sent.secrets {
             Secrets::Unknown => line::write_masked(&self.masker, sent.event, &mut ready.stamp, bytes)?,
             Secrets::None => line::write_rest(sent.event, &ready.stamp, bytes)?,
             Secrets::Masked((written, paths)) => {
                 ready.stamp.masked.clone_from(paths);
-                line::write_rest(written, &ready.stamp, bytes)?;
+                line::write_rest(written, &ready.stamp, bytes)?
             }
-        }
+        };
         if let Some(personal) = ready.personal {
-            self.seal(personal, sent, &mut ready.stamp, (bytes, start))?;
+            self.seal(personal, sent, whole, &mut ready.stamp, (bytes, start))?;
         }
         bytes.push(b'\n');
         ready.ask(sent.written().tenant.as_deref());

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use support::server::Server;
 use support::{Lines, Place, Running, wait_until};
 
 /// The one event of the user, as it was recorded from `line`.
@@ -52,6 +53,29 @@ fn a_file_a_dash_and_nothing_are_read_alike() {
     let answer = place.run("query --order asc --format jsonl").ok();
     assert_eq!(answer.field("action"), ["from.file", "from.dash", "from.nothing"]);
     place.run("record no-such-file").could_not(&["no-such-file"]);
+}
+
+#[test]
+fn what_is_no_json_at_all_is_told_where_it_belongs() {
+    let place = Place::new();
+    let forms =
+        ["{\n  \"action\": \"indented\"\n}\n", "action,actor\nuser.login,ann\n", "type=LOGIN msg=ok\n"];
+    let (mut answers, hint) =
+        (Vec::new(), "`jq -c .` makes lines of indented JSON, and `trailseal import` takes CSV");
+    answers.extend(forms.map(|form| place.feed("record", form)));
+    let server = Server::start(&place);
+    let (url, token) = (format!("http://{}", server.address), server.token.clone());
+    answers.extend(forms.map(|form| place.feed_all(&["record", "--server", &url, "--token", &token], form)));
+    for answer in answers {
+        assert!(answer.no().err.contains(hint));
+    }
+    // One good line, or one whose fault is another, says that the form is right.
+    for form in ["{\"action\":\"a\"}\n{\n", "{\"no\":\"action\"}\n{\n"] {
+        assert!(
+            !place.feed_all(&["record", "--server", &url, "--token", &token], form).no().err.contains(hint)
+        );
+        assert!(!Place::new().feed("record", form).no().err.contains(hint));
+    }
 }
 
 #[test]

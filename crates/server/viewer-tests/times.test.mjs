@@ -27,6 +27,9 @@ const CASES = {
     "2026-03-07 04:05:06.25": "2026-03-07T04:05:06.25Z",
     "2026-03-07T04:05+01:00": "2026-03-07T03:05:00Z",
     "24h": "2026-03-29T08:00:00Z",
+    "2 hours ago": "2026-03-30T06:00:00Z",
+    "30-min-ago": "2026-03-30T07:30:00Z",
+    "1 week": "2026-03-23T08:00:00Z",
   },
   local: {
     today: "2026-03-30T00:00:00+02:00",
@@ -45,7 +48,7 @@ test("each form means its beginning in the zone shown, across a change of the cl
       assert.equal(instant(text, { zone, now: NOW }), Date.parse(wanted), `${text} ${zone}`);
     }
   }
-  for (const text of ["", "rubbish", "2026-13", "2026-02-30", "2026-1", "25:00", "2026-03-07T24:00", "last weeks"]) {
+  for (const text of ["", "rubbish", "2026-13", "2026-02-30", "2026-1", "25:00", "2026-03-07T24:00", "last weeks", "2 ago", "1 month ago", "2  hours"]) {
     assert.equal(instant(text, { zone: "utc", now: NOW }), null, text);
   }
 });

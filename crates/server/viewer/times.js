@@ -2,7 +2,7 @@
 
 import { timeZone } from "./prefs.js";
 
-const AGE = /^(\d{1,10})([smhdw])$/;
+const AGE = /^(\d{1,10})[ _-]?([smhdw]|(?:sec|second|min|minute|hr|hour|day|week)s?)(?:[ _-]ago)?$/;
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 const MOMENT = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(:\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/i;
 const PARTIAL = /^(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?)?)?)?$/;
@@ -12,7 +12,7 @@ export function instant(given, { zone = timeZone(), now = Date.now() } = {}) {
   // In an address, a + that is not encoded is a blank.
   const text = given.replace(/(:\d{2}(?:\.\d+)?) (\d{2}:\d{2})$/, "$1+$2");
   const age = AGE.exec(text);
-  if (age) return now - Number(age[1]) * SECONDS[age[2]] * 1000;
+  if (age) return now - Number(age[1]) * SECONDS[age[2][0]] * 1000;
   const moment = MOMENT.exec(text);
   if (moment) {
     const [, day, minute, second = ":00", offset] = moment;

@@ -56,7 +56,7 @@ pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) filters: Filters,
     /// The maximum number of events [default: 50 as a table, otherwise all]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) limit: Option<u64>,
     /// Continue where an earlier page ended
     #[arg(long, value_name = "CURSOR")]

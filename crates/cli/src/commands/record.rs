@@ -14,7 +14,7 @@ use trailseal_core::{
     Submitter, Trail, with_causes,
 };
 use trailseal_event::policy::OnFailure;
-use trailseal_event::{Index, Warnings};
+use trailseal_event::{BadLine, Index, Warnings};
 
 use super::input::{self, InputFor, LINE_BYTES_MAX};
 use super::writing::{close_trail, open_trail_with};
@@ -83,6 +83,9 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
     if !json {
         told.finish();
         tell(&counts.summary());
+        if counts.recorded == 0 && counts.not_json > 0 && counts.not_json == counts.bad {
+            tell(OTHER_FORMS);
+        }
     }
     if counts.bad + counts.unconfirmed + counts.refused > 0 { Err(Failure::No(None)) } else { Ok(()) }
 }
@@ -124,7 +127,13 @@ struct Counts {
     unconfirmed: u64,
     refused: u64,
     bad: u64,
+    /// How many of the bad ones are no JSON.
+    not_json: u64,
 }
+
+/// What is told if all of an input is no JSON.
+pub(super) const OTHER_FORMS: &str = "record takes one JSON object per line, or one array: `jq -c .` makes lines of indented JSON, and \
+     `trailseal import` takes CSV, logs and other forms";
 
 impl Counts {
     fn summary(&self) -> String {
@@ -328,7 +337,11 @@ impl Session<'_> {
                 self.refused.add(&format!("line {number}"), &error.to_string());
                 return Ok(());
             }
-            Err(error) => return self.refuse(number, &error.to_string()),
+            Err(error) => {
+                let is_not_json = matches!(error, RecordError::Invalid(BadLine::NotJson { .. }));
+                self.counts.not_json += u64::from(is_not_json);
+                return self.refuse(number, &error.to_string());
+            }
         };
         self.add(Waiting::new(&pending, self.level), || format!("line {number}"));
         Ok(())

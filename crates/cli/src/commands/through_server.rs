@@ -7,12 +7,12 @@ use std::io::{ErrorKind, Write as _};
 
 use serde_json::{Value, json};
 use trailseal_event::policy::Mode;
-use trailseal_event::{Event, Warning, Warnings};
+use trailseal_event::{BadLine, Event, Warning, Warnings};
 
 use super::deciding::refuse_store;
 use super::input::{self, LINE_BYTES_MAX};
 use super::record::refused::Refused;
-use super::record::{Lines as Input, Told, array, lines_of, read_line};
+use super::record::{Lines as Input, OTHER_FORMS, Told, array, lines_of, read_line};
 use super::text::write_text;
 use crate::arguments::{Ack, Policy, Record};
 use crate::failure::{Failure, Outcome};
@@ -48,12 +48,13 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
             is_read: true,
             recorded: 0,
             failed: 0,
+            not_json: 0,
             told: Told::default(),
             refused: Refused::default(),
         },
     };
     let sent = sending.read_and_send(&mut input);
-    let SoFar { recorded, failed, told, mut refused, .. } = sending.so_far;
+    let SoFar { recorded, failed, not_json, told, mut refused, .. } = sending.so_far;
     refused.finish();
     if let Err(failure) = sent {
         return Err(match failure {
@@ -68,6 +69,9 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
         let not_recorded =
             if failed > 0 { format!(", {} not recorded", thousands(failed)) } else { String::new() };
         tell(&format!("{} recorded by {}{not_recorded}", thousands(recorded), server.described()));
+        if recorded == 0 && not_json > 0 && not_json == failed {
+            tell(OTHER_FORMS);
+        }
     }
     if failed > 0 { Err(Failure::No(None)) } else { Ok(()) }
 }
@@ -86,6 +90,8 @@ struct SoFar {
     is_read: bool,
     recorded: u64,
     failed: u64,
+    /// How many of those that failed are no JSON.
+    not_json: u64,
     told: Told,
     refused: Refused,
 }
@@ -119,9 +125,20 @@ impl Sending<'_> {
         if text.is_empty() {
             return Ok(());
         }
-        if let Some(reason) = why_not_sent(text) {
-            tell(&format!("line {number}: not recorded: {reason}"));
+        if text.len() > LINE_BYTES_MAX {
+            tell(&format!(
+                "line {number}: not recorded: the line is longer than {} MiB",
+                LINE_BYTES_MAX >> 20
+            ));
             self.so_far.failed += 1;
+            return Ok(());
+        }
+        // What a server could take for several events, or for none, is judged here; everything else is left to it.
+        let is_like_object = text.starts_with(b"{") && text.ends_with(b"}");
+        if !is_like_object && let Err(error) = Event::from_json(text) {
+            tell(&format!("line {number}: not recorded: {error}"));
+            self.so_far.failed += 1;
+            self.so_far.not_json += u64::from(matches!(error, BadLine::NotJson { .. }));
             return Ok(());
         }
         self.lines.push(number, text.to_vec());
@@ -174,6 +191,9 @@ impl SoFar {
             }
         }
         self.failed += lines.len() as u64;
+        if answer["type"].as_str().is_some_and(|kind| kind.ends_with("not-json")) {
+            self.not_json += lines.len() as u64;
+        }
         Ok(())
     }
 
@@ -232,15 +252,6 @@ fn warnings_of(receipt: &Value) -> Warnings {
         told: told.iter().map(warning).collect(),
         more: receipt["more_warnings"].as_u64().unwrap_or(0),
     }
-}
-
-/// What is wrong with a line that a server could take for several events or none. The server finds everything else.
-fn why_not_sent(text: &[u8]) -> Option<String> {
-    if text.len() > LINE_BYTES_MAX {
-        return Some(format!("the line is longer than {} MiB", LINE_BYTES_MAX >> 20));
-    }
-    let is_like_object = text.starts_with(b"{") && text.ends_with(b"}");
-    if is_like_object { None } else { Event::from_json(text).err().map(|error| error.to_string()) }
 }
 
 /// `policy set`, done by the server. `settings` is left to SIGHUP, since only the server's own settings count there.

@@ -279,7 +279,7 @@ impl Filter {
             }
             "since" | "until" | "recorded_since" | "recorded_until" => {
                 let allowed = "use a time such as 2026-11-21T04:00:00Z, 2026-11-21 or 2026-11, an age such as 90s, \
-                    15m, 24h, 7d, 2w, or a word such as today, yesterday, last week, this month";
+                    15m, 24h, 7d, 2w or 2 hours ago, or a word such as today, yesterday, last week, this month";
                 let time = parse_time(value, now).ok_or_else(|| wrong(allowed))?;
                 let edge = match name {
                     "since" => &mut self.since,

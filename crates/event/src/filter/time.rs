@@ -27,6 +27,7 @@ const BYTES_MAX: usize = 64;
 ///     ("yesterday", "2026-11-20T00:00:00Z"),
 ///     ("last week", "2026-11-09T00:00:00Z"),
 ///     ("24h", "2026-11-20T12:00:00Z"),
+///     ("2 hours ago", "2026-11-21T10:00:00Z"),
 /// ] {
 ///     assert_eq!(parse_time(text, now), Timestamp::parse(wanted), "{text}");
 /// }
@@ -38,7 +39,23 @@ pub fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
     Timestamp::parse(text)
         .or_else(|| parse_partial(text))
         .or_else(|| parse_word(text, now))
-        .or_else(|| before(now, parse_span(text)?))
+        .or_else(|| before(now, parse_age(text)?))
+}
+
+/// A [span](parse_span), which may be in words: `2 hours ago`, `15 min`, `3-days-ago`.
+fn parse_age(text: &str) -> Option<Duration> {
+    let is_gap = |letter: char| matches!(letter, ' ' | '-' | '_');
+    let text = text.strip_suffix("ago").map_or(Some(text), |text| text.strip_suffix(is_gap))?;
+    let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
+    let unit = match unit.strip_prefix(is_gap).unwrap_or(unit) {
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "min" | "mins" | "minute" | "minutes" => "m",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "d" | "day" | "days" => "d",
+        "w" | "week" | "weeks" => "w",
+        _ => return None,
+    };
+    parse_span(&format!("{digits}{unit}"))
 }
 
 /// Parses a length of time, such as `90s`, `15m`, `24h`, `7d` or `2w`.
@@ -142,6 +159,10 @@ mod tests {
                 ("2026-03", Some("2026-03-01T00:00:00Z")),
                 ("2026-03-07", Some("2026-03-07T00:00:00Z")),
                 ("2w", Some("2026-11-15T23:59:59.5Z")),
+                ("2 weeks ago", Some("2026-11-15T23:59:59.5Z")),
+                ("1 hour", Some("2026-11-29T22:59:59.5Z")),
+                ("30-min-ago", Some("2026-11-29T23:29:59.5Z")),
+                ("90s ago", Some("2026-11-29T23:58:29.5Z")),
             ],
         );
         check(
@@ -190,6 +211,12 @@ mod tests {
             "2026-11-28T25:00",
             "2026-11-28T",
             "yesterday ",
+            "ago",
+            "2 ago",
+            "2hago",
+            "2  hours",
+            "two hours ago",
+            "1 month ago",
             "gest\u{e9}rn",
             "18446744073709551615w",
             &long,

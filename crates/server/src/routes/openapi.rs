@@ -170,7 +170,7 @@ fn time_schema() -> Value {
             "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"},
         {"type": "string", "enum": ["now", "today", "yesterday", "this week", "last week", "this month", "last month",
             "this year", "last year"]},
-        {"type": "string", "pattern": "^[0-9]{1,5}[smhdw]$", "examples": ["24h"]},
+        {"type": "string", "pattern": "^[0-9]{1,5}([smhdw]|[ -](second|minute|hour|day|week)s?([ -]ago)?)$", "examples": ["24h"]},
     ]})
 }
 

@@ -16,7 +16,7 @@ use trailseal_core::{Folder, Options, Roll, Trail};
 use trailseal_event::{Event, Index};
 use trailseal_tlog::{Hash, TileEdge, leaf_hash};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A store in memory that outlives the trail.
 #[derive(Clone, Default)]

@@ -13,9 +13,9 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::SOON;
 use support::aged::{Moved, check, options};
-use trailseal_core::{Ack, RetentionRule, Roll, Trail};
+use support::{DURABLE, SOON};
+use trailseal_core::{RetentionRule, Roll, Trail};
 use trailseal_event::Event;
 
 /// Counts what is allocated and not freed.
@@ -58,7 +58,7 @@ fn highest(lines: usize) -> usize {
     }
     trail.seal(SOON).unwrap();
     clock.to_day(100);
-    trail.with(Ack::Durable).record(&Event::new("test.made")).unwrap();
+    trail.with(DURABLE).record(&Event::new("test.made")).unwrap();
     let rule = RetentionRule { tenant: Some("goes".into()), ..RetentionRule::older_than_days(90) };
     let before = HELD.load(Ordering::Relaxed);
     HIGHEST.store(before, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use trailseal::tracing::{RecordLayer, TARGET, TraceIds, mirror};
 use trailseal::{Event, Outcome, Query, RequestContext, Severity, Trail, assert_audited};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Fails, rather than hangs, when the work does not end.
 fn in_time(work: impl FnOnce() + Send + 'static) {

@@ -101,7 +101,7 @@ fn power_loss_at_any_step_leaves_no_event_without_its_flag() {
     for number in 0..10 {
         let ack = if number % 4 == 0 { Ack::Durable } else { Ack::Accepted };
         let events = vec![Event::new("refund").description("x".repeat(200)); number % 3 + 1];
-        trail.with(ack).record_all(&events).unwrap();
+        trail.with(DURABLE.ack(ack)).record_all(&events).unwrap();
     }
     trail.close(Duration::from_secs(60)).unwrap();
     let steps = files.steps().len();

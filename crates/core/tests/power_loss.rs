@@ -34,7 +34,7 @@ fn workload(files: &FaultFiles) {
         for number in 0..40 {
             let event = Event::new("test.power").description(mark(session, number));
             let ack = if number % 3 == 0 { Ack::Durable } else { Ack::Accepted };
-            let receipt = trail.with(ack).record(&event).unwrap();
+            let receipt = trail.with(DURABLE.ack(ack)).record(&event).unwrap();
             if receipt.status == Status::Durable {
                 files.acknowledge(receipt.index.unwrap().get());
             }

@@ -9,6 +9,8 @@
 )]
 
 use std::future::Future;
+use std::io::Read as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -88,12 +90,14 @@ fn a_second_writer_is_refused_and_told_who_holds_the_trail() {
 fn a_forked_childs_handle_is_dead_and_it_does_not_inherit_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();
-    // SAFETY: the child only calls `record`, which refuses at once, then sleeps and ends without running
-    // anything of the parent's.
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    // SAFETY: the child only calls `record`, which refuses at once, then waits for the parent and ends without
+    // running anything of the parent's.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         let is_dead = matches!(trail.record(&event("child")), Err(RecordError::Forked));
-        std::thread::sleep(Duration::from_secs(3));
+        drop(ours);
+        let _ = theirs.read(&mut [0]);
         // SAFETY: ends the child without running the parent's destructors.
         unsafe { libc::_exit(if is_dead { 0 } else { 1 }) };
     }
@@ -101,6 +105,7 @@ fn a_forked_childs_handle_is_dead_and_it_does_not_inherit_the_lock() {
     trail.close(LONG).unwrap();
     // The child still lives; were the lock inherited, this would be refused.
     Trail::open(folder.path(), options()).unwrap().close(LONG).unwrap();
+    drop(ours);
     let mut status = 0;
     // SAFETY: waits for the child made above.
     unsafe { libc::waitpid(pid, &mut status, 0) };

@@ -55,6 +55,10 @@ fn highest(lines: usize) -> usize {
     for number in 0..lines {
         let tenant = if number % 2 == 0 { "goes" } else { "stays" };
         trail.record(&Event::new("test.made").id(format!("id-{number}")).tenant(tenant)).unwrap();
+        // However slow the writer is, no segment is much larger than that.
+        if number % 200 == 0 {
+            trail.flush(SOON).unwrap();
+        }
     }
     trail.seal(SOON).unwrap();
     clock.to_day(100);

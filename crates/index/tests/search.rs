@@ -30,6 +30,8 @@ const RANGE_EVENTS: usize = 16;
 fn options() -> Options {
     let mut options = Options::default();
     options.handoff.size_bytes = 1 << 20;
+    // More is recorded at once than has room, and a busy machine may be slow to make some.
+    options.handoff.timeout = SOON;
     options.disk_reserve_bytes = Some(0);
     options.segment.roll = Roll::Bytes(4_000);
     options.origin = Some("example.org/slots".into());

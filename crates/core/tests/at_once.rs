@@ -12,7 +12,7 @@ use trailseal_core::{
 };
 use trailseal_event::Index;
 
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(60);
 
 fn open(folder: &std::path::Path) -> Trail {
     let mut options = Options::default();

@@ -18,10 +18,10 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use support::aged::{Moved, check, options};
 use support::hooked::hooked;
-use support::{SOON, in_memory};
+use support::{DURABLE, SOON, in_memory};
 use trailseal_core::file::Files;
 use trailseal_core::verify::{VerifyOptions, verify};
-use trailseal_core::{Ack, BackupError, Folder, Options, RetentionRule, Trail, back_up};
+use trailseal_core::{BackupError, Folder, Options, RetentionRule, Trail, back_up};
 use trailseal_event::Event;
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::{FaultFiles, Step, Survival};
@@ -49,7 +49,7 @@ fn settings(files: &FaultFiles, clock: &Moved, compress: bool) -> Options {
 fn record(trail: &Trail, tenants: &[&str]) {
     for tenant in tenants {
         let event = Event::new("test.made").tenant(*tenant).description("x".repeat(150));
-        trail.with(Ack::Durable).record(&event).unwrap();
+        trail.with(DURABLE).record(&event).unwrap();
     }
     trail.seal(SOON).unwrap();
 }

@@ -16,7 +16,7 @@ use trailseal_core::{Folder, Options, Roll, Trail};
 use trailseal_event::{Event, Index};
 use trailseal_tlog::{Hash, TileEdge, leaf_hash};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A store in memory that outlives the trail.
 #[derive(Clone, Default)]
@@ -158,6 +158,10 @@ fn every_checkpoint_that_is_kept_and_the_newest_arrive_after_their_events() {
     store.0.lock().unwrap().fails_every = 0;
     for number in 100..200 {
         trail.record(&event(number)).unwrap();
+        // However slow the writer is, there are ends of segments in between.
+        if number % 20 == 0 {
+            trail.flush(SOON).unwrap();
+        }
     }
     trail.close(SOON).unwrap();
     check(dir.path(), &store);

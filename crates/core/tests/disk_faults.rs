@@ -44,10 +44,10 @@ fn session(files: &FaultFiles, session: u32) -> Result<Told, OpenError> {
             Err(_) => {}
         }
         if number == 6 {
-            let _ = trail.seal(Duration::from_secs(5));
+            let _ = trail.seal(Duration::from_secs(60));
         }
     }
-    if trail.close(Duration::from_secs(5)).is_ok() {
+    if trail.close(Duration::from_secs(60)).is_ok() {
         told.closed = accepted;
     }
     Ok(told)
@@ -72,7 +72,7 @@ fn run(step: usize, fault: Fault) -> bool {
     files.fail_at(usize::MAX, fault);
     let trail = Trail::open(dir(), options(&files, ROLL_BYTES));
     let trail = trail.unwrap_or_else(|error| panic!("step {step}, {fault:?}: {error} ({error:?})"));
-    trail.close(Duration::from_secs(5)).unwrap();
+    trail.close(Duration::from_secs(60)).unwrap();
     holds(files, &acknowledged, &format!("step {step}, {fault:?}"));
     has_failed
 }

@@ -12,12 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trailseal_core::file::{Files, StdFiles};
-use trailseal_core::{Ack, HandoffPlace, Options, Roll, Status, Submission, Submitted, Submitter, Trail};
+use trailseal_core::{
+    Ack, HandoffPlace, Options, RecordOptions, Roll, Status, Submission, Submitted, Submitter, Trail,
+};
 use trailseal_event::policy::{Mode, Policy};
 use trailseal_event::{Event, Value};
 use trailseal_testkit::check::check_trail;
 use trailseal_testkit::fault::{FaultFiles, Survival};
 
+/// For what must get there, however long a busy machine takes.
+const DURABLE: RecordOptions = RecordOptions::new().ack(Ack::Durable).timeout(Duration::from_secs(60));
 const POLICY: &str = "[[rule]]\nwhen = { action = \"refund\" }\nreview = \"look\"\n";
 
 fn options(files: Arc<dyn Files>) -> Options {
@@ -56,7 +60,7 @@ fn every_way_in_flags_and_tells_the_right_index() {
     let mut receipts = vec![
         trail.record(&refund).unwrap(),
         trail.record(&other).unwrap(),
-        trail.with(Ack::Durable).record(&refund.clone().tenant("acme")).unwrap(),
+        trail.with(DURABLE).record(&refund.clone().tenant("acme")).unwrap(),
     ];
     let recording = trail.with(Ack::Durable).record_async(&refund).unwrap();
     receipts.extend(trail.record_all(&[refund.clone(), other, refund.clone()]).unwrap());
@@ -73,7 +77,7 @@ fn every_way_in_flags_and_tells_the_right_index() {
     trail.set_policy(Policy::of_mode(Mode::Async)).unwrap();
     receipts.push(trail.record(&Event::new("unflagged")).unwrap());
     drop(recording);
-    trail.close(Duration::from_secs(10)).unwrap();
+    trail.close(Duration::from_secs(60)).unwrap();
     let lines = check_trail(dir.path(), &files, &[]).lines;
     for receipt in receipts {
         let line = Event::from_line(&lines[usize::try_from(receipt.index.unwrap().get()).unwrap()]).unwrap();
@@ -97,9 +101,9 @@ fn power_loss_at_any_step_leaves_no_event_without_its_flag() {
     for number in 0..10 {
         let ack = if number % 4 == 0 { Ack::Durable } else { Ack::Accepted };
         let events = vec![Event::new("refund").description("x".repeat(200)); number % 3 + 1];
-        trail.with(ack).record_all(&events).unwrap();
+        trail.with(DURABLE.ack(ack)).record_all(&events).unwrap();
     }
-    trail.close(Duration::from_secs(10)).unwrap();
+    trail.close(Duration::from_secs(60)).unwrap();
     let steps = files.steps().len();
     for prefix in 0..=steps {
         for survival in
@@ -113,7 +117,7 @@ fn power_loss_at_any_step_leaves_no_event_without_its_flag() {
 
 fn lost_no_flag(dir: &Path, image: &FaultFiles, with: &dyn Fn(&FaultFiles) -> Options, prefix: usize) {
     let trail = Trail::open(dir, with(image)).unwrap();
-    trail.close(Duration::from_secs(10)).unwrap();
+    trail.close(Duration::from_secs(60)).unwrap();
     let image: Arc<dyn Files> = Arc::new(image.clone());
     check_flags(&check_trail(dir, &image, &[]).lines, &format!("after step {prefix}"));
 }

@@ -89,7 +89,9 @@ fn a_seal_that_fails_has_the_reason() {
     is_failing.store(true, Ordering::SeqCst);
     trail.record(&Event::new("a")).unwrap();
     let why = eventually("sealing has failed", || match trail.seal(SHORT).unwrap_err() {
-        SealError::TimedOut { not_sealed: 1, .. } => None,
+        SealError::TimedOut { not_sealed: 1, .. } | SealError::NotDurable(FlushError::TimedOut { .. }) => {
+            None
+        }
         why => Some(why),
     });
     let SealError::Failing { not_sealed: 1, trouble } = &why else { panic!("{why:?}") };

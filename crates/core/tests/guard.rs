@@ -16,11 +16,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use trailseal_core::file::{AppendFile, Files, ReadFile, StdFiles, UpdateFile};
-use trailseal_core::{Ack, Notice, OpenError, Options, Trail};
+use trailseal_core::{Ack, Notice, OpenError, Options, RecordOptions, Trail};
 use trailseal_event::Event;
 
 const CHILD: &str = "TRAILSEAL_TEST_GUARD_CHILD";
 const LONG: Duration = Duration::from_secs(60);
+/// For what must get there, however long a busy machine takes.
+const DURABLE: RecordOptions = RecordOptions::new().ack(Ack::Durable).timeout(LONG);
 
 fn options() -> Options {
     let mut options = Options::default();
@@ -167,7 +169,7 @@ fn where_inode_numbers_do_not_hold_that_is_told_and_removed_files_are_noticed_st
     let trail = Trail::open(folder.path(), options).unwrap();
     let path: PathBuf = folder.path().into();
     assert!(notices.lock().unwrap().contains(&Notice::InodeNumbersChange { path }));
-    trail.with(Ack::Durable).record(&Event::new("before")).unwrap();
+    trail.with(DURABLE).record(&Event::new("before")).unwrap();
     for (name, what) in
         [("lock", "lock"), ("handoff", "handoff"), ("segments/00000000000000000000.jsonl", "segment")]
     {

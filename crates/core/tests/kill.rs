@@ -149,7 +149,7 @@ fn every_returned_index_survives_kill_9() {
         }
         events += acknowledged.len();
         let trail = Trail::open(folder.path(), options()).unwrap();
-        trail.close(Duration::from_secs(20)).unwrap();
+        trail.close(Duration::from_secs(60)).unwrap();
         let files: Arc<dyn Files> = Arc::new(StdFiles);
         let checked = check_trail(folder.path(), &files, &acknowledged);
         assert_eq!(checked.sealed, checked.lines.len() as u64, "a clean close seals everything");

@@ -206,7 +206,7 @@ fn both_ways_of_writing_agree() {
         trail.with(ONCE).record(AnyEvent::Json(json.as_bytes())).unwrap();
         trail.record(&Event::from_json(json.as_bytes()).unwrap()).unwrap();
     }
-    trail.close(std::time::Duration::from_secs(20)).unwrap();
+    trail.close(std::time::Duration::from_secs(60)).unwrap();
     let text = std::fs::read_to_string(folder.path().join("segments/00000000000000000000.jsonl")).unwrap();
     let rests: Vec<&str> =
         text.lines().filter_map(|line| line.split_once("\"id\":\"").map(|(_, rest)| rest)).collect();

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::{SOON, contents, copy, sealing_at_once, verdict};
+use support::{DURABLE, SOON, contents, copy, sealing_at_once, verdict};
 use trailseal_core::file::StdFiles;
 use trailseal_core::{
     Ack, AnyEvent, EraseError, Folder, MasterKey, Notice, OpenError, Options, PersonalKeysOptions,
@@ -116,7 +116,7 @@ fn lines_as_written(dir: &Path) -> Vec<String> {
 
 /// Records by every way in; returns how many events.
 fn record_by_every_way(trail: &Trail) -> usize {
-    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
+    trail.with(DURABLE).record(&event_of("u1")).unwrap();
     trail.record_all(&[event_of("u1"), event_of("u2")]).unwrap();
     trail.record(&Event::new("flagged").actor("u1").actor_email(SECRET)).unwrap();
     let with_secret = event_of("u1").detail("password", "hunter2").detail("mail", SECRET);
@@ -206,13 +206,13 @@ fn the_trails_own_events_hold_no_personal_value_either() {
 fn nothing_is_sealed_or_made_without_a_rule() {
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), sealing_at_once()).unwrap();
-    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
+    trail.with(DURABLE).record(&event_of("u1")).unwrap();
     assert!(trail.personal_keys().is_none() && trail.stats().personal.is_none());
     assert!(!dir.path().join("keys/personal").exists());
     assert!(matches!(trail.erase("u1"), Err(EraseError::Off)));
     // A rule that comes later makes keys then.
     trail.set_policy(Policy::from_toml(POLICY).unwrap()).unwrap();
-    trail.with(Ack::Durable).record(&event_of("u2")).unwrap();
+    trail.with(DURABLE).record(&event_of("u2")).unwrap();
     assert!(lines(dir.path(), None)[1].contains(r#""erasable""#));
     trail.close(SOON).unwrap();
     // And without one again, what was sealed is still seen.
@@ -303,7 +303,7 @@ fn an_erased_person_is_erased_everywhere_and_every_proof_holds() {
     assert_eq!(trail.erase_keys(&keys).unwrap().already, again.already);
     assert!(matches!(trail.erase("nobody"), Err(EraseError::Unknown)));
     // New events get another key, which can be destroyed, too.
-    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
+    trail.with(DURABLE).record(&event_of("u1")).unwrap();
     let fresh = trail.subject_keys("u1").unwrap();
     assert!(fresh.len() == 1 && fresh != keys);
     assert!(self::shown(&trail).last().unwrap().contains(SECRET));
@@ -330,12 +330,12 @@ fn a_person_known_by_a_hash_or_a_long_id_is_erased() {
     let trail = open(dir.path());
     let (long, token) = ("i".repeat(2_000), "ghp_0123456789abcdefghijABCDEFGHIJ012345");
     for person in [&*long, token] {
-        trail.with(Ack::Durable).record(&event_of(person)).unwrap();
+        trail.with(DURABLE).record(&event_of(person)).unwrap();
         assert_eq!(trail.erase(person).unwrap().keys.len(), 1, "{person}");
     }
     let mut other = Event::new("a");
     other.on_behalf_of.get_or_insert_default().id = Some(SECRET.into());
-    trail.with(Ack::Durable).record(&other).unwrap();
+    trail.with(DURABLE).record(&other).unwrap();
     nowhere(dir.path(), SECRET.as_bytes());
     // How a filter for a personal field is told, and for a text.
     assert!(trail.shown("on_behalf_of", SECRET).starts_with("hmac:"));
@@ -343,7 +343,7 @@ fn a_person_known_by_a_hash_or_a_long_id_is_erased() {
     assert_eq!(trail.shown("actor", "u1"), "u1");
     assert_eq!(trail.would_erase(SECRET).unwrap().fields, [("on_behalf_of.id".to_owned(), 1)]);
     let nobodys = Event::new("a").actor_email("m");
-    trail.with(Ack::Durable).record(&nobodys).unwrap();
+    trail.with(DURABLE).record(&nobodys).unwrap();
     assert_eq!(trail.would_erase(SECRET).unwrap().without_subject, [("actor.email".to_owned(), 1)]);
     trail.erase(SECRET).unwrap();
     trail.close(SOON).unwrap();
@@ -353,8 +353,8 @@ fn a_person_known_by_a_hash_or_a_long_id_is_erased() {
 fn what_a_hold_holds_is_not_erased() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
-    trail.with(Ack::Durable).record(&event_of("u1").tenant("acme")).unwrap();
-    trail.with(Ack::Durable).record(&event_of("u2").tenant("other")).unwrap();
+    trail.with(DURABLE).record(&event_of("u1").tenant("acme")).unwrap();
+    trail.with(DURABLE).record(&event_of("u2").tenant("other")).unwrap();
     trail.add_hold("case 7", "a dispute", &[("tenant".to_owned(), "acme".to_owned())]).unwrap();
     assert_eq!(trail.would_erase("u1").unwrap().held_by, [("case 7".to_owned(), 1)]);
     let error = trail.erase("u1").unwrap_err();
@@ -378,7 +378,7 @@ fn a_hold_that_keeps_a_hash_holds_what_lines_have_in_plain() {
             .unwrap();
     let trail = Trail::open(dir.path(), named).unwrap();
     for person in ["u1", "u2"] {
-        trail.with(Ack::Durable).record(&event_of(person)).unwrap();
+        trail.with(DURABLE).record(&event_of(person)).unwrap();
     }
     trail.add_hold("case 7", "a dispute", &[("actor".to_owned(), "u1".to_owned())]).unwrap();
     let held = std::fs::read_to_string(dir.path().join("holds.toml")).unwrap();
@@ -394,8 +394,8 @@ fn a_hold_that_keeps_a_hash_holds_what_lines_have_in_plain() {
 fn a_lost_key_file_makes_values_unreadable_and_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
-    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
-    trail.with(Ack::Durable).record(&event_of("u2")).unwrap();
+    trail.with(DURABLE).record(&event_of("u1")).unwrap();
+    trail.with(DURABLE).record(&event_of("u2")).unwrap();
     trail.erase("u2").unwrap();
     trail.close(SOON).unwrap();
     let saved = copy(dir.path());
@@ -415,7 +415,7 @@ fn a_lost_key_file_makes_values_unreadable_and_is_told() {
     assert_eq!(opened.get_path("details.personal.trouble").and_then(Value::as_str), Some("lost"));
     let lines = shown(&trail);
     assert!(lines[0].contains(r#""unreadable""#) && lines[1].contains(r#""erased""#), "{lines:#?}");
-    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
+    trail.with(DURABLE).record(&event_of("u1")).unwrap();
     assert!(shown(&trail)[2].contains(SECRET));
     trail.close(SOON).unwrap();
     // Put back, it opens what it sealed; what was sealed meanwhile is of the other one.
@@ -437,7 +437,7 @@ fn a_key_file_that_is_removed_in_use_is_written_again() {
     let notices = told.clone();
     telling.on_notice = Some(Arc::new(move |notice: &Notice| notices.lock().unwrap().push(notice.clone())));
     let trail = Trail::open(dir.path(), telling).unwrap();
-    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
+    trail.with(DURABLE).record(&event_of("u1")).unwrap();
     std::fs::remove_file(dir.path().join("keys/personal")).unwrap();
     let deadline = std::time::Instant::now() + SOON;
     let is_remade = || {
@@ -448,7 +448,7 @@ fn a_key_file_that_is_removed_in_use_is_written_again() {
         assert!(std::time::Instant::now() < deadline, "the key file was not written again");
         std::thread::sleep(Duration::from_millis(5));
     }
-    trail.with(Ack::Durable).record(&event_of("u2")).unwrap();
+    trail.with(DURABLE).record(&event_of("u2")).unwrap();
     trail.close(SOON).unwrap();
     let trail = open(dir.path());
     assert!(shown(&trail).iter().all(|line| line.contains(SECRET)));
@@ -459,13 +459,13 @@ fn a_key_file_that_is_removed_in_use_is_written_again() {
 fn an_older_key_file_brings_no_erased_key_back_and_gives_no_slot_twice() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
-    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
+    trail.with(DURABLE).record(&event_of("u1")).unwrap();
     trail.close(SOON).unwrap();
     let path = dir.path().join("keys/personal");
     let older = std::fs::read(&path).unwrap();
     let trail = open(dir.path());
     for person in ["u2", "u3"] {
-        trail.with(Ack::Durable).record(&event_of(person)).unwrap();
+        trail.with(DURABLE).record(&event_of(person)).unwrap();
     }
     trail.erase("u1").unwrap();
     trail.erase("u2").unwrap();
@@ -480,7 +480,7 @@ fn an_older_key_file_brings_no_erased_key_back_and_gives_no_slot_twice() {
     let lines = shown(&trail);
     assert!(lines[0].contains(r#""erased""#) && lines[1].contains(r#""erased""#), "{lines:#?}");
     assert!(lines[2].contains(r#""unreadable""#), "{lines:#?}");
-    trail.with(Ack::Durable).record(&event_of("u4")).unwrap();
+    trail.with(DURABLE).record(&event_of("u4")).unwrap();
     assert_eq!(slots_of(dir.path()).difference(&used).count(), 1, "a slot was given twice");
     trail.close(SOON).unwrap();
     // A list that nobody vouches for destroys nothing.
@@ -502,7 +502,7 @@ fn a_cut_or_damaged_key_file_keeps_what_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let trail = open(dir.path());
     for person in ["u1", "u2", "u3"] {
-        trail.with(Ack::Durable).record(&event_of(person)).unwrap();
+        trail.with(DURABLE).record(&event_of(person)).unwrap();
     }
     trail.close(SOON).unwrap();
     let path = dir.path().join("keys/personal");
@@ -512,7 +512,7 @@ fn a_cut_or_damaged_key_file_keeps_what_is_whole() {
     let trail = open(dir.path());
     let lines = shown(&trail);
     assert!(lines[1].contains(SECRET) && lines[2].contains(r#""unreadable""#), "{lines:#?}");
-    trail.with(Ack::Durable).record(&event_of("u3")).unwrap();
+    trail.with(DURABLE).record(&event_of("u3")).unwrap();
     assert!(shown(&trail)[3].contains(SECRET));
     assert_eq!(slots_of(dir.path()).len(), 4);
     trail.close(SOON).unwrap();
@@ -547,7 +547,7 @@ fn a_key_file_is_of_one_trail_and_one_master_key() {
         options
     };
     let trail = Trail::open(dir.path(), with(None)).unwrap();
-    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
+    trail.with(DURABLE).record(&event_of("u1")).unwrap();
     assert!(!dir.path().join("keys/personal").exists());
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     trail.close(SOON).unwrap();
@@ -618,8 +618,8 @@ fn more_people_than_there_is_room_for_wait_for_nothing() {
 fn a_backup_has_the_lines_and_the_list_but_not_the_keys() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let trail = open(dir.path());
-    trail.with(Ack::Durable).record(&event_of("u1")).unwrap();
-    trail.with(Ack::Durable).record(&event_of("u2")).unwrap();
+    trail.with(DURABLE).record(&event_of("u1")).unwrap();
+    trail.with(DURABLE).record(&event_of("u2")).unwrap();
     trail.erase("u2").unwrap();
     let from = Folder::new(dir.path(), Arc::new(StdFiles));
     back_up(&from, to.path(), true).unwrap();

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use support::DURABLE;
 use support::in_memory::{dir, holds, options};
 use trailseal_core::file::Files;
 use trailseal_core::verify::{VerifyOptions, verify};
@@ -34,7 +35,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 const SECRET: &str = "Zq7Rhubarb";
 
 fn open(files: &FaultFiles) -> Result<Trail, OpenError> {
@@ -100,7 +101,7 @@ fn workload(files: &FaultFiles) -> Result<Told, OpenError> {
 /// Opens what is there, records on, and checks everything. `may_be_erased` may have lost their keys or not.
 fn goes_on(files: &FaultFiles, told: &Told, may_be_erased: &BTreeSet<usize>, when: &str) {
     let trail = open(files).unwrap_or_else(|error| panic!("{when}: {error} ({error:?})"));
-    let receipt = trail.with(Ack::Durable).record(&event(9)).unwrap();
+    let receipt = trail.with(DURABLE).record(&event(9)).unwrap();
     assert_eq!(receipt.status, Status::Durable, "{when}");
     assert!(trail.seal(SOON).is_ok(), "{when}");
     let keys = trail.personal_keys().unwrap();
@@ -217,7 +218,7 @@ fn keys_that_cannot_be_synced_hold_up_the_lines_that_name_them() {
     let _alone = alone();
     let files = FaultFiles::new();
     let trail = open(&files).unwrap();
-    trail.with(Ack::Durable).record(&event(0)).unwrap();
+    trail.with(DURABLE).record(&event(0)).unwrap();
     files.set_broken(true);
     // A person who has a key waits for the disk; one who has none is masked.
     trail.record(&event(0)).unwrap();
@@ -229,7 +230,7 @@ fn keys_that_cannot_be_synced_hold_up_the_lines_that_name_them() {
     trail.flush(SOON).unwrap();
     let stats = trail.stats().personal.unwrap();
     assert_eq!(stats.not_kept, 1);
-    trail.with(Ack::Durable).record(&event(2)).unwrap();
+    trail.with(DURABLE).record(&event(2)).unwrap();
     assert_eq!(trail.stats().personal.unwrap().trouble, None);
     trail.seal(SOON).unwrap();
     trail.close(SOON).unwrap();

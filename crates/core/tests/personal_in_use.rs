@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use support::{SOON, sealing_at_once};
+use support::{DURABLE, SOON, sealing_at_once};
 use trailseal_core::file::StdFiles;
 use trailseal_core::{Ack, Folder, Notice, Options, PersonalKeysOptions, Status, Trail, open_personal_keys};
 use trailseal_event::Event;
@@ -42,7 +42,7 @@ fn open(dir: &Path) -> (Trail, Told) {
 
 fn record(trail: &Trail, person: &str) {
     let event = Event::new("test.personal").actor(person).actor_email(SECRET);
-    assert_eq!(trail.with(Ack::Durable).record(&event).unwrap().status, Status::Durable);
+    assert_eq!(trail.with(DURABLE).record(&event).unwrap().status, Status::Durable);
 }
 
 #[track_caller]

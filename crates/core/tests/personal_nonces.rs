@@ -13,8 +13,8 @@ mod support;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use support::{SOON, copy, sealing_at_once};
-use trailseal_core::{Ack, AnyEvent, RecordError, Submission, Submitted, Submitter, Trail};
+use support::{DURABLE, SOON, copy, sealing_at_once};
+use trailseal_core::{AnyEvent, RecordError, Submission, Submitted, Submitter, Trail};
 use trailseal_event::policy::Policy;
 use trailseal_event::{Event, EventText};
 
@@ -43,7 +43,7 @@ fn record(trail: &Trail) {
             scope.spawn(|| (0..EVENTS_EACH).for_each(|number| drop(trail.record(&event(number)).unwrap())));
         }
     });
-    trail.with(Ack::Durable).record(&event(0)).unwrap();
+    trail.with(DURABLE).record(&event(0)).unwrap();
 }
 
 /// The nonces of a trail's lines, by key; each line once, whatever copy it is from.

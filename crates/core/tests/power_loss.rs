@@ -17,6 +17,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use support::DURABLE;
 use support::in_memory::{dir, holds, options};
 use trailseal_core::file::Files;
 use trailseal_core::{Ack, Status, Trail};
@@ -33,16 +34,16 @@ fn workload(files: &FaultFiles) {
         for number in 0..40 {
             let event = Event::new("test.power").description(mark(session, number));
             let ack = if number % 3 == 0 { Ack::Durable } else { Ack::Accepted };
-            let receipt = trail.with(ack).record(&event).unwrap();
+            let receipt = trail.with(DURABLE.ack(ack)).record(&event).unwrap();
             if receipt.status == Status::Durable {
                 files.acknowledge(receipt.index.unwrap().get());
             }
             if number == 20 {
-                trail.seal(Duration::from_secs(10)).unwrap();
+                trail.seal(Duration::from_secs(60)).unwrap();
                 trail.rotate_key().unwrap();
             }
         }
-        trail.close(Duration::from_secs(10)).unwrap();
+        trail.close(Duration::from_secs(60)).unwrap();
     }
 }
 
@@ -91,8 +92,8 @@ fn opens_and_holds(files: &FaultFiles, prefix: usize, survival: Survival, acknow
         Ok(trail) => trail,
         Err(error) => panic!("{}: {error} {error:?}", context()),
     };
-    let receipt = trail.with(Ack::Durable).record(&Event::new("test.after")).unwrap();
+    let receipt = trail.with(DURABLE).record(&Event::new("test.after")).unwrap();
     assert_eq!(receipt.status, Status::Durable, "{}", context());
-    trail.close(Duration::from_secs(10)).unwrap();
+    trail.close(Duration::from_secs(60)).unwrap();
     holds(image, acknowledged, &context());
 }

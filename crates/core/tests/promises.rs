@@ -9,6 +9,8 @@
 )]
 
 use std::future::Future;
+use std::io::Read as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -27,7 +29,9 @@ use trailseal_testkit::fault::FaultFiles;
 
 const ONCE: RecordOptions = RecordOptions::new().once();
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
+/// For what must get there, however long a busy machine takes.
+const DURABLE: RecordOptions = RecordOptions::new().ack(Ack::Durable).timeout(LONG);
 
 fn options() -> Options {
     let mut options = Options::default();
@@ -86,19 +90,22 @@ fn a_second_writer_is_refused_and_told_who_holds_the_trail() {
 fn a_forked_childs_handle_is_dead_and_it_does_not_inherit_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();
-    // SAFETY: the child only calls `record`, which refuses at once, then sleeps and ends without running
-    // anything of the parent's.
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    // SAFETY: the child only calls `record`, which refuses at once, then waits for the parent and ends without
+    // running anything of the parent's.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         let is_dead = matches!(trail.record(&event("child")), Err(RecordError::Forked));
-        std::thread::sleep(Duration::from_secs(3));
+        drop(ours);
+        let _ = theirs.read(&mut [0]);
         // SAFETY: ends the child without running the parent's destructors.
         unsafe { libc::_exit(if is_dead { 0 } else { 1 }) };
     }
-    trail.with(Ack::Durable).record(&event("parent")).unwrap();
+    trail.with(DURABLE).record(&event("parent")).unwrap();
     trail.close(LONG).unwrap();
     // The child still lives; were the lock inherited, this would be refused.
     Trail::open(folder.path(), options()).unwrap().close(LONG).unwrap();
+    drop(ours);
     let mut status = 0;
     // SAFETY: waits for the child made above.
     unsafe { libc::waitpid(pid, &mut status, 0) };
@@ -185,7 +192,7 @@ fn a_broken_disk_refuses_new_events_and_writes_the_old_ones_once_it_is_mended() 
     let told = notices.clone();
     options.on_notice = Some(Arc::new(move |notice: &Notice| told.lock().unwrap().push(notice.clone())));
     let trail = Trail::open(folder.path(), options).unwrap();
-    trail.with(Ack::Durable).record(&event("before")).unwrap();
+    trail.with(DURABLE).record(&event("before")).unwrap();
     files.set_broken(true);
     let during = unconfirmed(trail.with(Ack::Durable).record(&event("during")));
     until("the disk to be found failing", || {
@@ -225,11 +232,11 @@ fn a_segment_that_is_deleted_under_the_writer_is_noticed_and_rolled() {
     let told = notices.clone();
     options.on_notice = Some(Arc::new(move |notice: &Notice| told.lock().unwrap().push(notice.clone())));
     let trail = Trail::open(folder.path(), options).unwrap();
-    trail.with(Ack::Durable).record(&event("lost")).unwrap();
+    trail.with(DURABLE).record(&event("lost")).unwrap();
     let segments = folder.path().join("segments");
     std::fs::remove_file(segments.join("00000000000000000000.jsonl")).unwrap();
     until("the notice", || notices.lock().unwrap().contains(&Notice::SegmentReplaced { first: 0 }));
-    let receipt = trail.with(Ack::Durable).record(&event("kept")).unwrap();
+    let receipt = trail.with(DURABLE).record(&event("kept")).unwrap();
     let name = format!("{:020}.jsonl", receipt.index.unwrap().get());
     assert!(std::fs::read_to_string(segments.join(name)).unwrap().contains("kept"));
     trail.close(LONG).unwrap();
@@ -259,7 +266,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 fn a_future_gives_the_receipt_and_a_dropped_one_still_records() {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();
-    let first = block_on(trail.with(Ack::Durable).record_async(&event("awaited")).unwrap()).unwrap();
+    let first = block_on(trail.with(DURABLE).record_async(&event("awaited")).unwrap()).unwrap();
     assert_eq!((first.index.unwrap().get(), first.status), (1, Status::Durable));
     drop(trail.with(Ack::Durable).record_async(&event("dropped")).unwrap());
     let mut polled =
@@ -277,7 +284,7 @@ fn a_batch_has_consecutive_indexes_or_none_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let trail = Trail::open(folder.path(), options()).unwrap();
     let batch: Vec<Event> = (0..50).map(|number| event(&format!("batch {number}"))).collect();
-    let receipts = trail.with(Ack::Durable).record_all(&batch).unwrap();
+    let receipts = trail.with(DURABLE).record_all(&batch).unwrap();
     let indexes: Vec<u64> = receipts.iter().map(|receipt| receipt.index.unwrap().get()).collect();
     assert_eq!(indexes, (1..51).collect::<Vec<_>>());
     let with_bad = [event("good"), Event::new("")];
@@ -430,7 +437,7 @@ fn segments_roll_by_size_and_each_end_has_a_kept_checkpoint() {
     options.segment.compress = true;
     let trail = Trail::open(folder.path(), options).unwrap();
     for number in 0..300 {
-        let ack = if number % 10 == 0 { Ack::Durable } else { Ack::Accepted };
+        let ack = if number % 10 == 0 { DURABLE } else { RecordOptions::from(Ack::Accepted) };
         trail.with(ack).record(&event(&format!("event {number} {}", "x".repeat(200)))).unwrap();
     }
     trail.close(LONG).unwrap();
@@ -453,7 +460,7 @@ fn writers_take_the_first_free_slot_and_find_it_again() {
     let first = Trail::open_slot(dir.path(), options.clone()).unwrap();
     let second = Trail::open_slot(dir.path(), options.clone()).unwrap();
     assert_eq!((first.origin(), second.origin()), ("example.com/app/0", "example.com/app/1"));
-    first.with(Ack::Durable).record(&event("in the first")).unwrap();
+    first.with(DURABLE).record(&event("in the first")).unwrap();
     first.close(LONG).unwrap();
     let again = Trail::open_slot(dir.path(), options.clone()).unwrap();
     assert_eq!(again.origin(), "example.com/app/0");

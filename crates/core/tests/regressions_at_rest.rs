@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use support::hooked::hooked;
-use support::{SOON, event, sealing_at_once as options};
+use support::{DURABLE, SOON, event, sealing_at_once as options};
 use trailseal_core::file::{Files as _, StdFiles};
-use trailseal_core::{Ack, Folder, Reader, RecordError, Roll, RotateError, Trail, back_up};
+use trailseal_core::{Folder, Reader, RecordError, Roll, RotateError, Trail, back_up};
 use trailseal_event::Index;
 
 #[test]
@@ -26,7 +26,7 @@ fn a_view_taken_while_a_segment_rolls_can_be_read() {
     let files = hooked(move |what, path| {
         if what == "listed" && path.ends_with("segments") {
             for _ in 0..10 {
-                writer.with(Ack::Durable).record(&event(&"x".repeat(400))).unwrap();
+                writer.with(DURABLE).record(&event(&"x".repeat(400))).unwrap();
             }
         }
         Ok(())
@@ -49,7 +49,7 @@ fn every_rolled_end_has_a_kept_checkpoint() {
     for _ in 0..2 {
         let trail = Trail::open(dir.path(), options.clone()).unwrap();
         for _ in 0..5 {
-            trail.with(Ack::Durable).record(&event(&"x".repeat(400))).unwrap();
+            trail.with(DURABLE).record(&event(&"x".repeat(400))).unwrap();
             // Everything is sealed before the next segment begins, as in any trail that is not busy.
             trail.seal(SOON).unwrap();
         }
@@ -225,7 +225,7 @@ fn a_segment_that_is_compressed_during_a_backup_comes_with_its_checkpoint() {
     let trail = Trail::open(dir.path(), options.clone()).unwrap();
     let fill = |trail: &Trail| {
         for _ in 0..10 {
-            trail.with(Ack::Durable).record(&event(&"x".repeat(400))).unwrap();
+            trail.with(DURABLE).record(&event(&"x".repeat(400))).unwrap();
         }
         trail.seal(SOON).unwrap();
     };

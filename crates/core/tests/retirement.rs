@@ -28,6 +28,7 @@ use trailseal_event::Index;
 use trailseal_tlog::leaf_hash;
 
 const ONCE: RecordOptions = RecordOptions::new().once();
+const ONCE_DURABLE: RecordOptions = ONCE.ack(Ack::Durable).timeout(SOON);
 
 fn size_of(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir.join("segments")).unwrap();
@@ -149,11 +150,11 @@ fn the_id_of_a_retired_event_is_still_known() {
     let clock = Moved::default();
     let trail = aged(dir.path(), options(&clock), &clock);
     // One process has read the ids before, one has not.
-    let repeated = trail.with(ONCE.ack(Ack::Durable)).record(&event(3)).unwrap();
+    let repeated = trail.with(ONCE_DURABLE).record(&event(3)).unwrap();
     assert_eq!(repeated.status, Status::Repeated { retired: false });
     let retained = trail.retain(&RetentionRule::older_than_days(90), None).unwrap();
     let repeated = |trail: &Trail, number: usize| {
-        let receipt = trail.with(ONCE.ack(Ack::Durable)).record(&event(number)).unwrap();
+        let receipt = trail.with(ONCE_DURABLE).record(&event(number)).unwrap();
         match receipt.status {
             Status::Repeated { retired } => (receipt.index.unwrap().get(), retired),
             other => panic!("{other:?}"),
@@ -167,7 +168,7 @@ fn the_id_of_a_retired_event_is_still_known() {
     assert_eq!(repeated(&trail, 3), (4, true));
     assert_eq!(repeated(&trail, 105), (106, false));
     let other_tenants = event(3).tenant("another");
-    let new = trail.with(ONCE.ack(Ack::Durable)).record(&other_tenants).unwrap();
+    let new = trail.with(ONCE_DURABLE).record(&other_tenants).unwrap();
     assert_eq!(new.status, Status::Durable);
     assert_eq!(trail.stats().accepted, before + 1);
     let mut reader = trail.reader().unwrap();
@@ -184,7 +185,7 @@ fn a_repeat_of_what_the_process_itself_recorded_last_is_told_to_be_retired() {
     let (clock, dir) = (Moved::default(), tempfile::tempdir().unwrap());
     clock.to_day(0);
     let trail = Trail::open(dir.path(), options(&clock)).unwrap();
-    let once = || trail.with(ONCE.ack(Ack::Durable)).record(&event(3)).unwrap();
+    let once = || trail.with(ONCE_DURABLE).record(&event(3)).unwrap();
     let first = once();
     // No other id is looked up from here on.
     record(&trail, 4..60);
@@ -223,7 +224,7 @@ struct Asking<'a>(&'a Trail);
 
 impl Archive for Asking<'_> {
     fn keep(&mut self, _: &mut Retiring<'_>) -> Result<Archived, ArchiveError> {
-        assert_eq!(self.0.with(ONCE.ack(Ack::Durable)).record(&event(600))?.status, Status::Durable);
+        assert_eq!(self.0.with(ONCE_DURABLE).record(&event(600))?.status, Status::Durable);
         Ok(Archived { location: "nowhere".into() })
     }
 }
@@ -331,7 +332,7 @@ fn bounds_are_kept() {
         assert!(matches!(error, RetainError::Days { .. }), "{error}");
     }
     assert_eq!(trail.retain(&RetentionRule::older_than_days(36_500), None).unwrap().events, 0);
-    trail.close(Duration::from_secs(20)).unwrap();
+    trail.close(Duration::from_secs(60)).unwrap();
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use support::DURABLE;
 use support::aged::Moved;
 use support::in_memory::{dir, options};
 use trailseal_core::file::Files;
@@ -32,7 +33,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 const ROLL_BYTES: u64 = 2_500;
 
 /// What must be there for ever.
@@ -102,7 +103,7 @@ fn goes_on(files: &FaultFiles, kept: &Kept, compress: bool, context: &str) -> BT
     let clock = Moved::at_day(101);
     let trail =
         open(files, &clock, compress).unwrap_or_else(|error| panic!("{context}: {error} ({error:?})"));
-    let receipt = trail.with(Ack::Durable).record(&Event::new("test.after")).unwrap();
+    let receipt = trail.with(DURABLE).record(&Event::new("test.after")).unwrap();
     assert_eq!(receipt.status, Status::Durable, "{context}");
     trail.seal(SOON).unwrap();
     trail.close(SOON).unwrap();

@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 
-use support::SOON;
 use support::aged::{Moved, aged, check, options};
 use support::hooked::hooked;
-use trailseal_core::{Ack, HoldError, Options, RetentionRule, Trail};
+use support::{DURABLE, SOON};
+use trailseal_core::{HoldError, Options, RetentionRule, Trail};
 use trailseal_event::mask::MaskKey;
 use trailseal_event::{Event, Index};
 
@@ -79,7 +79,7 @@ fn a_hold_on_an_origin_holds_that_trail_alone() {
 /// Records an event of a person and of a resource; returns its index.
 fn of(trail: &Trail, actor: &str, resource: &str) -> u64 {
     let event = Event::new("test.made").actor(actor).resource("Vendor/card", resource);
-    trail.with(Ack::Durable).record(&event).unwrap().index.unwrap().get()
+    trail.with(DURABLE).record(&event).unwrap().index.unwrap().get()
 }
 
 fn hashing(clock: &Moved, hash: &[&str]) -> Options {

@@ -17,12 +17,12 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use support::SOON;
 use support::aged::{Moved, aged, check, event, options, record, verdict};
 use support::hooked::hooked;
+use support::{DURABLE, SOON};
 use trailseal_core::deliver::{Batch, Dropped, Position, Sink, SinkError};
 use trailseal_core::{
-    Ack, Archive, ArchiveError, Archived, Folder, ForgetSinkError, HoldError, RetainError, RetentionRule,
+    Archive, ArchiveError, Archived, Folder, ForgetSinkError, HoldError, RetainError, RetentionRule,
     Retiring, Roll, Trail,
 };
 use trailseal_event::{Index, Value};
@@ -195,7 +195,7 @@ fn a_sink_that_is_behind_holds_up_what_it_needs_until_it_is_forgotten() {
     assert_eq!((behind.name.as_str(), behind.cursor.get(), behind.is_attached), ("slow", 30, true));
     assert!(retained.kept.undelivered > 60 && is_there(&trail, 30), "{retained:?}");
     assert!(matches!(trail.forget_sink("slow"), Err(ForgetSinkError::Attached { .. })));
-    trail.close(Duration::from_secs(2)).unwrap();
+    trail.close(SOON).unwrap();
     // It is not attached any more, and still holds it up.
     let trail = Trail::open(dir.path(), options(&clock)).unwrap();
     let retained = trail.retain(&old(), None).unwrap();
@@ -312,7 +312,7 @@ fn a_hold_added_after_the_announcement_says_that_it_is_too_late() {
     assert!(matches!(trail.retain(&old(), None), Err(RetainError::Running)));
     let added = trail.add_hold("late", "a dispute", &[]).unwrap();
     // Events are taken all the time.
-    trail.with(Ack::Durable).record(&event(500)).unwrap();
+    trail.with(DURABLE).record(&event(500)).unwrap();
     go.send(()).unwrap();
     let retained = running.join().unwrap();
     assert_eq!(added.announced, retained.events);
@@ -445,7 +445,7 @@ fn readers_and_a_writer_beside_it_notice_nothing() {
         let writing = scope.spawn(|| {
             let mut number = 1_000;
             while !is_over.load(Ordering::SeqCst) {
-                trail.with(Ack::Durable).record(&event(number)).unwrap();
+                trail.with(DURABLE).record(&event(number)).unwrap();
                 number += 1;
             }
         });

@@ -13,9 +13,9 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::SOON;
 use support::aged::{Moved, check, options};
-use trailseal_core::{Ack, RetentionRule, Roll, Trail};
+use support::{DURABLE, SOON};
+use trailseal_core::{RetentionRule, Roll, Trail};
 use trailseal_event::Event;
 
 /// Counts what is allocated and not freed.
@@ -55,10 +55,14 @@ fn highest(lines: usize) -> usize {
     for number in 0..lines {
         let tenant = if number % 2 == 0 { "goes" } else { "stays" };
         trail.record(&Event::new("test.made").id(format!("id-{number}")).tenant(tenant)).unwrap();
+        // However slow the writer is, no segment is much larger than that.
+        if number % 200 == 0 {
+            trail.flush(SOON).unwrap();
+        }
     }
     trail.seal(SOON).unwrap();
     clock.to_day(100);
-    trail.with(Ack::Durable).record(&Event::new("test.made")).unwrap();
+    trail.with(DURABLE).record(&Event::new("test.made")).unwrap();
     let rule = RetentionRule { tenant: Some("goes".into()), ..RetentionRule::older_than_days(90) };
     let before = HELD.load(Ordering::Relaxed);
     HIGHEST.store(before, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use support::{SOON, options};
+use support::{DURABLE, SOON, options};
 use trailseal_core::{
     Ack, AnyEvent, Known, KnownIds, KnownIdsError, RecordError, RecordOptions, Status, Trail, Tried, TriedAll,
 };
@@ -38,7 +38,7 @@ fn a_text_is_masked_and_marked_like_any_event() {
     let dir = tempfile::tempdir().unwrap();
     let trail = Trail::open(dir.path(), options()).unwrap();
     let record = |event: EventText<'_>| {
-        trail.with(Ack::Durable).record(&event).unwrap();
+        trail.with(DURABLE).record(&event).unwrap();
     };
     record(EventText { action: "plain", details: Some(r#"{"n":1}"#), ..EventText::default() });
     record(EventText {
@@ -226,7 +226,7 @@ fn a_text_does_not_wait_for_somebody_who_looks_an_id_up() {
             let event = EventText { action: "b", id: Some("2"), ..EventText::default() };
             done.send(other.record(&event).is_ok()).unwrap();
         });
-        let done = is_done.recv_timeout(Duration::from_secs(20));
+        let done = is_done.recv_timeout(SOON);
         answer.send(()).unwrap();
         assert!(done.unwrap(), "it waited for the lock of ids");
     });

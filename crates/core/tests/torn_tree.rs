@@ -13,7 +13,7 @@ use trailseal_core::verify::{VerifyOptions, verify};
 use trailseal_core::{Folder, HandoffPlace, OpenError, Options, Trail};
 use trailseal_event::Event;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const BLOCK: usize = 4_096;
 const SECTOR: usize = 512;
 const HASH: usize = 32;

@@ -12,7 +12,7 @@ use trailseal_event::Event;
 use trailseal_index::{Indexer, remove};
 
 const FORKS: usize = 150;
-const CHILD_TIME: Duration = Duration::from_secs(30);
+const CHILD_TIME: Duration = Duration::from_secs(120);
 
 fn model() -> Model {
     let mut model = Model::default();

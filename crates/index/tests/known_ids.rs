@@ -21,7 +21,7 @@ use trailseal_index::{FOLDER, IndexOptions, IndexedIds, Indexer, remove};
 const ONCE: RecordOptions = RecordOptions::new().once();
 
 const ORIGIN: &str = "example.org/ids";
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(60);
 
 /// An event as far as repeats go.
 #[derive(Clone, Debug)]

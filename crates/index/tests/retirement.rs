@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::clock::Clock;
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Ack, Folder, Options, RetentionRule, Roll, Trail};
+use trailseal_core::{Ack, Folder, Options, RecordOptions, RetentionRule, Roll, Trail};
 use trailseal_event::filter::Filter;
 use trailseal_event::{Event, Timestamp};
 use trailseal_index::{FOLDER, IndexOptions, IndexView, Indexer, Order, Search, compare, remove};
 
 const ORIGIN: &str = "example.org/retired";
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(60);
 const DAY: i64 = 24 * 3_600 * 1_000_000;
 
 struct Moved(AtomicI64);
@@ -52,7 +52,7 @@ fn record(trail: &Trail, numbers: std::ops::Range<u32>) {
             .tenant(tenant)
             .actor(format!("u{}", number % 7))
             .id(format!("id-{number}"));
-        trail.with(Ack::Durable).record(&event).unwrap();
+        trail.with(RecordOptions::from(Ack::Durable).timeout(WAIT)).record(&event).unwrap();
     }
     trail.seal(WAIT).unwrap();
 }

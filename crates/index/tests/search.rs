@@ -14,7 +14,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use trailseal_core::deliver::{Batch, Follower, Lines, Sink};
 use trailseal_core::file::StdFiles;
-use trailseal_core::{Ack, Folder, Options, Reader, Roll, Trail};
+use trailseal_core::{Ack, Folder, Options, Reader, RecordOptions, Roll, Trail};
 use trailseal_event::filter::Filter;
 use trailseal_event::line::parse_front;
 use trailseal_event::{Event, Index, Timestamp};
@@ -22,12 +22,16 @@ use trailseal_index::{
     By, Cursor, FOLDER, FacetField, First, IndexOptions, Indexer, Order, Search, SearchError,
 };
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
+/// For what must get there, however long a busy machine takes.
+const DURABLE: RecordOptions = RecordOptions::new().ack(Ack::Durable).timeout(SOON);
 const RANGE_EVENTS: usize = 16;
 
 fn options() -> Options {
     let mut options = Options::default();
     options.handoff.size_bytes = 1 << 20;
+    // More is recorded at once than has room, and a busy machine may be slow to make some.
+    options.handoff.timeout = SOON;
     options.disk_reserve_bytes = Some(0);
     options.segment.roll = Roll::Bytes(4_000);
     options.origin = Some("example.org/slots".into());
@@ -243,7 +247,7 @@ fn check_while_events_come(dir: &Path, search: &mut Search, filter: &Filter, lim
     let end = search.end();
     let trail = Trail::open_slot(dir, options()).unwrap();
     for event in late {
-        trail.with(Ack::Durable).record(event).unwrap();
+        trail.with(DURABLE).record(event).unwrap();
     }
     search.refresh().unwrap();
     for ((order, before), begun) in ORDERS.into_iter().zip(&before).zip(begun) {

@@ -110,11 +110,13 @@ fn used(server: &Server) -> BTreeMap<String, i64> {
 
 /// Which were used by `work`, once its connections are closed and have told.
 fn used_by(server: &Server, work: impl FnOnce(&Reader)) -> BTreeMap<String, i64> {
+    server.wait_alone();
     let before = used(server);
     let reader = Reader::new(Arc::new(Pool::new(server.url(), 1)));
     work(&reader);
     drop(reader);
-    let end = Instant::now() + Duration::from_secs(20);
+    server.wait_alone();
+    let end = Instant::now() + Duration::from_secs(60);
     loop {
         let after = used(server);
         let used: BTreeMap<String, i64> = after

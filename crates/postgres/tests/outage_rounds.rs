@@ -120,13 +120,11 @@ impl Scene {
                 std::thread::sleep(pause);
             }
             Way::ReadOnly => {
-                self.server.execute("ALTER SYSTEM SET default_transaction_read_only = on");
-                self.server.execute("SELECT pg_reload_conf()");
+                self.server.set("default_transaction_read_only", "on");
                 self.server.cut_off();
                 wait_until("it says so", || wait_failing(&self.trail).contains("read-only"));
                 std::thread::sleep(pause);
-                self.server.execute_writable("ALTER SYSTEM RESET default_transaction_read_only");
-                self.server.execute("SELECT pg_reload_conf()");
+                self.server.set("default_transaction_read_only", "");
             }
             Way::CutInCopy => {
                 let before = self.proxy.copies_cut();
@@ -190,8 +188,10 @@ fn whatever_fails_in_the_store_every_index_is_there_once_and_it_verifies() {
             scene.fail(*way);
             // Something more is stored before the next one, so that each meets a delivery that works.
             let wanted = scene.trail.stats().durable;
-            wait_until("it goes on", || delivery(&scene.trail).cursor.get() >= wanted);
-            assert_eq!(delivery(&scene.trail).state, DeliveryState::Running);
+            wait_until("it goes on", || {
+                let delivery = delivery(&scene.trail);
+                delivery.cursor.get() >= wanted && delivery.state == DeliveryState::Running
+            });
         }
     });
     wait_stored(&trail);

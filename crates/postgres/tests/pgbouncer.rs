@@ -6,7 +6,6 @@ mod server;
 mod trails;
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -38,7 +37,7 @@ struct PgBouncer {
 impl PgBouncer {
     fn before(server: &Server, connections: u32) -> PgBouncer {
         let folder = tempfile::Builder::new().prefix("trailseal-pgbouncer-").tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = server::free_port();
         let path = folder.path().display();
         let settings = format!(
             "[databases]\npostgres = host=127.0.0.1 port={} dbname=postgres user=test\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\

@@ -32,7 +32,7 @@ use trailseal_event::{By, Event, First, Hit, Index, Order, Timestamp};
 use trailseal_index::{Cursor, Search};
 use trailseal_postgres::{Pool, Reader, StoreCursor, StoreSink};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const ORDERS: [Order; 4] = [Order::OLDEST, Order::NEWEST, Order::OLDEST_RECORDED, Order::NEWEST_RECORDED];
 /// What certainly is a secret: an identity that is one becomes its keyed hash.
 const SECRET: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";

@@ -5,7 +5,7 @@
 mod server;
 
 use server::Server;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use trailseal_core::deliver::MustEnd;
 use trailseal_postgres::{Connection, Problem, StoreError, StoreUrl, VERSION, migrate, outbox, version};
@@ -34,10 +34,9 @@ fn whoever_can_only_connect_holds_no_migration_up_and_whoever_can_is_named() {
         &mut nosy,
         "SELECT pg_advisory_lock(7812737564217339500 + nth) FROM generate_series(-1, 4) AS nth",
     );
-    let begun = Instant::now();
+    // Whoever waits for a lock gives up with an error.
     migrate(&mut server.connect()).unwrap();
     outbox::migrate(&mut server.connect()).unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 
     // An owner who has begun to make an outbox, and another who changes the store, and neither goes on.
     server.execute(

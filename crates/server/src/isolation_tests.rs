@@ -12,7 +12,7 @@ use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use trailseal_core::clock::{Clock as _, SystemClock};
-use trailseal_core::{Ack, Options, Trail};
+use trailseal_core::{Ack, Options, RecordOptions, Trail};
 use trailseal_event::policy::Policy;
 use trailseal_event::{Event, Object};
 
@@ -46,7 +46,8 @@ impl Place {
         let trail = Trail::open(folder.path(), options).unwrap();
         for (tenant, id) in [("own", "own-1"), (MARK, "other-1"), (MARK, "other-2")] {
             let event = Event::new("invoice.read").id(id).tenant(tenant).actor("u1").resource("invoice", "7");
-            trail.with(Ack::Durable).record(&change(event.detail("of", tenant))).unwrap();
+            let patient = RecordOptions::from(Ack::Durable).timeout(Duration::from_secs(60));
+            trail.with(patient).record(&change(event.detail("of", tenant))).unwrap();
         }
         let tokens = Tokens::load(folder.path(), None).unwrap();
         let (stop, stopping) = Stopping::new();
@@ -93,10 +94,11 @@ impl Place {
             true => {
                 let mut body = body;
                 let mut bytes = Vec::new();
-                while let Ok(Some(Ok(frame))) =
-                    tokio::time::timeout(Duration::from_millis(300), body.frame()).await
-                {
+                // On a busy machine, even the beginning may take a while.
+                let mut patience = Duration::from_secs(60);
+                while let Ok(Some(Ok(frame))) = tokio::time::timeout(patience, body.frame()).await {
                     bytes.extend_from_slice(frame.data_ref().unwrap());
+                    patience = Duration::from_millis(300);
                 }
                 bytes
             }
@@ -328,7 +330,7 @@ async fn a_stream_ends_with_its_token() {
     assert!(body.frame().await.unwrap().is_ok(), "it begins");
     place.app.tokens.revoke(&place.app.trail, &Caller::owner(), "follower").unwrap();
     let ended = async { while body.frame().await.is_some() {} };
-    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the stream goes on without its token");
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the stream goes on without its token");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -440,7 +440,7 @@ mod tests {
         let wanted = |_: &Event| {
             let (trail, (tell, told)) = (trail.clone(), mpsc::channel());
             std::thread::spawn(move || tell.send(trail.count(Query::new()).unwrap()));
-            told.recv_timeout(Duration::from_secs(20)) == Ok(1)
+            told.recv_timeout(Duration::from_secs(60)) == Ok(1)
         };
         let besides = Besides { wanted: &wanted, told: &Object::new() };
         assert_eq!(trail.count_matching(&Query::new(), &besides).unwrap(), 1, "the other query waits");

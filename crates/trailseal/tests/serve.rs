@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use trailseal::{Event, Trail, serve};
+use trailseal::{Ack, Event, RecordOptions, Trail, serve};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_application_records_the_server_shows() {
     let trail = Trail::temporary().unwrap();
-    trail.with(trailseal::Ack::Durable).record(Event::new("invoice.approve")).unwrap();
+    let options = RecordOptions::new().ack(Ack::Durable).timeout(Duration::from_secs(60));
+    trail.with(options).record(Event::new("invoice.approve")).unwrap();
     let mut config = serve::Config::default();
     config.listen = ([127, 0, 0, 1], 0).into();
     config.open = true;
@@ -27,5 +28,5 @@ async fn what_the_application_records_the_server_shows() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("invoice.approve"), "{answer}");
     stop.send(()).unwrap();
     running.await.unwrap();
-    trail.close_async(Duration::from_secs(20)).await.unwrap();
+    trail.close_async(Duration::from_secs(60)).await.unwrap();
 }

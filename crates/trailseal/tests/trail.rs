@@ -11,7 +11,9 @@ use trailseal::{
 use trailseal_event::filter::FILTER_NAMES;
 use trailseal_testkit::fault::FaultFiles;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
+/// For what must get there, however long a busy machine takes.
+const DURABLE: RecordOptions = RecordOptions::new().ack(Ack::Durable).timeout(SOON);
 
 fn actions(page: &trailseal::Page) -> Vec<&str> {
     page.events.iter().map(|found| found.event.action.as_str()).collect()
@@ -174,7 +176,7 @@ fn a_batch_is_there_as_a_whole_or_not_at_all() {
 #[tokio::test]
 async fn the_async_forms_wait_for_what_the_policy_says() {
     let mut options = Options::default();
-    options.policy = Policy::from_toml("mode = \"sync\"").unwrap();
+    options.policy = Policy::from_toml("mode = \"sync\"\ntimeout_ms = 60000").unwrap();
     let trail = Trail::temporary_with(options).unwrap();
     assert_eq!(trail.record_async(Event::new("a")).await.unwrap().status, Status::Durable);
     let receipts = trail.record_all_async([Event::new("b"), Event::new("c")]).await.unwrap();
@@ -189,7 +191,7 @@ async fn the_async_forms_wait_for_what_the_policy_says() {
 fn a_level_is_raised_for_a_handle() {
     let trail = Trail::temporary().unwrap();
     assert_eq!(trail.record(Event::new("a")).unwrap().status, Status::Accepted);
-    assert_eq!(trail.with(Ack::Durable).record(Event::new("b")).unwrap().status, Status::Durable);
+    assert_eq!(trail.with(DURABLE).record(Event::new("b")).unwrap().status, Status::Durable);
 }
 
 #[test]
@@ -286,7 +288,7 @@ fn sampling_leaves_no_operation_that_seems_to_have_died() {
 #[tokio::test(flavor = "current_thread")]
 async fn what_begins_async_reaches_its_level_before_it_goes_on() {
     let mut options = Options::default();
-    options.policy = Policy::from_toml("mode = \"sync\"").unwrap();
+    options.policy = Policy::from_toml("mode = \"sync\"\ntimeout_ms = 60000").unwrap();
     let trail = Trail::temporary_with(options).unwrap();
     let request = RequestContext::new();
     request.change(|facts| facts.context.request_id = Some("r1".into()));
@@ -326,7 +328,7 @@ fn processes_write_trails_of_their_own_and_see_all() {
     assert_ne!(first.origin(), second.origin());
     for number in 0..6 {
         let trail = if number % 2 == 0 { &first } else { &second };
-        trail.with(Ack::Durable).record(Event::new(format!("at.{number}"))).unwrap();
+        trail.with(DURABLE).record(Event::new(format!("at.{number}"))).unwrap();
     }
     let (mut found, mut query) = (Vec::new(), Query::new().limit(4));
     loop {
@@ -359,7 +361,7 @@ fn a_query_never_leaves_out_in_silence_what_a_failing_disk_does_not_take() {
     options.handoff.place = HandoffPlace::Memory;
     options.disk_reserve_bytes = Some(0);
     let trail = Trail::open_with(folder.path(), options).unwrap();
-    trail.with(Ack::Durable).record(Event::new("door.open")).unwrap();
+    trail.with(DURABLE).record(Event::new("door.open")).unwrap();
     files.set_broken(true);
     trail.record(Event::new("door.close")).unwrap();
     let deadline = Instant::now() + SOON;
@@ -381,7 +383,7 @@ fn a_query_never_leaves_out_in_silence_what_a_failing_disk_does_not_take() {
 #[tokio::test]
 async fn each_way_to_record_follows_the_options_of_its_handle() {
     let trail = Trail::temporary().unwrap();
-    let once = trail.with(RecordOptions::new().ack(Ack::Durable).once());
+    let once = trail.with(DURABLE.once());
     let repeated = Status::Repeated { retired: false };
     let event = |id: &str| Event::new("order.pay").id(id);
 

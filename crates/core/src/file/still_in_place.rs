@@ -146,6 +146,8 @@ mod tests {
     fn another_number_counts_only_twice_and_only_where_numbers_hold() {
         let mut doubt = Doubt::new(true);
         assert!(!doubt.is_lost(Ok(Standing::Elsewhere)));
+        assert!(doubt.since.is_some());
+        doubt.since = Some(Instant::now() + BELIEVED_AFTER * 60);
         assert!(!doubt.is_lost(Ok(Standing::Elsewhere)), "a second has not passed");
         doubt.since = Instant::now().checked_sub(BELIEVED_AFTER);
         assert!(!doubt.is_lost(Ok(Standing::InPlace)), "what was seen once does not come back");

@@ -364,7 +364,8 @@ mod tests {
     fn who_is_held_back_goes_on_when_the_disk_stalls_meanwhile() {
         let (handoff, _drain) = filled();
         let handoff = std::sync::Arc::new(handoff);
-        handoff.lock().released_at = Some(Instant::now());
+        // Later than the other thread begins, however busy the machine is.
+        handoff.lock().released_at = Some(Instant::now() + Duration::from_secs(3));
         let (done, is_done) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             assert!(woken_while_pushing(&handoff, HOUR) > 0);

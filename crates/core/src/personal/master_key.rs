@@ -126,10 +126,11 @@ mod tests {
         assert_ne!(command("echo correct horse batterz").unwrap(), file);
         assert!(command("echo short").unwrap_err().to_string().contains("at least 16"));
         assert!(command("exit 3").unwrap_err().to_string().contains("failed"));
-        let brief = Duration::from_secs(2);
-        let error = output_of("echo correct horse battery; sleep 20 &", brief).unwrap_err();
+        let error = output_of("echo correct horse battery; sleep 30 &", Duration::from_secs(8)).unwrap_err();
         assert!(error.to_string().contains("kept its output open"), "{error}");
-        assert!(output_of("sleep 20", brief).unwrap_err().to_string().contains("it took over"));
+        assert!(
+            output_of("sleep 30", Duration::from_secs(1)).unwrap_err().to_string().contains("it took over")
+        );
         std::fs::remove_file(&path).unwrap();
         assert_eq!(MasterKey::File(path).load(&StdFiles).unwrap_err().kind(), io::ErrorKind::NotFound);
     }

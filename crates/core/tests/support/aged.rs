@@ -8,7 +8,7 @@ use std::time::Duration;
 use trailseal_core::clock::Clock;
 use trailseal_core::file::{Files, StdFiles};
 use trailseal_core::verify::{Verdict, VerifyOptions, verify};
-use trailseal_core::{Ack, Folder, Options, Roll, Trail};
+use trailseal_core::{Folder, Options, Roll, Trail};
 use trailseal_event::{Event, Timestamp};
 use trailseal_testkit::check::{Checked, check_trail};
 
@@ -60,9 +60,9 @@ pub fn event(number: usize) -> Event {
 
 pub fn record(trail: &Trail, numbers: std::ops::Range<usize>) {
     for number in numbers {
-        trail.with(Ack::Durable).record(&event(number)).unwrap();
+        trail.with(super::DURABLE).record(&event(number)).unwrap();
     }
-    trail.seal(Duration::from_secs(20)).unwrap();
+    trail.seal(Duration::from_secs(60)).unwrap();
 }
 
 /// A trail with 100 events of day 0 and 10 of day 100, still open on day 100.

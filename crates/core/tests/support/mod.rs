@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use trailseal_core::file::StdFiles;
 use trailseal_core::verify::{Verdict, VerifyOptions, verify};
-use trailseal_core::{Ack, Folder, OpenError, Options, Roll, Trail};
+use trailseal_core::{Ack, Folder, OpenError, Options, RecordOptions, Roll, Trail};
 use trailseal_event::Event;
 
-pub const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(60);
+/// For what must get there, however long a busy machine takes.
+pub const DURABLE: RecordOptions = RecordOptions::new().ack(Ack::Durable).timeout(SOON);
 
 pub fn options() -> Options {
     let mut options = Options::default();
@@ -50,7 +52,7 @@ pub fn rolling() -> Options {
 pub fn record(trail: &Trail, count: usize) {
     for number in 0..count {
         let event = Event::new("test.made").description(format!("number {number} {}", "x".repeat(300)));
-        trail.with(Ack::Durable).record(&event).unwrap();
+        trail.with(DURABLE).record(&event).unwrap();
     }
 }
 

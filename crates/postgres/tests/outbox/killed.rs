@@ -1,5 +1,9 @@
 //! Relays that are killed, under writers, with a server that is killed too.
 
+use std::sync::atomic::AtomicU64;
+
+use trailseal_core::Reader;
+
 use super::kills::{Random, rounds};
 use super::*;
 
@@ -16,7 +20,12 @@ fn child_relays_until_it_is_killed() {
 
 /// Writes transactions of one to three events until it is told to end; a third of them is rolled back. Returns the ids of the events
 /// that were committed, and of those that may be, since the server died at their COMMIT.
-fn write(url: &StoreUrl, writer: u64, ends: &AtomicBool) -> (Vec<String>, BTreeSet<String>) {
+fn write(
+    url: &StoreUrl,
+    writer: u64,
+    ends: &AtomicBool,
+    all_committed: &AtomicU64,
+) -> (Vec<String>, BTreeSet<String>) {
     let (mut committed, mut unknown) = (Vec::new(), BTreeSet::new());
     let masker = trailseal_outbox::OutboxWriter::new(&Default::default()).unwrap();
     let mut random = Random(writer);
@@ -52,7 +61,10 @@ fn write(url: &StoreUrl, writer: u64, ends: &AtomicBool) -> (Vec<String>, BTreeS
             }
         });
         match done {
-            Ok(()) if commits => committed.extend(ids),
+            Ok(()) if commits => {
+                all_committed.fetch_add(events.len() as u64, Ordering::Relaxed);
+                committed.extend(ids)
+            }
             Ok(()) => {}
             Err(_) => {
                 if has_asked {
@@ -76,7 +88,7 @@ fn relays_that_are_killed_take_every_committed_event_over_once() {
     let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     println!("seed {seed}");
     let mut random = Random(seed);
-    let ends = AtomicBool::new(false);
+    let (ends, all_committed) = (AtomicBool::new(false), AtomicU64::new(0));
     let url = server.url();
     let start = |number: usize, url: &str| {
         Command::new(std::env::current_exe().unwrap())
@@ -90,8 +102,8 @@ fn relays_that_are_killed_take_every_committed_event_over_once() {
     let written: Vec<_> = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..4)
             .map(|writer| {
-                let (url, ends) = (&url, &ends);
-                scope.spawn(move || write(url, seed ^ writer, ends))
+                let (url, ends, all_committed) = (&url, &ends, &all_committed);
+                scope.spawn(move || write(url, seed ^ writer, ends, all_committed))
             })
             .collect();
         let text = server.url_text().to_owned();
@@ -112,12 +124,21 @@ fn relays_that_are_killed_take_every_committed_event_over_once() {
                 }
             }
         }
+        // On a busy machine, little may have happened so far.
+        let has_some = |dir: &tempfile::TempDir| {
+            Reader::open(dir.path(), Arc::new(StdFiles)).is_ok() && !recorded(dir.path()).is_empty()
+        };
+        let is_in_time = (0..1_200).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            all_committed.load(Ordering::Relaxed) > rounds() * 10 && dirs.iter().all(has_some)
+        });
         ends.store(true, Ordering::Release);
         let written = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
         for relay in &mut relays {
             relay.kill().unwrap();
             relay.wait().unwrap();
         }
+        assert!(is_in_time, "both trails take events over");
         written
     });
     let mut found: BTreeMap<String, u64> = BTreeMap::new();

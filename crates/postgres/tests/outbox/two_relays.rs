@@ -38,8 +38,13 @@ fn what_one_relay_gives_back_another_of_its_trail_has_not_recorded() {
     let waits = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
     wait_until("the first rows are recorded", || server.value(waits) == "t");
     // It is told to end in the middle of a look, and then gives back what it has claimed of it.
-    let ends = std::thread::spawn(move || relay.stop());
-    std::thread::sleep(Duration::from_millis(100));
+    let (begins, has_begun) = std::sync::mpsc::channel();
+    let ends = std::thread::spawn(move || {
+        begins.send(()).unwrap();
+        relay.stop()
+    });
+    has_begun.recv().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
     drop(deleting);
     wait_until("it gives rows back", || server.value(waits) == "t");
     let second = Relay::start(trail.clone(), server.url()).unwrap();

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ impl Server {
             .stdout(Stdio::null())
             .status();
         assert!(initdb.unwrap().success(), "initdb failed");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut own = OwnServer { folder, port, process: None, settings };
         own.start();
@@ -126,6 +127,28 @@ impl Server {
         let rules = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, format!("host all {role} 127.0.0.1/32 scram-sha-256\n{rules}")).unwrap();
         self.execute("SELECT pg_reload_conf()");
+        let without = StoreUrl::parse(&self.url.replace("test@", &format!("{role}@"))).unwrap();
+        until("the rules are read", || without.connect(&MustEnd::default()).is_err());
+    }
+
+    /// Changes a setting of the server, and waits until every new connection has it.
+    pub fn set(&self, name: &str, value: &str) {
+        let change = match value {
+            "" => format!("ALTER SYSTEM RESET {name}"),
+            value => format!("ALTER SYSTEM SET {name} = {value}"),
+        };
+        let before = self.value(&format!("SHOW {name}"));
+        self.execute_writable(&change);
+        self.execute("SELECT pg_reload_conf()");
+        until("the setting is read", || self.value(&format!("SHOW {name}")) != before);
+    }
+
+    /// Waits until nobody else has a connection to this database, and so everybody has told what it did.
+    pub fn wait_alone(&self) {
+        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        let mut connection = self.connect();
+        until("the others have gone", || rows(&mut connection, others)[0][0] == "0");
     }
 
     /// The rows of a query, each value as its text; NULL is `∅`.
@@ -167,6 +190,24 @@ impl Server {
     /// Ends all connections but the one that asks.
     pub fn cut_off(&self) {
         self.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'");
+    }
+}
+
+/// A port on which nobody listens, of those that no outgoing connection is given: between this and the start of the server,
+/// anybody may make one.
+pub fn free_port() -> u16 {
+    let by_chance = |attempt: u64| 12_000 + (RandomState::new().hash_one(attempt) % 18_000) as u16;
+    (0..1_000)
+        .map(by_chance)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + START_WITHIN;
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}: not in time");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -30,6 +30,8 @@ pub fn options(origin: &str) -> Options {
     let mut options = Options::default();
     options.origin = Some(origin.to_owned());
     options.handoff.size_bytes = 1 << 20;
+    // A busy machine may need long.
+    (options.handoff.timeout, options.policy.otherwise.timeout) = (SOON, SOON);
     options.disk_reserve_bytes = Some(0);
     options.seal_every = Duration::from_millis(5);
     options.on_notice = Some(Arc::new(|notice: &Notice| println!("{notice}")));

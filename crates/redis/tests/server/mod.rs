@@ -2,6 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ impl Server {
 
     /// With further settings, such as `--requirepass` and a password.
     pub fn with(settings: &[&str]) -> Server {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut server = Server { folder: tempfile::tempdir().unwrap(), port, settings, process: None };
         server.start_again();
@@ -44,6 +45,10 @@ impl Server {
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(Instant::now() < end, "Redis did not start");
             std::thread::sleep(Duration::from_millis(10));
+            // Somebody else may still have its port.
+            if self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_some()) {
+                self.process = Some(server.spawn().expect("redis-server is installed"));
+            }
         }
     }
 
@@ -71,6 +76,16 @@ impl Server {
         keys.sort();
         keys
     }
+}
+
+/// A port on which nobody listens, of those that no outgoing connection is given: between this and the start of the server,
+/// anybody may make one.
+fn free_port() -> u16 {
+    let by_chance = |attempt: u64| 12_000 + (RandomState::new().hash_one(attempt) % 18_000) as u16;
+    (0..1_000)
+        .map(by_chance)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }
 
 impl Drop for Server {

@@ -174,6 +174,9 @@ impl Drop for Entered {
 mod tests {
     use super::*;
 
+    /// A beginning of which no time has passed, however long this thread has to wait for its turn.
+    const NEVER: u64 = u64::MAX / 2;
+
     fn told(entered: &[&Entered]) -> Vec<bool> {
         entered.iter().map(|entered| entered.standing.is_told.load(Ordering::Acquire)).collect()
     }
@@ -205,7 +208,7 @@ mod tests {
         standings.make_room();
         assert_eq!(told(&[&served]), [false]);
         // One that came just now stays, and so nobody goes who showed a token.
-        let (fresh, known) = (standings.enter(), enter(1));
+        let (fresh, known) = (enter(NEVER), enter(1));
         known.standing.let_in();
         standings.make_room();
         assert_eq!(told(&[&fresh, &known]), [false, false]);
@@ -217,9 +220,12 @@ mod tests {
         let (long, short) = (standings.enter(), standings.enter());
         long.standing.enter(Phase::Sending);
         short.standing.enter(Phase::Sending);
+        let began = |at| [&long, &short].map(|entered| entered.standing.since.store(at, Ordering::Release));
+        began(NEVER);
         standings.make_room();
         assert_eq!(told(&[&long, &short]), [false, false]);
         let now = micros(standings.begun.elapsed());
+        began(now);
         let past = now.checked_sub(micros(NOBODYS_REQUEST_MAX) + 1);
         assert_eq!(long.standing.rank(now), None);
         if let Some(past) = past {

@@ -48,7 +48,7 @@ fn place() -> (tempfile::TempDir, Trail) {
 }
 
 fn reviews(folder: &tempfile::TempDir, trail: Trail) -> Reviews {
-    trail.flush(Duration::from_secs(10)).unwrap();
+    trail.flush(Duration::from_secs(60)).unwrap();
     let (config, metrics) = (Config::default(), Arc::<Metrics>::default());
     let patience = Arc::new(Patience::new(config.search_timeout, metrics));
     let dir = folder.path().to_owned();
@@ -71,7 +71,7 @@ fn check(steps: &[Step], policy: &str) {
         reviews.refresh().unwrap();
         finish_approved(&reviews);
         assert_eq!(reviews.trail.policy().to_toml(), policy, "{steps:?}, round {round}");
-        reviews.trail.flush(Duration::from_secs(10)).unwrap();
+        reviews.trail.flush(Duration::from_secs(60)).unwrap();
     }
 }
 

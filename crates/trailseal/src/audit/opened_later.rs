@@ -135,7 +135,7 @@ mod tests {
     use super::super::{AuditEvent, AuditFilter, AuditLogger, StorageFuture};
     use super::*;
 
-    const SOON: Duration = Duration::from_secs(20);
+    const SOON: Duration = Duration::from_secs(60);
 
     /// Counts what it gets.
     #[derive(Default)]

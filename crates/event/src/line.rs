@@ -19,12 +19,14 @@ mod front;
 mod fronts;
 mod json;
 mod masked;
+mod objects;
 mod same;
 
 pub use fields::{recorded_by_field, sample_rate_field};
 pub use front::{FRONT_BYTES_MAX, Front, RunningFront, front_len, parse_front, write_front};
 pub use fronts::Fronts;
 pub use masked::{is_step, masked, masked_own, rewrite_clean, rewrite_clean_text, write_masked};
+pub use objects::Objects;
 pub use same::{Compared, same_content};
 
 /// The maximum size of a line: the limit of an entry in C2SP tlog-tiles.
@@ -56,13 +58,6 @@ fn time_behind_id(rest: &[u8]) -> Option<Timestamp> {
     }
     let (text, _) = rest.strip_prefix(b",\"time\":\"")?.split_first_chunk::<TIMESTAMP_BYTES>()?;
     Timestamp::parse(std::str::from_utf8(text).ok()?)
-}
-
-/// Where the objects of the actor and of the context begin in the rest of an event that was written whole, if it has these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Objects {
-    pub(crate) actor: usize,
-    pub(crate) context: usize,
 }
 
 /// Appends the rest of an event's line: everything after the front, including the closing brace.

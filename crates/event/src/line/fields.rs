@@ -1,8 +1,8 @@
 //! The fields of an event as JSON, in their fixed order. This is the hot path: constant key fragments, and no
 //! allocation besides the output's own.
 
-use super::Objects;
 use super::front::SYSTEM;
+use super::objects::Objects;
 use crate::complete::Stamp;
 use crate::event::{
     Actor, Category, Context, Event, Object, OnBehalfOf, Out, Outcome, Piece, Resource, Severity, Truncation,

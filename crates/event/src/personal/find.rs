@@ -119,13 +119,14 @@ pub(super) fn find(paths: &Paths, reach: Reach, text: &[u8], found: &mut Found) 
 /// must be sought.
 #[inline]
 pub(super) fn find_placed(
-    paths: &Paths,
-    event: &Event,
-    objects: Objects,
+    (paths, placed): (&Paths, &Placed),
+    (event, objects): (&Event, Objects),
     text: &[u8],
     found: &mut Found,
 ) -> bool {
-    let Some(placed) = paths.placed.as_ref().filter(|placed| placed.tells(event)) else { return false };
+    if !placed.tells(event) {
+        return false;
+    }
     found.clear();
     let pointer = std::mem::take(&mut found.pointer);
     let mut finder = Finder { paths, text, found, pointer };

@@ -5,7 +5,6 @@
 //! values, and in a text that represents a part which was cut.
 
 use super::json::Pointer;
-use super::placed::Placed;
 use super::rule::PersonalRule;
 use crate::event::INVALID;
 
@@ -26,8 +25,6 @@ pub(super) struct Paths {
     of_states: u128,
     /// The event's own objects in which fields name nothing but members, each by its key.
     pub(super) flat: Vec<Flat>,
-    /// The same of the actor and the context alone, if fields name nothing else.
-    pub(super) placed: Option<Placed>,
 }
 
 /// One of the event's own objects, and the members of it that are named.
@@ -109,9 +106,8 @@ impl Paths {
                 of_states |= bit;
             }
         }
-        let flat: Vec<Flat> = OBJECTS.iter().filter_map(|key| Flat::new(key, &fields)).collect();
-        let placed = Placed::new(&fields, &flat);
-        Paths { fields, levels, ending, of_states, flat, placed }
+        let flat = OBJECTS.iter().filter_map(|key| Flat::new(key, &fields)).collect();
+        Paths { fields, levels, ending, of_states, flat }
     }
 
     /// Nothing is followed yet.

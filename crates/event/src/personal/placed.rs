@@ -1,7 +1,7 @@
 //! Rules that name nothing but texts of the actor and the context, as most do: where such a text stands follows from the event
 //! that was written, and nothing is sought.
 
-use super::paths::{Field, Flat, FlatMember};
+use super::paths::{FlatMember, Paths};
 use crate::event::{Actor, Context, Event, INVALID};
 
 /// The texts of an actor in the order in which they are written.
@@ -61,10 +61,11 @@ pub(super) struct PlacedTexts<const N: usize> {
 
 impl Placed {
     /// `None` if a field names something else.
-    pub(super) fn new(fields: &[Field], flat: &[Flat]) -> Option<Placed> {
+    pub(super) fn new(paths: &Paths) -> Option<Placed> {
         let is_near = |parts: &[String]| matches!(&*parts[0], "actor" | "context");
-        let are_near = fields.iter().all(|field| is_near(&field.parts) && is_near(&field.subject.parts));
-        let members = |key: &str| flat.iter().find(|flat| flat.key == key).map(|flat| &*flat.members);
+        let are_near =
+            paths.fields.iter().all(|field| is_near(&field.parts) && is_near(&field.subject.parts));
+        let members = |key: &str| paths.flat.iter().find(|flat| flat.key == key).map(|flat| &*flat.members);
         let actor = PlacedTexts::new(ACTOR, members("actor")?)?;
         let context = PlacedTexts::new(CONTEXT, members("context")?)?;
         are_near.then_some(Placed { actor, context })

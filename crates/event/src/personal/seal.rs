@@ -9,6 +9,7 @@ use super::find::{self, Found, Reach};
 use super::json;
 use super::key::{Place, SubjectKey, SubjectKeys};
 use super::paths::Paths;
+use super::placed::Placed;
 use super::rule::PersonalRule;
 use super::token;
 use crate::complete::Stamp;
@@ -22,6 +23,7 @@ const NOT_KEPT: &[u8] = b"\"***\"";
 /// The rules for personal values, ready for use.
 pub struct Personal {
     paths: Paths,
+    placed: Option<Placed>,
     reach: Reach,
     /// Whether a rule says that the values are the actor's.
     is_of_actor: bool,
@@ -59,9 +61,10 @@ impl Personal {
     /// The rules of a policy; `None` if there is none.
     pub fn new(rules: &[PersonalRule]) -> Option<Personal> {
         let paths = Paths::new(rules);
+        let placed = Placed::new(&paths);
         let reach = paths.reach();
         let is_of_actor = paths.fields.iter().any(|field| field.subject.parts == ["actor", "id"]);
-        (!paths.fields.is_empty()).then_some(Personal { paths, reach, is_of_actor })
+        (!paths.fields.is_empty()).then_some(Personal { paths, placed, reach, is_of_actor })
     }
 
     /// Whether a value at this path, such as `actor.id`, is personal.
@@ -109,8 +112,10 @@ impl Personal {
     ) -> Result<Sealed, NoAction> {
         with_buffers(|buffers| {
             let (rest, found) = (&bytes[start..], &mut buffers.found);
-            let is_found = whole
-                .is_some_and(|(event, objects)| find::find_placed(&self.paths, event, objects, rest, found));
+            let is_found =
+                self.placed.as_ref().zip(whole).is_some_and(|(placed, whole)| {
+                    find::find_placed((&self.paths, placed), whole, rest, found)
+                });
             let fits = (is_found || self.find(rest, found)) && found.len_max(rest.len()) <= REST_BYTES_MAX;
             if !fits {
                 bytes.truncate(start);

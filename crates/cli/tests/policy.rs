@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::Place;
+use support::{Place, wait_until};
 
 const RULES: &str = r#"
 [[rule]]
@@ -170,10 +170,7 @@ fn a_slot_has_a_handoff_of_its_own() {
     let settings = format!("workers = \"slots\"\norigin = \"o.example/x\"\nhandoff.path = {handoff:?}\n");
     place.write("trailseal.toml", settings);
     let mut first = place.command(&["record"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while !place.path("hand.0").exists() && std::time::Instant::now() < until {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    wait_until("the first has its slot", || place.path("hand.0").exists());
     place.feed("record", "{\"action\":\"second\"}\n").ok();
     drop(first.stdin.take());
     assert!(first.wait().unwrap().success());

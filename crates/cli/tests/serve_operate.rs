@@ -51,7 +51,7 @@ fn exports_that_nobody_reads_hold_up_nobody() {
     let begun = Instant::now();
     assert_eq!(server.admin().get("/v1/events?limit=1").is(200).events().len(), 1);
     server.admin().record(r#"{"action":"meanwhile"}"#);
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     drop(readers);
     wait_until("those who have gone make room", || export.get("/v1/events?limit=1").status == 200);
 }
@@ -72,11 +72,12 @@ fn searches_that_nobody_waits_for_are_ended() {
             text.lines().find_map(|line| line.strip_prefix("trailseal_http_searches_given_up_total "));
         value.unwrap().parse::<u64>().unwrap()
     };
+    // The name of a field stands in each line and in no value, so each line is looked at closely, and none matches.
     for (path, accept) in [
         ("/v1/events?count=true&text=words", "application/json"),
         ("/v1/summary?text=words", "application/json"),
-        ("/v1/events?text=none", "application/json"),
-        ("/v1/events?text=none", "text/csv"),
+        ("/v1/events?text=description", "application/json"),
+        ("/v1/events?text=description", "text/csv"),
     ] {
         let before = given_up();
         wait_until("a search is given up", || {
@@ -96,12 +97,12 @@ fn searches_that_nobody_waits_for_are_ended() {
 #[test]
 fn commands_of_the_owner_are_served_when_all_connections_are_taken() {
     let place = Place::new();
-    place.write("trailseal.toml", "[server]\nconnections_max = 2\nrequest_timeout_ms = 20000\n");
+    place.write("trailseal.toml", "[server]\nconnections_max = 2\nrequest_timeout_ms = 60000\n");
     let server = Server::start(&place);
     let _streams = [(); 2].map(|()| server.admin().stream("/v1/events/stream"));
     let begun = Instant::now();
     place.run("token create waiting --scope read").ok();
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 #[test]

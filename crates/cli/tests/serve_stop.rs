@@ -78,7 +78,7 @@ fn idle_slow_and_streaming_clients_do_not_hold_up_a_stop() {
     admin.record(r#"{"action":"a"}"#);
     let begun = Instant::now();
     server.stop();
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     while stream.next().is_some() {}
     let _ = silent.read(&mut [0; 64]);
     assert_eq!(place.run("query --count").ok().out.trim(), "1");
@@ -91,13 +91,16 @@ fn a_request_whose_body_is_under_way_is_answered_before_the_end() {
     let body = r#"{"action":"slow"}"#;
     let mut slow = connect(server.address).unwrap();
     let head = format!(
-        "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
+        "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
         server.token,
         body.len()
     );
-    slow.write_all(format!("{head}{}", &body[..5]).as_bytes()).unwrap();
-    // It is being read when the stop comes.
-    std::thread::sleep(Duration::from_millis(200));
+    slow.write_all(head.as_bytes()).unwrap();
+    // It is being read when the stop comes: the server asks for it.
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    slow.read_exact(&mut go_on).unwrap();
+    assert!(go_on.starts_with(b"HTTP/1.1 100 "));
+    slow.write_all(&body.as_bytes()[..5]).unwrap();
     server.terminate();
     std::thread::sleep(Duration::from_millis(200));
     slow.write_all(&body.as_bytes()[5..]).unwrap();

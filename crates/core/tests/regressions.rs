@@ -120,6 +120,27 @@ fn a_late_close_can_be_waited_for_again() {
 }
 
 #[test]
+fn a_late_close_says_what_becomes_of_the_events() {
+    for (place, becomes) in [
+        (HandoffPlace::InTrail, "stay in the handoff and are recovered"),
+        (HandoffPlace::Memory, "are lost, unless this process goes on"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let hangs = Arc::new(AtomicBool::new(false));
+        let mut options = options();
+        options.files = hanging(&hangs);
+        options.handoff.place = place;
+        let trail = Trail::open(dir.path(), options).unwrap();
+        hangs.store(true, Ordering::SeqCst);
+        trail.record(&event("late")).unwrap();
+        let late = trail.close(Duration::from_millis(50)).unwrap_err().to_string();
+        assert!(late.contains(becomes) && late == trail.late().to_string(), "{late}");
+        hangs.store(false, Ordering::SeqCst);
+        trail.close(SOON).unwrap();
+    }
+}
+
+#[test]
 fn a_trail_dropped_late_keeps_its_lock_until_it_is_done() {
     let dir = tempfile::tempdir().unwrap();
     let hangs = Arc::new(AtomicBool::new(false));

@@ -541,7 +541,7 @@ impl Trail {
     ///
     /// # Errors
     /// [`CloseError::Late`] when `timeout` came first; what was accepted stays in the folder and is recovered at the next
-    /// opening.
+    /// opening, unless the handoff is in plain memory.
     pub fn close(&self, timeout: Duration) -> Result<Closed, CloseError> {
         #[cfg(feature = "postgres")]
         if !self.core.is_forked() {
@@ -559,7 +559,7 @@ impl Trail {
         match aside(move || trail.close(timeout)).await {
             Some(closed) => closed,
             // The runtime stops: what nobody waited for is closed when the last clone goes.
-            None => Err(CloseError::Late { not_durable: self.not_durable() }),
+            None => Err(self.core.late()),
         }
     }
 
@@ -570,11 +570,6 @@ impl Trail {
 
     pub(crate) fn core(&self) -> &trailseal_core::Trail {
         &self.core
-    }
-
-    fn not_durable(&self) -> u64 {
-        let stats = self.core.stats();
-        stats.accepted.saturating_sub(stats.durable)
     }
 }
 

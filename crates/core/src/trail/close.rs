@@ -38,9 +38,14 @@ impl Trail {
     ///
     /// # Errors
     /// [`CloseError::Late`] when `timeout` came first; what was accepted stays in the folder and is recovered at the
-    /// next opening, in this process or another.
+    /// next opening, in this process or another, unless the handoff is in plain memory.
     pub fn close(&self, timeout: Duration) -> Result<Closed, CloseError> {
         self.inner.close(timeout)
+    }
+
+    /// What is to be said of a close whose end nobody could wait for.
+    pub fn late(&self) -> CloseError {
+        self.inner.late(self.stats().accepted)
     }
 }
 
@@ -93,11 +98,7 @@ impl Inner {
             self.remove_handoff();
         }
         drop(running.lock);
-        if all_durable {
-            Ok(self.closed())
-        } else {
-            Err(CloseError::Late { not_durable: events - log.progress.durable() })
-        }
+        if all_durable { Ok(self.closed()) } else { Err(self.late(events)) }
     }
 
     /// The next opening compares these with what it finds. While the policy is being changed nobody can say which one it
@@ -143,7 +144,8 @@ impl Inner {
 
     /// The threads continue their work and hold the lock until they are done. Another close keeps waiting.
     fn late(&self, events: u64) -> CloseError {
-        CloseError::Late { not_durable: events.saturating_sub(self.log.progress.durable()) }
+        let not_durable = events.saturating_sub(self.log.progress.durable());
+        CloseError::Late { not_durable, is_in_memory: self.handoff_file.is_none() }
     }
 }
 

@@ -329,22 +329,30 @@ impl RecordError {
     }
 }
 
-/// Why a trail could not be closed in time. What it accepted stays in its folder.
+/// Why a trail could not be closed in time. What it accepted stays in its folder, unless the handoff is in plain memory.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseError {
     /// The deadline came first.
-    #[error(
-        "{not_durable} events were not yet on disk at the deadline: they stay in the handoff and are recovered at the \
-         next opening"
-    )]
+    #[error("{not_durable} events were not yet on disk at the deadline{}", what_becomes_of_them(*.is_in_memory))]
     Late {
         /// Events that are accepted but not yet durable in a segment.
         not_durable: u64,
+        /// Whether the handoff that holds them is in plain memory, and ends with the process.
+        is_in_memory: bool,
     },
     /// This process is a forked child of the one that opened the trail.
     #[error("the trail was opened before a fork: only the process that opened it can close it")]
     Forked,
+}
+
+fn what_becomes_of_them(is_in_memory: bool) -> &'static str {
+    match is_in_memory {
+        true => {
+            ", and the handoff is in plain memory: they are lost, unless this process goes on until the disk takes them"
+        }
+        false => ": they stay in the handoff and are recovered at the next opening",
+    }
 }
 
 fn way_for_copy(is_wanted: bool) -> &'static str {

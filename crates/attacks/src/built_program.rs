@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::folder::{Folder, copy_all};
 
 /// The time limit for anything that must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One trail, or a folder of slots of which the first is the trail under attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

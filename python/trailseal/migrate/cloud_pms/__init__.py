@@ -4,10 +4,11 @@ See docs/migrate/cloud-pms.md.
 """
 
 from .counts import AuditStats, _audit_stats
-from .health import Health, audit_stats_router, get_audit_health
+from .health import Health, get_audit_health
 from .home import configure, set_audit_mode
 from .log import logger
 from .row import row_of
+from .stats import audit_stats_router
 from .table import AuditedClient, NotInAnAuditLog, wrap
 from .writer import (
     AuditExecutor,

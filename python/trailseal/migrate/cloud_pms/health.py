@@ -1,14 +1,11 @@
-"""The stats endpoint, and what its numbers mean by the documented limits."""
+"""What the numbers mean by the documented limits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from .writer import get_audit_stats
-
-if TYPE_CHECKING:
-    from fastapi import APIRouter
 
 Health = Literal["good", "warning", "critical"]
 LEVELS: tuple[Health, ...] = ("good", "warning", "critical")
@@ -35,14 +32,3 @@ def get_audit_health(stats: Mapping[str, Any] | None = None) -> Health:
 
 def level(is_good: bool, is_bearable: bool) -> int:
     return 0 if is_good else 1 if is_bearable else 2
-
-
-def audit_stats_router(*, dependencies: Sequence[Any]) -> APIRouter:
-    """`GET /admin/audit/stats` with the documented answer, and the health in the header `X-Audit-Health`.
-
-    `dependencies` say who may ask, such as `[Depends(require_admin)]`. The document asks for none: to do the
-    same, give `[]`.
-    """
-    from .stats_route import router
-
-    return router(list(dependencies))

@@ -371,6 +371,27 @@ fn a_line_after_the_close_was_recorded_by_nobody() {
     assert_eq!((verdict.problem, verdict.first_bad), (Some(Problem::Inserted), Some(5)), "{verdict}");
 }
 
+#[test]
+fn what_is_read_last_refuses_before_anything_is_written() {
+    for (name, says) in [
+        ("policy.toml", "remove it to return to the settings, or fix it"),
+        ("keys/mask", "hex digits: put the right key there, or remove it"),
+        ("keys/sampling", "hex digits: remove it to have another one made"),
+    ] {
+        let dir = sealed(options(), 3);
+        fs::write(dir.path().join(name), "mode = \"fast\"").unwrap();
+        let said = refused(dir.path(), options()).to_string();
+        // Nothing is wrong with the lines, so no new trail is needed.
+        assert!(said.contains(name) && said.contains(says), "{said}");
+        assert!(
+            !said.contains("signing key") && !said.contains("succeed") && !said.contains("damaged"),
+            "{said}"
+        );
+        fs::remove_file(dir.path().join(name)).unwrap();
+        goes_on(dir.path(), options());
+    }
+}
+
 fn noticing(options: &mut Options) -> Arc<Mutex<Vec<String>>> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let telling = told.clone();

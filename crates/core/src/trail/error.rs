@@ -161,9 +161,17 @@ pub enum OpenError {
     /// The masking settings are invalid.
     #[error(transparent)]
     Mask(#[from] MaskError),
-    /// The key for masking by hashes cannot be used.
+    /// The key for masking by hashes, or the secret of the sampling, cannot be used.
     #[error(transparent)]
-    MaskKey(#[from] SecretError),
+    Secret(#[from] SecretError),
+    /// The policy that was set while the trail ran cannot be used.
+    #[error("{} cannot be used: {what}", path.display())]
+    Policy {
+        /// Its file.
+        path: PathBuf,
+        /// Why not, and what to do.
+        what: String,
+    },
     /// A file operation failed.
     #[error("could not {action} {}", path.display())]
     Io {

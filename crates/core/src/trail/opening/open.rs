@@ -54,7 +54,6 @@ const DISK_RESERVE_BYTES: u64 = 256 << 20;
 const OPENED_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an opening waits for the checkpoint that covers what a killed process has announced.
 const SEALED_TIMEOUT: Duration = Duration::from_secs(10);
-const SECRET_UNREADABLE: &str = "holds no sampling secret: remove it to have another one made";
 
 /// Everything that an opening found or created, before threads are started.
 struct Opened {
@@ -62,6 +61,10 @@ struct Opened {
     lock: Lock,
     manifest: Manifest,
     signing: SigningKey,
+    in_force: InForce,
+    /// Whether the folder keeps its policy.
+    is_kept: bool,
+    masker: Masker,
     recovered: Recovered,
     /// How many lines a killed process has announced as retired, by events that are still to be sealed.
     announced: u64,
@@ -132,6 +135,9 @@ fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Resu
     let handoffs = read_handoffs(&*files, &places.own)?;
     let (ring, _) = manifest.key_ring();
     check_anchors(&options.anchors, &folder, &newest, &ring)?;
+    // Whatever refuses comes before the folder is changed, but for secrets that are not there yet.
+    let (in_force, is_kept) = in_force(&folder, &options)?;
+    let masker = masker(&folder, &options)?;
     sync_keys(&folder, &options.personal)?;
     let witnesses = witnesses(&folder, options.witnesses.as_ref(), &newest, &handoffs);
     let mut recovered = recover(&folder, &files, &newest, &handoffs, &witnesses)?;
@@ -156,7 +162,8 @@ fn go_on(folder: Folder, lock: Lock, trusted: Trusted, options: Options) -> Resu
         None
     });
     let announced = announced.map_or(0, |finished| finished.unsealed);
-    start(Opened { folder, lock, manifest, signing, recovered, announced }, options, &places)
+    let opened = Opened { folder, lock, manifest, signing, in_force, is_kept, masker, recovered, announced };
+    start(opened, options, &places)
 }
 
 fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
@@ -190,17 +197,15 @@ fn damaged(path: &Path, error: impl std::fmt::Display) -> OpenError {
 }
 
 fn start(opened: Opened, options: Options, places: &HandoffPlaces) -> Result<Trail, OpenError> {
-    let Opened { folder, lock, manifest, signing, recovered, announced } = opened;
+    let Opened { folder, lock, manifest, signing, in_force, is_kept, masker, recovered, announced } = opened;
     let owner = Owner::of(folder.root(), manifest.origin.as_str());
     let recorded = recovered.recorded.unwrap_or_default();
     let (handoff, drain, handoff_file, in_memory) =
         make_handoff(&options, &places.new, &owner, recovered.next, recorded)?;
     remove_old(&places.own, handoff_file.as_deref(), &*options.files, &owner)?;
     lock.name_handoff(handoff_file.as_deref()).map_err(OpenError::io("write", folder.lock()))?;
-    let (in_force, is_kept) = in_force(&folder, &options)?;
     let policy = (&in_force.policy, is_kept);
     let circumstances = circumstances(&folder, policy, &recovered, options.clock.now());
-    let masker = masker(&folder, &options)?;
     let (ring, _) = manifest.key_ring();
     let origin = manifest.origin.as_str();
     let now = options.clock.now();
@@ -447,11 +452,10 @@ fn mask_key(folder: &Folder, options: &Options) -> Result<MaskKey, SecretError> 
 
 /// The policy that the folder keeps, or else that of the options; and whether the folder keeps it.
 fn in_force(folder: &Folder, options: &Options) -> Result<(InForce, bool), OpenError> {
-    let kept = folder.kept_policy().map_err(|error| damaged(&folder.kept_policy_file(), error))?;
-    let sampler = load_or_make_sampler(folder).map_err(|error| match error {
-        SecretError::Io { path, source, .. } => OpenError::Io { action: "read or make", path, source },
-        SecretError::Unreadable { path, .. } => OpenError::Key { path, what: SECRET_UNREADABLE.into() },
-    })?;
+    let kept = folder
+        .kept_policy()
+        .map_err(|error| OpenError::Policy { path: folder.kept_policy_file(), what: with_causes(&error) })?;
+    let sampler = load_or_make_sampler(folder)?;
     let is_kept = kept.is_some();
     let policy = kept.unwrap_or_else(|| options.policy.clone());
     Ok((InForce::new(policy, Arc::new(sampler)), is_kept))

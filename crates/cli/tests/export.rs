@@ -85,6 +85,16 @@ fn count(place: &Place, flags: &str) -> u64 {
 }
 
 #[test]
+fn a_dash_is_standard_output() {
+    let place = Place::with_events(&["a", "b"]);
+    for words in ["export --format jsonl", "prove 0"] {
+        let plain = place.run(words).ok().out;
+        assert_eq!(place.run(&format!("{words} --out -")).ok().out, plain, "{words}");
+    }
+    assert!(!place.path("-").exists());
+}
+
+#[test]
 fn strangers_count_and_group_the_real_records_as_we_do() {
     let place = Place::new();
     place.import_samples();

@@ -47,6 +47,7 @@ mod worker;
 pub(crate) mod writing;
 
 use std::io::Write as _;
+use std::path::Path;
 
 use clap::CommandFactory as _;
 
@@ -72,11 +73,23 @@ impl Command {
                 | Command::Erase(_)
         )
     }
+
+    /// `--out -` is standard output, as `-` is standard input elsewhere.
+    fn take_dash_for_standard_output(&mut self) {
+        let out = match self {
+            Command::Prove(prove) => &mut prove.out,
+            Command::Consistency(consistency) => &mut consistency.out,
+            Command::Export(export) => &mut export.out,
+            _ => return,
+        };
+        *out = out.take().filter(|path| path != Path::new("-"));
+    }
 }
 
 /// Runs the command.
 pub(crate) fn run(arguments: Arguments) -> Outcome {
-    let Arguments { common, command } = arguments;
+    let Arguments { common, mut command } = arguments;
+    command.take_dash_for_standard_output();
     if let Command::Completions { shell } = command {
         let mut text = Vec::new();
         clap_complete::generate(shell, &mut Arguments::command(), "trailseal", &mut text);

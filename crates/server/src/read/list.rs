@@ -254,7 +254,10 @@ fn together(here: Vec<serde_json::Value>, stored: Vec<Origin>) -> Vec<serde_json
     for mut own in here {
         let name = own["origin"].as_str().unwrap_or_default().to_owned();
         let before = all.remove(&name).unwrap_or_default();
-        let (size, stored) = (own["size"].as_u64().unwrap_or(0), before["stored"].as_u64().unwrap_or(0));
+        let stored = before["stored"].as_u64().unwrap_or(0);
+        // More may have been recorded, and stored, since this server looked at its own folder.
+        let size = own["size"].as_u64().unwrap_or(0).max(stored);
+        own["size"] = size.into();
         own["lag"] = Lag::NotStored(size.saturating_sub(stored)).to_json();
         own["stored"] = stored.into();
         own["stored_at"] = before["stored_at"].clone();

@@ -6,10 +6,11 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use serde_json::{Value, json};
-use support::Place;
 use support::server::{Client, Connection, Server};
+use support::{Place, wait_until};
 
 const SETTINGS: &str = r#"
 [[rule]]
@@ -165,10 +166,10 @@ fn no_flag_is_lost_or_doubled_by_kills() {
     let mut server = Server::start(&place);
     let mut acknowledged = Vec::new();
     for round in 0..5 {
-        let admin = server.admin();
+        let (admin, answers) = (server.admin(), AtomicUsize::new(0));
         let sent: Vec<String> = std::thread::scope(|scope| {
-            let sending = scope.spawn(|| send_until_gone(&admin, round));
-            std::thread::sleep(std::time::Duration::from_millis(120));
+            let sending = scope.spawn(|| send_until_gone(&admin, round, &answers));
+            wait_until("the server answers", || answers.load(Relaxed) > 3 * round);
             server.kill();
             sending.join().unwrap()
         });
@@ -193,8 +194,9 @@ fn no_flag_is_lost_or_doubled_by_kills() {
     assert!(acknowledged.iter().all(|id| ids.contains(id.as_str())));
 }
 
-/// Sends flagged events, alone and in batches, until the server is gone. Returns the ids of those that it took.
-fn send_until_gone(client: &Client, round: usize) -> Vec<String> {
+/// Sends flagged events, alone and in batches, until the server is gone, and counts the answers. Returns the ids of those that it
+/// took.
+fn send_until_gone(client: &Client, round: usize, answers: &AtomicUsize) -> Vec<String> {
     let mut taken = Vec::new();
     let Ok(mut connection) = Connection::open(client) else { return taken };
     for turn in 0.. {
@@ -208,6 +210,7 @@ fn send_until_gone(client: &Client, round: usize) -> Vec<String> {
             Ok(response) if response.status == 202 => taken.extend(ids),
             _ => break,
         }
+        answers.fetch_add(1, Relaxed);
     }
     taken
 }

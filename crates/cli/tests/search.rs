@@ -135,19 +135,27 @@ fn a_slot_that_comes_later_is_followed_too() {
     let mut writer = place.command(&["record", "--json"]);
     let mut writer =
         writer.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(writer.stdin.as_mut().unwrap(), b"{\"action\":\"one\"}\n").unwrap();
-    support::Lines::of(writer.stdout.take().unwrap()).wait();
+    let mut feed = writer.stdin.take().unwrap();
+    let recorded = support::Lines::of(writer.stdout.take().unwrap());
+    let mut record_one = || {
+        std::io::Write::write_all(&mut feed, b"{\"action\":\"one\"}\n").unwrap();
+        recorded.wait();
+    };
+    record_one();
     let mut tail = place.command(&["tail", "-f", "-n", "0", "--format", "jsonl"]);
     let mut tail = tail.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let shown = support::Lines::of(tail.stdout.take().unwrap());
+    // What it shows of the first slot tells that it follows.
+    support::wait_until("the tail follows", || {
+        record_one();
+        shown.try_next().is_some()
+    });
     // The first one is held, so this takes another slot, that was not there when the tail began.
-    std::thread::sleep(std::time::Duration::from_millis(500));
     place.feed("record", "{\"action\":\"late\"}\n").ok();
-    // The first event may have become readable only after the tail began.
     while !shown.wait().contains("\"late\"") {}
     tail.kill().unwrap();
     tail.wait().unwrap();
-    drop(writer.stdin.take());
+    drop(feed);
     writer.wait().unwrap();
 }
 

@@ -6,6 +6,8 @@
 mod support;
 
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -38,16 +40,16 @@ fn statuses(answer: &str) -> Vec<u16> {
 #[test]
 fn slow_heads_and_bodies_are_given_up_while_others_are_served() {
     let place = Place::new();
-    place.write("trailseal.toml", "[server]\nrequest_timeout_ms = 8000\n");
+    place.write("trailseal.toml", "[server]\nrequest_timeout_ms = 15000\n");
     let server = Server::start(&place);
     let head = format!(
         "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 1000\r\n\r\n",
         server.token
     );
-    let begun = Instant::now();
+    let (begun, given_up) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
     let slow: Vec<_> = (0..100)
         .map(|number| {
-            let (address, head) = (server.address, head.clone());
+            let (address, head, given_up) = (server.address, head.clone(), given_up.clone());
             std::thread::spawn(move || {
                 let mut stream = connect(address).unwrap();
                 if number % 2 == 1 {
@@ -66,23 +68,21 @@ fn slow_heads_and_bodies_are_given_up_while_others_are_served() {
                         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && is_written => {}
                         Err(_) => break,
                     }
-                    assert!(begun.elapsed() < Duration::from_secs(60), "it holds on to a slow client");
+                    assert!(begun.elapsed() < support::PATIENCE, "it holds on to a slow client");
                 }
+                given_up.fetch_add(1, Relaxed);
                 (number % 2, String::from_utf8_lossy(&answer).into_owned())
             })
         })
         .collect();
     let admin = server.admin();
     let mut connection = Connection::open(&admin).unwrap();
-    let mut longest = Duration::ZERO;
-    while begun.elapsed() < Duration::from_millis(1_500) {
-        let asked = Instant::now();
+    for _ in 0..100 {
         let answer = connection.try_ask("POST", "/v1/events", br#"{"action":"meanwhile"}"#).unwrap();
         assert_eq!(answer.status, 202);
-        longest = longest.max(asked.elapsed());
     }
     // Whoever waited for the slow ones would wait until their time is up.
-    assert!(longest < Duration::from_secs(7), "somebody else waited {longest:?}");
+    assert_eq!(given_up.load(Relaxed), 0, "somebody else waited for them");
     for client in slow {
         let (is_body, answer) = client.join().unwrap();
         match is_body {
@@ -99,7 +99,7 @@ fn slow_heads_and_bodies_are_given_up_while_others_are_served() {
 #[test]
 fn when_all_connections_are_taken_the_next_waits_for_one() {
     let place = Place::new();
-    place.write("trailseal.toml", "[server]\nrequest_timeout_ms = 700\nconnections_max = 4\n");
+    place.write("trailseal.toml", "[server]\nrequest_timeout_ms = 5000\nconnections_max = 4\n");
     let server = Server::start(&place);
     let silent: Vec<_> = (0..4).map(|_| connect(server.address).unwrap()).collect();
     // Those who say nothing lose their places.

@@ -6,10 +6,11 @@
 mod support;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use support::Place;
 use support::server::{Client, Connection, Server};
+use support::{Place, wait_until};
 
 const CLIENTS: usize = 4;
 /// What of the round before is sent again although it was acknowledged.
@@ -52,8 +53,8 @@ impl Known {
         assert_eq!(answer["accepted"], new);
     }
 
-    /// Sends events until the server is gone.
-    fn load(&mut self, client: &Client, name: &str) {
+    /// Sends events until the server is gone, and counts the answers.
+    fn load(&mut self, client: &Client, name: &str, answers: &AtomicU64) {
         let Ok(mut connection) = Connection::open(client) else { return };
         for turn in 0.. {
             // One by one and in batches, with and without waiting for the disk.
@@ -65,6 +66,7 @@ impl Known {
             let lines: Vec<String> = ids.iter().map(|id| event(id)).collect();
             let Ok(response) = connection.try_ask("POST", path, lines.join("\n").as_bytes()) else { return };
             self.note(&ids, &response.is(202).json());
+            answers.fetch_add(1, Relaxed);
         }
     }
 
@@ -99,16 +101,20 @@ fn every_acknowledged_event_is_there_once_after_kills_at_any_moment() {
     let mut server = Server::start(&place);
     let mut clients: Vec<Known> = (0..CLIENTS).map(|_| Known::default()).collect();
     for round in 0..rounds() {
-        let admin = server.admin();
+        let (admin, answers) = (server.admin(), AtomicU64::new(0));
         std::thread::scope(|scope| {
             for (number, known) in clients.iter_mut().enumerate() {
-                let admin = &admin;
+                let (admin, answers) = (&admin, &answers);
                 scope.spawn(move || {
                     known.send_again(admin);
-                    known.load(admin, &format!("c{number}"));
+                    known.load(admin, &format!("c{number}"), answers);
                 });
             }
-            std::thread::sleep(Duration::from_millis(60 + round * 37 % 140));
+            // Some kills come in the middle of what is sent again, most of them under load.
+            if round % 5 > 0 {
+                wait_until("the server answers", || answers.load(Relaxed) >= 10);
+            }
+            std::thread::sleep(Duration::from_millis(round * 37 % 140));
             server.kill();
         });
         server.launch();
@@ -123,7 +129,7 @@ fn every_acknowledged_event_is_there_once_after_kills_at_any_moment() {
         .collect();
     let sent: u64 = clients.iter().map(|known| known.sent).sum();
     assert_eq!(acknowledged.len() as u64, sent, "in the end everything was acknowledged");
-    assert!(sent > 10 * rounds(), "only {sent} events in {} rounds", rounds());
+    assert!(sent > 8 * rounds(), "only {sent} events in {} rounds", rounds());
     // The server, the command beside it, and the command without it say the same.
     assert_eq!(server.admin().count("action=kill"), sent);
     assert_eq!(place.run("query --count --action kill").ok().out.trim(), sent.to_string());

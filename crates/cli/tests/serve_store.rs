@@ -16,7 +16,7 @@ fn place(name: &str, url: &str, more: &str) -> Place {
     let place = Place::new();
     place.write(
         "trailseal.toml",
-        format!("origin = \"example.com/{name}\"\n{more}\n[store]\nurl = \"{url}\"\n"),
+        format!("origin = \"example.com/{name}\"\ntimeout_ms = 60000\n{more}\n[store]\nurl = \"{url}\"\n"),
     );
     place
 }
@@ -154,7 +154,7 @@ fn an_event_of_another_trail_is_found_and_proved_there([one, other]: [&Client; 2
 
 fn trails_are_listed_with_their_checkpoints([one, other]: [&Client; 2]) {
     let own = |name: &str| other.get(&format!("/origins/example.com/{name}/checkpoint"));
-    wait_until("both trails have a checkpoint in the store", || {
+    wait_until("the other trail has a checkpoint in the store", || {
         let origins = one.get("/v1/origins").is(200).json();
         let origins = origins["origins"].as_array().unwrap();
         assert_eq!(fields(origins, "origin"), ["example.com/a", "example.com/b"]);
@@ -164,6 +164,7 @@ fn trails_are_listed_with_their_checkpoints([one, other]: [&Client; 2]) {
         origins[1]["checkpoint"].as_str().is_some_and(|note| note.starts_with("example.com/b\n"))
     });
     for name in ["a", "b"] {
+        wait_until("its checkpoint is in the store", || own(name).status != 404);
         let note = own(name).is(200).text();
         assert!(note.starts_with(&format!("example.com/{name}\n")), "{note}");
     }

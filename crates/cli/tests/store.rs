@@ -45,6 +45,7 @@ fn hides(answer: &Answer) {
 fn a_server_delivers_and_shows_how_far_it_is() {
     let (store, url) = guarded(&[]);
     let place = Place::new();
+    place.write("trailseal.toml", "timeout_ms = 60000\n");
     let mut server = Server::with(&place, &["--store", &url]);
     let admin = server.admin();
     for number in 0..20 {
@@ -71,7 +72,7 @@ fn while_the_store_is_down_events_are_taken_and_the_trouble_is_shown_without_the
     let (mut store, url) = guarded(&[]);
     let place = Place::new();
     // In the settings, as it should be.
-    place.write("trailseal.toml", format!("[store]\nurl = \"{url}\"\n"));
+    place.write("trailseal.toml", format!("timeout_ms = 60000\n[store]\nurl = \"{url}\"\n"));
     let server = Server::with(&place, &[]);
     let admin = server.admin();
     admin.post("/v1/events?ack=store", r#"{"action":"before"}"#).is(202);
@@ -178,7 +179,7 @@ fn the_store_comes_from_settings_environment_or_flag_and_its_password_is_never_s
 fn a_trail_put_back_to_an_older_state_is_found_by_doctor_and_stops_delivery() {
     let (store, url) = guarded(&[]);
     let place = Place::new();
-    place.write("trailseal.toml", format!("[store]\nurl = \"{url}\"\n"));
+    place.write("trailseal.toml", format!("timeout_ms = 60000\n[store]\nurl = \"{url}\"\n"));
     place.feed("record --ack store", r#"{"action":"one"}"#).ok();
     place.copy("trail", "kept");
     place.feed("record --ack store", r#"{"action":"two"}"#).ok();
@@ -206,7 +207,7 @@ fn many_servers_fill_one_store() {
     for (number, place) in places.iter().enumerate() {
         place.write(
             "trailseal.toml",
-            format!("origin = \"example.com/node-{number}\"\n[store]\nurl = \"{url}\"\n"),
+            format!("origin = \"example.com/node-{number}\"\ntimeout_ms = 60000\n[store]\nurl = \"{url}\"\n"),
         );
         // They share their tokens.
         let server = match servers.first() {
@@ -299,6 +300,7 @@ fn an_outbox_is_made_relayed_shown_and_redelivered_without_showing_the_password(
 fn what_the_store_refuses_for_a_change_of_its_tables_halts_delivery_and_loses_nothing() {
     let (store, url) = guarded(&[]);
     let place = Place::new();
+    place.write("trailseal.toml", "timeout_ms = 60000\n");
     let server = Server::with(&place, &["--store", &url]);
     let admin = server.admin();
     admin.post("/v1/events?ack=store", r#"{"action":"good"}"#).is(202);
@@ -322,7 +324,7 @@ fn what_the_store_refuses_for_a_change_of_its_tables_halts_delivery_and_loses_no
 fn doctor_names_the_first_line_that_is_not_the_same_in_the_store() {
     let (store, url) = guarded(&[]);
     let place = Place::new();
-    place.write("trailseal.toml", format!("[store]\nurl = \"{url}\"\n"));
+    place.write("trailseal.toml", format!("timeout_ms = 60000\n[store]\nurl = \"{url}\"\n"));
     let record = |count: u64| {
         let events: String = (0..count).map(|number| format!("{{\"action\":\"a.{number}\"}}\n")).collect();
         place.feed("record", &events)

@@ -165,7 +165,9 @@ fn what_is_not_stored_yet_does_not_count_as_stored() {
     assert_eq!(answer.status, 504, "{}", answer.text());
     let _worker = world.worker();
     wait_until("nothing is missing in the store", || sink("redis")["lag"]["events"] == 0);
-    admin.post("/v1/events?ack=store", r#"{"action":"a.b"}"#).is(202);
+    wait_until("level store is reached in time", || {
+        admin.post("/v1/events?ack=store", r#"{"action":"a.b"}"#).status == 202
+    });
 }
 
 #[test]

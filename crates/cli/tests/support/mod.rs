@@ -43,7 +43,7 @@ pub const SAMPLES: [(&str, &str, usize); 3] = [
 
 /// How long a test waits for something that must happen, which may take a minute on a busy machine, as a lost stream does that is
 /// sent again.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Where a sample lies.
 pub fn sample(name: &str) -> PathBuf {
@@ -117,10 +117,26 @@ impl Place {
 
     /// The same, as a shell starts it after `ulimit` with these words.
     pub fn limited_command(&self, arguments: &[&str], limit: &str) -> Command {
-        let mut command = Command::new("sh");
-        let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
-        command.args(["-c", &script]).arg(program());
-        self.outfit(command, arguments)
+        self.command_after(arguments, Command::new("sh"), &format!("ulimit {limit}"))
+    }
+
+    /// The same with a file system of its own, of this size, as `small`; `None` where this system makes none for a test.
+    pub fn command_on_small_disk(&self, arguments: &[&str], size: &str) -> Option<Command> {
+        std::fs::create_dir_all(self.path("small")).unwrap();
+        if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success()) {
+            eprintln!("skipped: this system makes no file system for a test");
+            return None;
+        }
+        let mut shell = Command::new("unshare");
+        shell.args(["-rm", "sh"]);
+        Some(self.command_after(arguments, shell, &format!("mount -t tmpfs -o size={size} tmpfs small")))
+    }
+
+    /// The command, as this shell starts it after `before`.
+    fn command_after(&self, arguments: &[&str], mut shell: Command, before: &str) -> Command {
+        let script = format!("{before} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &script]).arg(program());
+        self.outfit(shell, arguments)
     }
 
     /// Runs a command given as words between spaces.
@@ -327,6 +343,11 @@ impl Lines {
     /// The next line; `None` when there is none any more.
     pub fn next(&self) -> Option<String> {
         self.0.recv().ok()
+    }
+
+    /// The next line, if it has come.
+    pub fn try_next(&self) -> Option<String> {
+        self.0.try_recv().ok()
     }
 
     /// The next line, which must come.

@@ -4,9 +4,11 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::process::Command;
 
-use support::{Answer, Place};
+use support::server::Server;
+use support::{Answer, Place, wait_until};
 
 /// More than any disk has free.
 const RESERVE: &str = "disk_reserve = \"999999999GiB\"\n";
@@ -45,13 +47,45 @@ fn a_full_disk_is_told_once_and_counted() {
     assert!(answer.err.contains("19 more, up to line 21: "), "{answer:#?}");
 }
 
+#[test]
+fn an_accepted_event_is_never_called_unknown_while_the_disk_is_full() {
+    let place = Place::new();
+    place.write("trailseal.toml", "disk_reserve = \"0\"\n");
+    let Some(server) = Server::on_small_disk(&place, &["--dir", "small/trail"], "24m") else { return };
+    let admin = server.admin();
+    let fill = format!("/proc/{}/root{}", server.id(), place.path("small/fill").display());
+    let mut file = std::fs::File::create(&fill).unwrap();
+    while file.write_all(&[0; 4_096]).is_ok() {}
+    // More than the reserve of 5 % is left, so events are taken, but not enough for these.
+    file.set_len(file.metadata().unwrap().len() - (2 << 20)).unwrap();
+    let event = |id: &String| {
+        format!("{{\"action\":\"a\",\"id\":\"{id}\",\"details\":{{\"text\":\"{}\"}}}}", "x".repeat(30_000))
+    };
+    // Some still fit into what the segment has reserved.
+    let mut taken: Vec<String> = Vec::new();
+    wait_until("events are refused", || {
+        let ids: Vec<String> = (taken.len()..taken.len() + 200).map(|number| format!("e{number}")).collect();
+        let answer = admin.post("/v1/events", ids.iter().map(event).collect::<Vec<_>>().join("\n"));
+        assert!(matches!(answer.status, 202 | 503), "{}", answer.text());
+        if answer.status == 202 {
+            taken.extend(ids);
+        }
+        answer.status == 503 && !taken.is_empty()
+    });
+    let asked = |id: &String| admin.get(&format!("/v1/events/{id}"));
+    let answers: Vec<_> = taken.iter().map(asked).collect();
+    assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 503)), "one is unknown");
+    let last = answers.into_iter().next_back().unwrap().is(503);
+    assert_eq!(last.header("content-type"), Some("application/problem+json"));
+    assert!(last.text().contains("not-durable") && last.header("retry-after").is_some(), "{}", last.text());
+    file.set_len(0).unwrap();
+    wait_until("all are on disk", || taken.iter().all(|id| asked(id).status == 200));
+    wait_until("an unknown one is called unknown", || admin.get("/v1/events/none").status == 404);
+}
+
 /// Runs a command with a file system of its own, of this size, as `small` in the place.
 fn on_small_disk(place: &Place, size: &str, script: &str) -> Option<(i32, String)> {
-    std::fs::create_dir_all(place.path("small")).unwrap();
-    if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this system makes no file system for a test");
-        return None;
-    }
+    place.command_on_small_disk(&[], size)?;
     let program = place.command(&[]).get_program().to_owned();
     let script = format!("mount -t tmpfs -o size={size} tmpfs small && {script}");
     let mut command = Command::new("unshare");
@@ -66,8 +100,8 @@ fn on_small_disk(place: &Place, size: &str, script: &str) -> Option<(i32, String
 fn a_file_system_smaller_than_the_handoff_is_told_with_what_to_set_and_used() {
     let place = Place::new();
     place.write("event", "{\"action\":\"small.disk\"}\n");
-    let serve = r#"timeout 20 "$0" serve --dir small/trail --listen 127.0.0.1:0 --open > out 2> log &
-        until grep -q 'data in' out; do sleep 0.1; done
+    let serve = r#"timeout 300 "$0" serve --dir small/trail --listen 127.0.0.1:0 --open > out 2> log &
+        until grep -q 'data in' out || ! kill -0 $!; do sleep 0.1; done
         cd small && "$0" record --dir trail ../event; ended=$?; cd ..
         "$0" doctor --dir small/trail | tail -4; kill $!; wait $!
         "$0" verify --dir small/trail; cat log; exit $ended"#;

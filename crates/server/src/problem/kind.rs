@@ -77,6 +77,7 @@ kinds! {
     Internal: INTERNAL_SERVER_ERROR "internal",
     NotMade: INTERNAL_SERVER_ERROR "not-made",
     Clock: SERVICE_UNAVAILABLE "clock",
+    NotDurable: SERVICE_UNAVAILABLE "not-durable",
     NotSealed: SERVICE_UNAVAILABLE "not-sealed",
     Refused: SERVICE_UNAVAILABLE "refused",
     StoreUnavailable: SERVICE_UNAVAILABLE "store-unavailable",

@@ -181,13 +181,21 @@ enum Found {
 async fn find(reading: &Reading, caller: &Caller, wanted: Wanted) -> Result<Found, Problem> {
     let is_behind = reading.trail.durable().get() < wanted.accepted;
     let found = find_now(reading, caller, wanted.clone()).await;
-    let is_missing = found.as_ref().is_err_and(|problem| problem.status() == StatusCode::NOT_FOUND);
-    if !(is_behind && is_missing) {
+    if !(is_behind && is_missing(&found)) {
         return found;
     }
     let trail = reading.trail.clone();
-    let _ = tokio::task::spawn_blocking(move || trail.flush(DURABLE_WAIT)).await;
-    find_now(reading, caller, wanted).await
+    let flushed = tokio::task::spawn_blocking(move || trail.flush(DURABLE_WAIT)).await;
+    let found = find_now(reading, caller, wanted).await;
+    if is_missing(&found) && !matches!(flushed, Ok(Ok(()))) {
+        let detail = "it is not among the events on disk, and some that were accepted are not there yet";
+        return Err(Problem::new(Kind::NotDurable, detail).retry_after(1));
+    }
+    found
+}
+
+fn is_missing(found: &Result<Found, Problem>) -> bool {
+    found.as_ref().is_err_and(|problem| problem.status() == StatusCode::NOT_FOUND)
 }
 
 /// Looks in the view, and, if that is of a shared store, then in the folder: there are events that are not stored yet. Of what is in

@@ -390,7 +390,7 @@ mod tests {
                 "t.toml:1:1: there is no setting `disk_reserv`: did you mean `disk_reserve`?",
             ),
             ("listen = 1", "t.toml:1:1: there is no setting `listen`: did you mean `server.listen`?"),
-            ("xy = 1", "t.toml:1:1: there is no setting `xy`: use one of origin"),
+            ("xy = 1", "t.toml:1:1: there is no setting `xy`: `trailseal doctor` lists them"),
             ("[server]\nlisten = 1", "t.toml:2:10: `server.listen` cannot be \"1\": use an address"),
             (
                 "[server]\ntrusted_proxies = [\"10/8\"]",

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::net::AddrParseError;
 use std::num::{ParseFloatError, ParseIntError};
 
@@ -20,20 +21,26 @@ pub(crate) fn report(error: &clap::Error, given: &[OsString]) -> u8 {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
     if is_text {
-        // If the pipe is closed, its reader has read enough.
-        let _ = error.print();
-        return if error.use_stderr() { 2 } else { 0 };
+        return match error.print().and_then(|()| std::io::stdout().flush()) {
+            Ok(()) if error.use_stderr() => 2,
+            Ok(()) => 0,
+            // If the pipe is closed, its reader has read enough.
+            Err(failed) => match Failure::from(failed) {
+                Failure::ClosedPipe if error.use_stderr() => 2,
+                failure => failure.report(),
+            },
+        };
     }
     Failure::could_not(one_line(error, given)).report()
 }
 
 /// What is wrong, and whose help says more.
 fn one_line(error: &clap::Error, given: &[OsString]) -> String {
-    let (what, command) = match wrong_value(error) {
+    let (what, command) = match wrong_value(error).or_else(|| other_word(error, given)) {
         Some(what) => (what, None),
         None => as_rendered(&error.render().to_string()),
     };
-    let command = command.unwrap_or_else(|| command_of(given));
+    let command = command.unwrap_or_else(|| command_of(given).0);
     format!("{}; see `{command} --help`", what.trim())
 }
 
@@ -53,6 +60,52 @@ fn wrong_value(error: &clap::Error) -> Option<String> {
     let value = error.get(ContextKind::InvalidValue)?.to_string();
     let flag = flag.split(' ').next().unwrap_or_default();
     Some(format!("{flag} cannot be {value:?}: use {allowed}"))
+}
+
+/// Words of other tools, and what they are here.
+const COMMANDS: [(&[&str], &str); 8] = [
+    (&["list", "ls", "search", "find", "grep", "show", "get", "events", "log", "logs", "cat"], "query"),
+    (&["add", "append", "write", "send", "put", "ingest", "create"], "record"),
+    (&["watch", "follow"], "tail -f"),
+    (&["check", "validate", "audit"], "verify"),
+    (&["start", "server", "web", "ui", "run", "daemon"], "serve"),
+    (&["status", "info", "count"], "stats"),
+    (&["delete", "prune", "purge", "cleanup", "rotate"], "retain"),
+    (&["restore", "copy", "snapshot"], "backup"),
+];
+const FLAGS: [(&[&str], &str); 11] = [
+    (&["--after", "--from", "--start", "--begin"], "--since"),
+    (&["--before", "--to", "--end"], "--until"),
+    (&["--reverse", "--oldest", "--ascending"], "--order asc"),
+    (&["--sort", "--sort-by"], "--order and --order-by"),
+    (&["--user", "--who", "--user-id", "--actor-id"], "--actor"),
+    (&["--event", "--event-type"], "--action"),
+    (&["--search", "--grep", "--query", "--filter"], "--text"),
+    (&["--result", "--status"], "--outcome"),
+    (&["--level"], "--severity"),
+    (&["--output", "-o"], "--format, and > FILE"),
+    (&["--path", "--folder", "--directory", "--trail"], "--dir"),
+];
+
+/// For a command or flag that other tools have: what it is here.
+fn other_word(error: &clap::Error, given: &[OsString]) -> Option<String> {
+    let (name, command) = command_of(given);
+    let (kind, what, words) = match error.kind() {
+        ErrorKind::InvalidSubcommand if name == "trailseal" => {
+            (ContextKind::InvalidSubcommand, "command", &COMMANDS[..])
+        }
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, "flag", &FLAGS[..]),
+        _ => return None,
+    };
+    let theirs = error.get(kind)?.to_string();
+    let (_, ours) = words.iter().find(|(words, _)| words.contains(&theirs.as_str()))?;
+    let flag = ours.split([' ', ',']).next()?.strip_prefix("--");
+    let takes = |flag: &str| flag == "dir" || command.get_arguments().any(|own| own.get_long() == Some(flag));
+    // Where there is --out, it is meant.
+    if flag.is_some_and(|flag| !takes(flag) || flag == "format" && takes("out")) {
+        return None;
+    }
+    Some(format!("there is no {what} {theirs} here: use {ours}"))
 }
 
 /// Joins the lines before the usage, which names the command.
@@ -78,7 +131,7 @@ fn as_rendered(text: &str) -> (String, Option<String>) {
 }
 
 /// The command that these arguments name, as far as they do.
-fn command_of(given: &[OsString]) -> String {
+fn command_of(given: &[OsString]) -> (String, clap::Command) {
     const WITH_VALUE: [&str; 4] = ["--dir", "--config", "--server", "--token"];
     let (mut command, mut names) = (Arguments::command(), vec!["trailseal".to_owned()]);
     let mut words = given.iter().skip(1).filter_map(|word| word.to_str());
@@ -91,7 +144,7 @@ fn command_of(given: &[OsString]) -> String {
         names.push(found.get_name().to_owned());
         command = found;
     }
-    names.join(" ")
+    (names.join(" "), command)
 }
 
 #[cfg(test)]
@@ -126,6 +179,11 @@ mod tests {
             (
                 &["policy", "set", "sampled", "--rate", "half"],
                 "--rate cannot be \"half\": use a number, such as 0.1; see `trailseal policy set --help`",
+            ),
+            (&["list"], "there is no command list here: use query; see `trailseal --help`"),
+            (
+                &["query", "--before", "1h"],
+                "there is no flag --before here: use --until; see `trailseal query --help`",
             ),
             (&["key", "lose"], "unrecognized subcommand 'lose'; see `trailseal key --help`"),
         ] {

@@ -47,6 +47,36 @@ fn a_part_of_an_id_or_name_in_any_case_is_enough() {
 }
 
 #[test]
+fn a_command_that_finds_nothing_names_the_values_that_may_be_meant() {
+    let place = Place::with(EVENTS);
+    for (query, wanted) in [
+        (
+            "query --actor CHEN",
+            "--actor takes whole values; \"CHEN\" is a part of u-17 (Chen Wei), Nameless Chen, marchen, …",
+        ),
+        (
+            "query --actor chen --action invoice.pay",
+            "--actor takes whole values; \"chen\" is a part of u-18 (chen li)",
+        ),
+        (
+            "query --action invoice.up",
+            "--action takes whole values; \"invoice.up\" is a part of invoice.update",
+        ),
+        ("query --tenant ac --actor u-17", "--tenant takes whole values; \"ac\" is a part of acme"),
+        ("query --ip db8", "--ip takes whole values; \"db8\" is a part of 2001:db8::1"),
+    ] {
+        let answer = place.run(query).ok();
+        assert_eq!(answer.err, format!("no event matches\n{wanted}\n"), "{query}");
+    }
+    for query in ["query --actor nobody", "query --actor chen --actor wei", "query --actor chen --since now"]
+    {
+        assert_eq!(place.run(query).ok().err, "no event matches\n", "{query}");
+    }
+    // Programs read these, and they take no longer for it.
+    assert_eq!(place.run("query --actor chen --format jsonl").ok().err, "");
+}
+
+#[test]
 fn it_is_the_same_with_the_index_and_without() {
     let place = Place::with(EVENTS);
     place.write("trailseal.toml", "index.enabled = false\n");

@@ -115,6 +115,10 @@ fn the_nearest_setting_is_named() {
     let mut command = place.command(&["doctor"]);
     command.env("TRAILSEAL_HANDOFF__SIZ", "1MiB");
     Answer::of(command, b"").could_not(&["TRAILSEAL_HANDOFF__SIZ", "did you mean `handoff.size`?"]);
+    let mut command = place.command(&["doctor"]);
+    command.env("TRAILSEAL_XYZ", "1");
+    let answer = Answer::of(command, b"").could_not(&["there is no setting `xyz`", "trailseal doctor"]);
+    assert!(answer.err.len() < 200, "{answer:#?}");
 }
 
 #[test]
@@ -142,9 +146,12 @@ fn what_cannot_be_read_is_named_and_makes_no_trail() {
     let place = Place::new();
     std::fs::create_dir(place.path("folder")).unwrap();
     place.write("torn.gz", b"\x1f\x8b\x08\x00torn");
+    place.write("wide", b"\xff\xfe{\0}\0\n\0");
     for command in [
         "record folder",
         "record missing",
+        "record torn.gz",
+        "record wide",
         "import --from github folder",
         "import --from github missing",
         "import --map missing torn.gz",
@@ -156,6 +163,10 @@ fn what_cannot_be_read_is_named_and_makes_no_trail() {
         assert!(!place.path("trail").exists(), "{command}");
     }
     place.run("record folder").could_not(&["folder: it is a folder"]);
+    place.run("record torn.gz").could_not(&["nothing was recorded: the input is packed by gzip", "gzip -dc"]);
+    place.feed("record", b"\x1f\x8b\x08\x00torn").could_not(&["the input is packed by gzip"]);
+    std::fs::remove_dir_all(place.path("trail")).unwrap();
+    place.run("record wide").could_not(&["the input is UTF-16", "iconv"]);
     let answer = place.run("import --from github torn.gz");
     assert!(answer.code != Some(0) && !place.path("trail").exists(), "{answer:#?}");
     let mut command = place.command(&["record"]);
@@ -193,6 +204,50 @@ fn a_folder_that_is_closed_to_this_user_is_told_as_that() {
     let doctor = as_nobody(&place, "doctor --json").unwrap().json();
     assert_eq!(doctor["findings"][0]["code"], "no_access", "{doctor}");
     assert!(doctor["findings"][0]["what"].as_str().unwrap().contains("Permission denied"), "{doctor}");
+}
+
+#[test]
+fn what_is_no_folder_is_told_as_that() {
+    let place = Place::new();
+    place.write("file", "{\"action\":\"a\"}\n");
+    std::os::unix::fs::symlink("nowhere", place.path("link")).unwrap();
+    for dir in ["file", "link"] {
+        let command = format!("record file --dir {dir}");
+        place.run(&command).could_not(&[&format!("{dir} is not a folder: choose another place")]);
+    }
+}
+
+#[test]
+fn words_of_other_tools_are_known() {
+    let place = Place::with_events(&["a"]);
+    for (command, wanted) in [
+        ("list", "there is no command list here: use query; see `trailseal --help`"),
+        ("search x", "use query"),
+        ("query --after 1h", "there is no flag --after here: use --since; see `trailseal query --help`"),
+        ("query --reverse", "use --order asc"),
+        ("query --output json", "use --format"),
+        ("export --output x", "'--out'"),
+        ("token show", "unrecognized subcommand"),
+        ("record --user u1", "unexpected argument"),
+    ] {
+        place.run(command).could_not(&[wanted]);
+    }
+    for command in ["query --format json", "query --format ndjson", "export --format ndjson"] {
+        assert_eq!(place.run(command).ok().json()["action"], "a", "{command}");
+    }
+    assert_eq!(place.run("query --count --since -1h").ok().out, "1\n");
+    assert_eq!(place.run("query --count --until -1h").ok().out, "0\n");
+    let answer = place.run("query --limit 0").ok();
+    assert_eq!((answer.err.as_str(), answer.out.lines().count()), ("", 0), "{answer:#?}");
+}
+
+#[test]
+fn help_that_cannot_be_written_is_no_success() {
+    let place = Place::new();
+    let mut command = place.command(&["--help"]);
+    command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

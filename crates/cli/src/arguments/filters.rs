@@ -49,16 +49,16 @@ pub(crate) struct Filters {
     origin: Vec<String>,
     /// Events at or after this time: 2026-11-21T04:00, 2026-11-21, 2026-11 (in UTC), yesterday, "last week", or an age
     /// such as 24h
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
     /// Events before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
     /// Events recorded at or after this time, whatever time they claim
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     recorded_since: Option<String>,
     /// Events recorded before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     recorded_until: Option<String>,
     /// Text anywhere in the event
     #[arg(long, value_name = "TEXT")]

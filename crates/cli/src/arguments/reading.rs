@@ -12,6 +12,7 @@ pub(crate) enum Format {
     /// For people
     Table,
     /// One event per line, as stored
+    #[value(aliases = ["json", "ndjson"])]
     Jsonl,
     /// For spreadsheets
     Csv,
@@ -123,6 +124,7 @@ pub(crate) struct Summary {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
     /// One event per line, as stored
+    #[value(aliases = ["json", "ndjson"])]
     Jsonl,
     /// For spreadsheets
     Csv,

@@ -108,7 +108,7 @@ fn tell_settings(out: &mut impl Write, settings: &Settings) -> Outcome {
     let longest = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
     writeln!(out, "settings")?;
     for (name, value, source) in rows {
-        let value = if value.is_empty() { "(none)" } else { &value };
+        let value = if value.is_empty() { "(none)".into() } else { printable(&value) };
         writeln!(out, "  {name:<longest$} {value:<26} {source}")?;
     }
     Ok(writeln!(out)?)

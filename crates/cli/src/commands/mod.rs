@@ -16,6 +16,7 @@ mod input;
 mod key;
 mod man;
 mod mask;
+mod near;
 #[cfg(feature = "postgres")]
 mod outbox;
 mod own_files;

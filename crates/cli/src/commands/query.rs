@@ -7,6 +7,7 @@ use trailseal_event::filter::Filter;
 use trailseal_event::{By, First, Hit};
 use trailseal_index::Search;
 
+use super::near::tell_near;
 use super::reading::{filter, keys_if, source};
 use super::source::{Source, tell_lacking_key};
 use crate::arguments::{Format, Order, OrderBy, Query};
@@ -39,10 +40,16 @@ pub(super) fn run(settings: &Settings, query: &Query, json: bool) -> Outcome {
     })?;
     failed.map_or(Ok(()), Err)?;
     writer.finish()?;
+    if limit == 0 {
+        return Ok(());
+    }
     if let Some(next) = next {
         tell(&format!("there are more: add --cursor {next} for the next page, or --limit for more at once"));
     } else if shown == 0 && format == Format::Table {
         tell("no event matches");
+        if query.cursor.is_none() {
+            tell_near(&mut *source, &filter)?;
+        }
     }
     if shown == 0 {
         tell_lacking_key(&*source, &filter);

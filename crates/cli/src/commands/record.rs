@@ -41,6 +41,7 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
         ));
     }
     let mut file = input::of_events(arguments.file.as_deref())?.map(lines_of);
+    file.as_mut().map_or(Ok(()), refuse_other_coding)?;
     let mut options = settings.one_shot_options()?;
     options.strict = arguments.strict;
     // An array that is there already is read first: what cannot be read makes no trail.
@@ -68,7 +69,10 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
     let read = match (array, file) {
         (Some(array), _) => session.take_array(&array),
         (None, Some(mut file)) => session.read_all(&mut file),
-        (None, None) => session.read_all(&mut lines_of(InputFor::new(&trail))),
+        (None, None) => {
+            let mut lines = lines_of(InputFor::new(&trail));
+            refuse_other_coding(&mut lines).and_then(|()| session.read_all(&mut lines))
+        }
     };
     let Session { counts, told, trail, mut refused, .. } = session;
     refused.finish();
@@ -78,15 +82,18 @@ pub(super) fn run(settings: &Settings, arguments: &Record, json: bool) -> Outcom
         return Err(error.into());
     }
     // What was accepted is made durable and sealed even if the input could not be read to its end.
-    close_trail(&trail)?;
-    read?;
+    let closed = close_trail(&trail);
     if !json {
         told.finish();
-        tell(&counts.summary());
+        if closed.is_ok() && read.is_ok() || counts.recorded > 0 {
+            // What a close could not finish is told behind it.
+            tell(&counts.summary(if closed.is_ok() { "recorded" } else { "accepted" }));
+        }
         if counts.recorded == 0 && counts.not_json > 0 && counts.not_json == counts.bad {
             tell(OTHER_FORMS);
         }
     }
+    closed.and(read)?;
     if counts.bad + counts.unconfirmed + counts.refused > 0 { Err(Failure::No(None)) } else { Ok(()) }
 }
 
@@ -99,13 +106,34 @@ pub(super) fn lines_of(input: impl Read + 'static) -> Lines {
 
 /// The array that the input is, if it is one. Otherwise nothing of it is taken away.
 fn array_in(input: &mut Lines) -> Outcome<Option<Vec<u8>>> {
-    let begins = loop {
+    if array::begins_in(beginning(input)?) { array::read_rest(Vec::new(), input).map(Some) } else { Ok(None) }
+}
+
+/// What has come of the input, of which nothing is taken away.
+fn beginning(input: &mut Lines) -> Outcome<&[u8]> {
+    loop {
         match input.fill_buf() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            other => break array::begins_in(other.map_err(could_not_continue)?),
+            other => break other.map(drop).map_err(could_not_continue)?,
         }
-    };
-    if begins { array::read_rest(Vec::new(), input).map(Some) } else { Ok(None) }
+    }
+    Ok(input.buffer())
+}
+
+/// Refuses what is packed, or no UTF-8 from its first byte on: no line of it is an event.
+pub(super) fn refuse_other_coding(input: &mut Lines) -> Outcome {
+    const CODINGS: [(&[u8], &str); 5] = [
+        (b"\x1f\x8b", "packed by gzip: use `gzip -dc FILE | trailseal record`, or `trailseal import`"),
+        (b"\x28\xb5\x2f\xfd", "packed by zstd: use `zstd -dc FILE | trailseal record`"),
+        (b"PK\x03\x04", "a zip: use `unzip -p FILE | trailseal record`"),
+        (b"\xff\xfe", "UTF-16: use `iconv -f UTF-16 -t UTF-8 FILE | trailseal record`"),
+        (b"\xfe\xff", "UTF-16: use `iconv -f UTF-16 -t UTF-8 FILE | trailseal record`"),
+    ];
+    let begun = beginning(input)?;
+    match CODINGS.iter().find(|(mark, _)| begun.starts_with(mark)) {
+        Some((_, what)) => Err(Failure::could_not(format!("nothing was recorded: the input is {what}"))),
+        None => Ok(()),
+    }
 }
 
 fn could_not_continue(error: std::io::Error) -> Failure {
@@ -136,8 +164,8 @@ pub(super) const OTHER_FORMS: &str = "record takes one JSON object per line, or 
      `trailseal import` takes CSV, logs and other forms";
 
 impl Counts {
-    fn summary(&self) -> String {
-        let mut text = format!("{} recorded", thousands(self.recorded));
+    fn summary(&self, what: &str) -> String {
+        let mut text = format!("{} {what}", thousands(self.recorded));
         for (count, what) in [
             (self.repeated, "already there"),
             (self.left_out, "left out by the policy"),

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use trailseal_core::{ReadError, RetiredEvent};
+use trailseal_event::count::{FacetField, FacetValue};
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_event::{By, First, Hit, Order};
 use trailseal_index::{Cursor, Search, Summary};
@@ -35,6 +36,15 @@ pub(super) trait Source {
 
     /// How many events there are of each kind, and when.
     fn summary(&mut self, filter: &Filter, top: usize, bucket: Option<Duration>) -> Outcome<Summary>;
+
+    /// The most frequent values of a field that have `part` in them, at most `top`.
+    fn values(
+        &mut self,
+        filter: &Filter,
+        field: FacetField,
+        part: &str,
+        top: usize,
+    ) -> Outcome<Vec<FacetValue>>;
 
     /// The `count` newest events by recording, the oldest of them first, and what follows all that is there.
     fn follow<'a>(
@@ -117,6 +127,16 @@ impl Source for Search {
 
     fn summary(&mut self, filter: &Filter, top: usize, bucket: Option<Duration>) -> Outcome<Summary> {
         Ok(Search::summary(self, filter, top, bucket)?)
+    }
+
+    fn values(
+        &mut self,
+        filter: &Filter,
+        field: FacetField,
+        part: &str,
+        top: usize,
+    ) -> Outcome<Vec<FacetValue>> {
+        Ok(Search::values(self, filter, field, part, top)?)
     }
 
     fn follow<'a>(

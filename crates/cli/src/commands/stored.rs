@@ -8,6 +8,7 @@ use trailseal_core::deliver::MustEnd;
 use trailseal_core::file::StdFiles;
 use trailseal_core::with_causes;
 use trailseal_core::{Folder, ReadError, load_mask_key, trails_in};
+use trailseal_event::count::{FacetField, FacetValue};
 use trailseal_event::filter::{Filter, IdFilter};
 use trailseal_event::mask::MaskKey;
 use trailseal_event::{Hit, Order};
@@ -92,6 +93,16 @@ impl Source for Stored {
 
     fn summary(&mut self, filter: &Filter, top: usize, bucket: Option<Duration>) -> Outcome<Summary> {
         Ok(self.reader.summary(filter, top, bucket)?)
+    }
+
+    fn values(
+        &mut self,
+        filter: &Filter,
+        field: FacetField,
+        part: &str,
+        top: usize,
+    ) -> Outcome<Vec<FacetValue>> {
+        Ok(self.reader.values(filter, field, part, top)?)
     }
 
     fn follow<'a>(

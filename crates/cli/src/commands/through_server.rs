@@ -12,7 +12,7 @@ use trailseal_event::{BadLine, Event, Warning, Warnings};
 use super::deciding::refuse_store;
 use super::input::{self, LINE_BYTES_MAX};
 use super::record::refused::Refused;
-use super::record::{Lines as Input, OTHER_FORMS, Told, array, lines_of, read_line};
+use super::record::{Lines as Input, OTHER_FORMS, Told, array, lines_of, read_line, refuse_other_coding};
 use super::text::write_text;
 use crate::arguments::{Ack, Policy, Record};
 use crate::failure::{Failure, Outcome};
@@ -32,6 +32,7 @@ pub(super) fn record(server: &ServerClient, arguments: &Record, json: bool) -> O
         Some(file) => lines_of(file),
         None => lines_of(std::io::stdin()),
     };
+    refuse_other_coding(&mut input)?;
     let ack = match arguments.ack {
         None | Some(Ack::Accepted) => "accepted",
         Some(Ack::Durable) => "durable",

@@ -81,7 +81,7 @@ pub(super) fn unknown(source: &str, name: &str) -> Failure {
     let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
     let what = match nearest(name, &names) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("use one of {}", names.join(", ")),
+        None => "`trailseal doctor` lists them, and docs/settings.md explains them".to_owned(),
     };
     Failure::could_not(format!("{source}: there is no setting `{name}`: {what}"))
 }

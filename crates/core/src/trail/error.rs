@@ -138,6 +138,26 @@ pub enum OpenError {
         /// Whether the options name it, and not the last writer.
         is_wanted: bool,
     },
+    /// A file is in the folder's place, or a link to nothing.
+    #[error("{} is not a folder: choose another place for the trail", path.display())]
+    NotAFolder {
+        /// What should be the trail's folder.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// This user may not write in the folder.
+    #[error(
+        "this user may not write in {}: run this as its owner, or choose another folder", path.display()
+    )]
+    NotWritable {
+        /// The trail's folder.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
     /// It is on a network file system.
     #[error("{} is on a network file system ({kind}), whose locks and syncs are not reliable: choose a local folder, \
         or allow it explicitly", path.display())]

@@ -177,6 +177,7 @@ fn wanted(field: &str) -> &'static str {
         "on_behalf_of" | "context" | "details" => "an object",
         "related" => "a list of objects",
         "duration_ms" => "a number",
+        "time" => "RFC 3339 as a text, such as \"2026-11-21T04:00:00Z\"",
         _ => "a text",
     }
 }

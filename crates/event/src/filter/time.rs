@@ -42,8 +42,10 @@ pub fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
         .or_else(|| before(now, parse_age(text)?))
 }
 
-/// A [span](parse_span), which may be in words: `2 hours ago`, `15 min`, `3-days-ago`.
+/// A [span](parse_span), which may be in words or have the sign that other tools want: `2 hours ago`, `15 min`,
+/// `3-days-ago`, `-1h`.
 fn parse_age(text: &str) -> Option<Duration> {
+    let text = text.strip_prefix('-').unwrap_or(text);
     let is_gap = |letter: char| matches!(letter, ' ' | '-' | '_');
     let text = text.strip_suffix("ago").map_or(Some(text), |text| text.strip_suffix(is_gap))?;
     let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
@@ -163,6 +165,7 @@ mod tests {
                 ("1 hour", Some("2026-11-29T22:59:59.5Z")),
                 ("30-min-ago", Some("2026-11-29T23:29:59.5Z")),
                 ("90s ago", Some("2026-11-29T23:58:29.5Z")),
+                ("-90s", Some("2026-11-29T23:58:29.5Z")),
             ],
         );
         check(
@@ -196,7 +199,6 @@ mod tests {
         for text in [
             "",
             "d",
-            "-1d",
             "1.5h",
             "15",
             "15M",
@@ -215,6 +217,8 @@ mod tests {
             "2 ago",
             "2hago",
             "2  hours",
+            "--1h",
+            "-",
             "two hours ago",
             "1 month ago",
             "gest\u{e9}rn",

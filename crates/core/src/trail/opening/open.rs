@@ -177,7 +177,17 @@ fn refuse_network(dir: &Path, options: &Options) -> Result<(), OpenError> {
 }
 
 fn take_lock(folder: &Folder) -> Result<Lock, OpenError> {
-    match lock::take(folder).map_err(OpenError::io("lock", folder.lock()))? {
+    let not_locked = |source: io::Error| {
+        let path = folder.root().to_owned();
+        match source.kind() {
+            io::ErrorKind::NotADirectory | io::ErrorKind::NotFound => OpenError::NotAFolder { path, source },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                OpenError::NotWritable { path, source }
+            }
+            _ => OpenError::io("lock", folder.lock())(source),
+        }
+    };
+    match lock::take(folder).map_err(not_locked)? {
         Attempt::Taken(lock) => Ok(lock),
         Attempt::HeldBy(holder) => Err(OpenError::Locked { path: folder.root().to_owned(), holder }),
     }

@@ -328,6 +328,33 @@ def test_a_status_that_the_route_sets_is_its_outcome(audit_trail: Trail, assert_
         audited("status.set", resource=("status", 1))  # type: ignore[arg-type]
 
 
+def test_the_status_of_a_returned_response_is_the_outcome(audit_trail: Trail, assert_audited: AssertAudited) -> None:
+    app = app_of(audit_trail)
+
+    async def ends_at_once(scope: Any, receive: Any, send: Any) -> None:
+        raise ConnectionError
+
+    @app.api_route("/answers/{status}", methods=["GET", "POST"], dependencies=[audited("asked", resource="status/{status}")])
+    async def answer(status: int) -> Response:
+        if status == 0:
+            gone = Response()
+            gone.__class__ = type("Gone", (Response,), {"__call__": staticmethod(ends_at_once)})
+            return gone
+        return Response(status_code=status)
+
+    for status, outcome in ((200, "success"), (401, "denied"), (404, "failure"), (503, "failure")):
+        for method in ("GET", "POST"):
+            assert ask(app, method, f"/answers/{status}", headers={"x-request-id": method}).status_code == status
+            audit_trail.flush()
+        found = list(audit_trail.query(action="asked", resource=f"status/{status}"))
+        sent = [(event["outcome"], event["context"]["request_id"]) for event in found]
+        assert sorted(sent) == [(outcome, "GET"), (outcome, "POST")]
+    ask(app, "GET", "/answers/0")
+    audit_trail.flush()
+    told = assert_audited(action="asked", resource="status/0", outcome="unknown")
+    assert told["error"] == "the request was given up"
+
+
 @pytest.mark.parametrize("user", ["u1", 7, UUID(int=7)])
 def test_a_user_may_be_just_an_id(audit_trail: Trail, assert_audited: AssertAudited, user: Any) -> None:
     app = FastAPI()

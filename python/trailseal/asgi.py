@@ -13,6 +13,7 @@ from ._client_address import ProxyHeader, networks
 from ._lifespan import App, Message, Receive, Scope, Send, closing
 from ._recording import hand_in, let_go, reached
 from ._request import SAFE_METHODS, Mutation, Settings, context_of
+from ._trailseal import Awaited
 from ._types import Actor, Id
 from .context import entered
 
@@ -22,6 +23,21 @@ __all__ = ["CONTEXT_KEY", "TRAIL_KEY", "AuditMiddleware", "CloseAtShutdown", "Sc
 CONTEXT_KEY = "trailseal"
 #: Where the trail stands.
 TRAIL_KEY = "trailseal.trail"
+#: Where a route leaves what is to be recorded once the status of its response is known: functions of the status, which is
+#: ``None`` if there is no response. Only there if a route has said with `want_status` that it uses it.
+STATUS_KEY = "trailseal.status"
+
+_status_is_wanted = False
+
+
+def want_status() -> None:
+    """Lets every request have a list under `STATUS_KEY`; without it, a request costs less."""
+    global _status_is_wanted
+    _status_is_wanted = True
+
+
+#: Records an event by the status of the response.
+ByStatus = Callable[[int | None], Awaited | None]
 
 
 class AuditMiddleware:
@@ -76,8 +92,10 @@ class AuditMiddleware:
         scope[TRAIL_KEY] = self.trail
         token = request_context.set(context)
         try:
-            if self._settings.records_mutations and scope.get("method", "GET") not in SAFE_METHODS:
-                await self._mutation(scope, receive, send, context)
+            records = self._settings.records_mutations and scope.get("method", "GET") not in SAFE_METHODS
+            if records or (_status_is_wanted and kind == "http"):
+                mutation = Mutation(scope["method"], scope.get("path", "")) if records else None
+                await self._watched(scope, receive, send, context, mutation)
             else:
                 await self.app(scope, receive, send)
         finally:
@@ -100,29 +118,41 @@ class AuditMiddleware:
         peer = str(client[0]) if client else None
         return context_of(self._settings, scope, peer, scope.get("headers") or ())
 
-    async def _mutation(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
-        mutation = Mutation(scope["method"], scope.get("path", ""))
+    async def _watched(
+        self, scope: Scope, receive: Receive, send: Send, context: RequestContext, mutation: Mutation | None
+    ) -> None:
+        by_status: list[ByStatus] = []
+        scope[STATUS_KEY] = by_status
 
         async def send_recorded(message: Message) -> None:
-            if mutation.is_open and message["type"] == "http.response.start":
-                fields = mutation.answered(int(message["status"]), _route(scope))
+            if message["type"] == "http.response.start":
+                status, handed_in = int(message["status"]), []
                 with entered(context):
-                    handed_in = hand_in(self.trail, mutation.action, fields)
-                # The response leaves when its event has the level that the policy asks for.
-                await reached(handed_in)
+                    if mutation is not None and mutation.is_open:
+                        fields = mutation.answered(status, _route(scope))
+                        handed_in.append(hand_in(self.trail, mutation.action, fields))
+                    while by_status:
+                        handed_in.append(by_status.pop(0)(status))
+                # The response leaves when its events have the level that the policy asks for.
+                for one in handed_in:
+                    await reached(one)
             await send(message)
 
         try:
             await self.app(scope, receive, send_recorded)
         except (asyncio.CancelledError, GeneratorExit):
-            if mutation.is_open:
+            if mutation is not None and mutation.is_open:
                 let_go(hand_in(self.trail, mutation.action, mutation.given_up(_route(scope))))
             raise
         except BaseException as error:
-            if mutation.is_open:
+            if mutation is not None and mutation.is_open:
                 await reached(hand_in(self.trail, mutation.action, mutation.failed(error, _route(scope))))
             raise
-        if mutation.is_open:
+        finally:
+            with entered(context):
+                while by_status:
+                    let_go(by_status.pop(0)(None))
+        if mutation is not None and mutation.is_open:
             await reached(hand_in(self.trail, mutation.action, mutation.given_up(_route(scope))))
 
 

@@ -30,8 +30,9 @@ from ._lifespan import mirrored
 from ._read_router import ALL_TENANTS, audit_router
 from ._recording import hand_in, let_go, reached
 from ._request import outcome_of
+from ._trailseal import Awaited
 from ._types import Actor, EventFields, Id
-from .asgi import CONTEXT_KEY, TRAIL_KEY, AuditMiddleware, Scope
+from .asgi import CONTEXT_KEY, STATUS_KEY, TRAIL_KEY, AuditMiddleware, Scope, want_status
 from .context import set_actor
 
 __all__ = [
@@ -182,14 +183,18 @@ def _of(user: Any, wanted: str | Callable[[Any], Any]) -> Any:
     return user.get(wanted) if isinstance(user, Mapping) else getattr(user, wanted)
 
 
+_GIVEN_UP = "the request was given up"
+
+
 def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
     """One event for each call of a route, with what became of it: for ``dependencies=[…]`` of a route or a router.
 
     ``resource`` is a pattern with parameters of the path, such as ``"invoice/{invoice_id}"``. The outcome is
     ``success``, ``denied`` for an ``HTTPException`` of 401 or 403, and ``failure`` for any other exception, of which the
-    event has the class and never the text. A status that the route sets on its parameter ``response`` counts, too. That
-    of a ``Response`` which the route returns cannot be seen here: raise an ``HTTPException`` instead. It is recorded
-    before the response leaves. ``fields`` are those of ``Trail.record``::
+    event has the class and never the text. Otherwise it goes by the status of the response: ``denied`` for 401 and 403,
+    ``failure`` for others from 400 on, ``unknown`` if there was none. It is recorded before the response leaves. Without
+    the middleware, the status of a ``Response`` which the route returns cannot be seen: raise an ``HTTPException``
+    there. ``fields`` are those of ``Trail.record``::
 
         @app.post("/invoices/{invoice_id}/approve", dependencies=[audited("invoice.approve",
         resource="invoice/{invoice_id}")])
@@ -197,6 +202,7 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
 
     if resource is not None and not isinstance(resource, str):
         raise TypeError(f"resource is a pattern such as 'invoice/{{invoice_id}}', not {resource!r}")
+    want_status()
 
     async def record(request: Request, response: Response) -> AsyncIterator[None]:
         trail = await trail_of(request)
@@ -209,12 +215,21 @@ def audited(action: str, *, resource: str | None = None, **fields: Any) -> Any:
             await reached(hand_in(trail, action, {**_failure(error), **told}))
             raise
         except BaseException:
-            let_go(hand_in(trail, action, {"outcome": "unknown", "error": "the request was given up", **told}))
+            let_go(hand_in(trail, action, {"outcome": "unknown", "error": _GIVEN_UP, **told}))
             raise
         else:
-            # None unless the route has set it.
-            outcome = outcome_of(response.status_code or 200)
-            await reached(hand_in(trail, action, {"outcome": outcome, **told}))
+
+            def answered(status: int | None) -> Awaited | None:
+                if status is None:
+                    return hand_in(trail, action, {"outcome": "unknown", "error": _GIVEN_UP, **told})
+                return hand_in(trail, action, {"outcome": outcome_of(status), **told})
+
+            by_status = request.scope.get(STATUS_KEY)
+            if by_status is None:
+                # None unless the route has set it.
+                await reached(answered(response.status_code or 200))
+            else:
+                by_status.append(answered)
 
     # Its end belongs to the function of the path: the response waits for it.
     return Depends(record, scope="function")

@@ -355,6 +355,8 @@ def test_threads_tasks_and_background_tasks_at_once(audit_trail: Trail) -> None:
             while not stop.is_set():
                 audit_trail.record("beside", details={"user": name})
                 recorded[name] += 1
+                # They go on for as long as the requests take, which must not become longer by what they record.
+                stop.wait(0.001)
 
     threads = [threading.Thread(target=beside, args=(f"thread-{number}",)) for number in range(4)]
     for thread in threads:

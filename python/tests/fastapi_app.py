@@ -70,7 +70,7 @@ def app_of(trail: Trail, **settings: Any) -> FastAPI:
     async def slow(number: int, user: User, trail: TrailDependency) -> None:
         app.state.begun[number].set()
         try:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         finally:
             trail.record("seen", details={"user": user["id"], "place": "cancelled handler"})
 

@@ -11,9 +11,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# How long a server may take to start on a busy machine.
+PATIENCE = 180.0
 _USERS = ("postgres", "nobody")
 
 
@@ -49,13 +51,32 @@ def postgres() -> Iterator[str]:
         yield given
         return
     folder = Path(tempfile.mkdtemp(prefix="trailseal-postgres-"))
-    user, port = _user(), _free_port()
+    user = _user()
     try:
         if user is not None:
             shutil.chown(folder, user)
         data = folder / "data"
         initdb = [_program("initdb"), "-D", str(data), "-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(initdb, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+        server, port = _started(folder, data, user)
+        try:
+            yield f"postgresql+psycopg://test@127.0.0.1:{port}/postgres"
+        finally:
+            server.terminate()
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _started(folder: Path, data: Path, user: str | None) -> tuple[subprocess.Popen[bytes], int]:
+    """A server that accepts connections, and its port. Another program may take a port that was free a moment ago."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        port = _free_port()
         settings = [
             f"port={port}",
             f"unix_socket_directories={folder}",
@@ -67,29 +88,23 @@ def postgres() -> Iterator[str]:
             server = subprocess.Popen(
                 [_program("postgres"), "-D", str(data), *arguments], user=user, cwd=folder, stdout=log, stderr=log
             )
-        try:
-            _wait(server, port, folder / "log")
-            yield f"postgresql+psycopg://test@127.0.0.1:{port}/postgres"
-        finally:
-            server.terminate()
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if _accepts(server, folder, port, deadline):
+            return server, port
+        server.kill()
+        server.wait()
+        said = (folder / "log").read_text()
+        if "could not bind" not in said or time.monotonic() > deadline:
+            raise RuntimeError(f"PostgreSQL did not start:\n{said}")
 
 
-def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _accepts(server: subprocess.Popen[bytes], folder: Path, port: int, deadline: float) -> bool:
     import psycopg
 
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            psycopg.connect(host="127.0.0.1", port=port, user="test", dbname="postgres", connect_timeout=2).close()
-            return
-        except psycopg.OperationalError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}") from None
-            time.sleep(0.05)
+    while server.poll() is None and time.monotonic() < deadline:
+        # By the socket in its own folder: what answers there is no other server, and listens on the port.
+        where = {"host": str(folder), "port": port, "user": "test", "dbname": "postgres"}
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(**where, connect_timeout=30).close()  # type: ignore[arg-type]
+            return True
+        time.sleep(0.05)
+    return False

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from conftest import lines, until
+from conftest import PATIENCE, PATIENT, complaints, lines, until
 
 import trailseal
 from trailseal import ClosedError, Receipt, Trail, _loop
@@ -65,7 +65,7 @@ def test_many_in_one(trail: Trail) -> None:
         receipts = await trail.record_all_async([{"action": "a"}, {"action": "b"}], ack="durable")
         assert [receipt.status for receipt in receipts] == ["durable", "durable"]
         assert [receipt.status for receipt in await trail.record_all_async([{"action": "c"}])] == ["accepted"]
-        assert await trail.flush_async()
+        assert await trail.flush_async(PATIENCE)
         await trail.close_async()
         with pytest.raises(trailseal.ClosedError):
             await trail.record_async("late")
@@ -91,7 +91,7 @@ def test_what_cannot_be_confirmed_in_time_is_said() -> None:
 
 
 def test_a_full_buffer_does_not_stop_the_loop(tmp_path: Path) -> None:
-    with Trail.open(tmp_path / "t", handoff_size="1MiB", handoff_timeout_ms=60_000, disk_reserve="0") as trail:
+    with small(tmp_path / "t") as trail:
 
         async def main() -> None:
             text = "x" * 40_000
@@ -137,7 +137,8 @@ def waits_for_room(hand_in: Callable[[], Any]) -> Any:
 
 
 def small(dir: Path, **settings: Any) -> Trail:
-    settings = {"handoff_size": "1MiB", "handoff_timeout_ms": 60_000, "disk_reserve": "0", **settings}
+    # Not the masks are to be what takes time, but the disk.
+    settings = {"handoff_size": "1MiB", "disk_reserve": "0", "mask_enabled": False, **PATIENT, **settings}
     return Trail.open(dir, environment=False, **settings)
 
 
@@ -215,10 +216,11 @@ def test_what_waits_for_room_at_the_end_of_the_process_is_recorded(tmp_path: Pat
     ended = run(
         """
         import asyncio
-        trail = Trail.open("t", handoff_size="1MiB", handoff_timeout_ms=60_000, disk_reserve="0", environment=False)
+        trail = Trail.open("t", handoff_size="1MiB", disk_reserve="0")
 
         async def main():
-            for number in range(300):
+            # Several times what there is room for, and no more than a slow disk takes before the process gives up.
+            for number in range(60):
                 handed_in = trail._begin("a", {"id": str(number), "details": {"t": "x" * 60_000}})
                 if hasattr(handed_in, "let_go"):
                     handed_in.let_go()
@@ -226,8 +228,8 @@ def test_what_waits_for_room_at_the_end_of_the_process_is_recorded(tmp_path: Pat
         asyncio.run(main())
         """
     )
-    assert ended.returncode == 0 and not ended.stderr, ended
-    assert len(lines(tmp_path / "t")) == 300
+    assert ended.returncode == 0 and not complaints(ended.stderr), ended
+    assert len(lines(tmp_path / "t")) == 60
     assert "trail.closed" in (tmp_path / "t/segments/00000000000000000000.jsonl").read_text().splitlines()[-1]
 
 
@@ -250,10 +252,10 @@ def test_an_error_of_one_waiting_keeps_no_other_waiting() -> None:
             assert isinstance(one, Awaited)
             with suppress(RuntimeError):
                 waits.add(one, future)
-        assert trail.flush()
+        assert trail.flush(PATIENCE)
         errors: list[str] = []
         while not all(future.done() for future in futures[1::2]):
-            readable, _, _ = await asyncio.to_thread(select.select, [waits.fileno()], [], [], 10)
+            readable, _, _ = await asyncio.to_thread(select.select, [waits.fileno()], [], [], PATIENCE)
             assert readable, f"nothing rings any more: {futures}, {errors}"
             try:
                 waits.ring()

@@ -14,6 +14,7 @@ from typing import Any
 import django
 import httpx
 import pytest
+from conftest import PATIENCE
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
@@ -252,18 +253,18 @@ def test_a_fork_while_another_thread_opens_the_trail(tmp_path: Path) -> None:
     def hold() -> None:
         with trailseal.django._opening:
             holds.set()
-            ends.wait(60)
+            ends.wait(PATIENCE)
 
     with override_settings(TRAILSEAL=told):
         trailseal.django._opened = None
         thread = threading.Thread(target=hold)
         thread.start()
-        assert holds.wait(60)
+        assert holds.wait(PATIENCE)
         is_kept, child = False, os.fork()
         if child == 0:
             # Ends a child that waits for what its parent's thread held.
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(20)
+            signal.alarm(int(PATIENCE))
             try:
                 is_kept = trailseal.django.trail().record("child").is_kept
             finally:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from conftest import PATIENCE, PATIENT
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
@@ -45,7 +46,7 @@ def test_no_event_has_the_context_of_another_request(audit_trail: Trail) -> None
         headers = {"x-user": f"u{number}", "x-request-id": f"r{number}"}
         request = asyncio.create_task(client.request(methods[kind], f"/{kind}/{number}", headers=headers))
         if kind == "slow":
-            await asyncio.wait_for(app.state.begun[number].wait(), 60)
+            await asyncio.wait_for(app.state.begun[number].wait(), PATIENCE)
             request.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await request
@@ -163,7 +164,7 @@ def test_one_event_for_a_request_that_may_change_something(
 
 
 def test_the_event_is_recorded_before_the_response_leaves() -> None:
-    trail = Trail.temporary(mode="sync")
+    trail = Trail.temporary(mode="sync", **PATIENT)
     app = app_of(trail, record_mutations=True)
     order: list[str] = []
 
@@ -381,6 +382,8 @@ def test_threads_tasks_and_background_tasks_at_once(audit_trail: Trail) -> None:
             while not stop.is_set():
                 audit_trail.record("beside", details={"user": name})
                 recorded[name] += 1
+                # They go on for as long as the requests take, which must not become longer by what they record.
+                stop.wait(0.001)
 
     threads = [threading.Thread(target=beside, args=(f"thread-{number}",)) for number in range(4)]
     for thread in threads:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from conftest import PATIENCE
 
 from trailseal import Trail, TrailsealError
 from trailseal.logging import Mirror, finish, mirror
@@ -21,7 +22,7 @@ def test_events_are_logged_at_their_severity_after_masking(caplog: pytest.LogCap
         trail.record("key.read", details={"password": "hunter2-is-secret"}, severity="debug")
         trail.record("line\nbreak", actor='quote" and space')
         trail.close()
-        assert mirrored.wait(20)
+        assert mirrored.wait(PATIENCE)
     seen = [record for record in caplog.records if record.name == "trailseal.audit"]
     assert [record.levelname for record in seen] == ["WARNING", "DEBUG", "INFO"]
     assert seen[0].getMessage().startswith("action=user.login actor=anna resource=session/1 outcome=denied id=")
@@ -41,7 +42,7 @@ def test_structlog_gets_the_fields_as_keywords() -> None:
     trail.record("user.login", actor="anna", severity="error", details={"event": "x"}, extra={"event": "own"})
     trail.record("other")
     trail.close()
-    assert mirrored.wait(20)
+    assert mirrored.wait(PATIENCE)
     [entry] = capture.entries
     assert (entry["event"], entry["log_level"]) == ("user.login", "error")
     assert entry["actor"] == {"id": "anna"} and entry["details"] == {"event": "x"}
@@ -61,7 +62,7 @@ def test_a_handler_that_fails_does_not_end_the_mirror(caplog: pytest.LogCaptureF
     trail.record("first")
     trail.record("second")
     trail.close()
-    assert mirrored.wait(20)
+    assert mirrored.wait(PATIENCE)
     assert shown == ["first", "second"]
     assert "was not mirrored" in caplog.text
 
@@ -76,15 +77,17 @@ def test_a_mirror_can_be_stopped() -> None:
 
     mirrored = mirror(trail, Logger())
     trail.close()
-    assert mirrored.stop(20)
+    assert mirrored.stop(PATIENCE)
 
 
 @pytest.mark.parametrize("ends", ["pass", "trail.close()", "sys.exit(0)", "finish(trail); os._exit(0)"])
 def test_the_end_of_the_process_waits_for_what_is_not_shown_yet(run: Callable[..., Any], ends: str) -> None:
     program = f"""
     import logging
+    import trailseal.logging
     from trailseal.logging import finish, mirror
 
+    trailseal.logging._WITHIN = {PATIENCE}
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     trail = Trail.open("trail")
     mirror(trail, action="seen")
@@ -104,13 +107,16 @@ def test_a_log_that_hangs_does_not_hold_up_the_end(run: Callable[..., Any]) -> N
     import trailseal.logging
 
     trailseal.logging._WITHIN = 0.2
+    hangs = threading.Event()
     class Hangs:
         def log(self, level, event, /, **fields):
+            hangs.set()
             threading.Event().wait()
 
     trail = Trail.open("trail")
     trailseal.logging.mirror(trail, Hangs())
     trail.record("seen")
+    hangs.wait()
     """
     done = run(program)
     assert done.returncode == 0 and "before the mirror has shown the last audit events" in done.stderr
@@ -139,4 +145,4 @@ def test_what_the_disk_takes_is_not_waited_for_twice(monkeypatch: pytest.MonkeyP
             patched.setattr(Mirror, "wait", wait)
             finish(slow, timeout=3.0)
     assert waits == [0.0] and now == [103.0]
-    assert mirrored.wait(20)
+    assert mirrored.wait(PATIENCE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,11 +15,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from conftest import PATIENCE, until
 
 from trailseal import Trail
 
 APP = """
 import asyncio
+from pathlib import Path
 from fastapi import BackgroundTasks, FastAPI
 import trailseal.fastapi
 
@@ -39,7 +41,9 @@ async def order(number: int, background: BackgroundTasks) -> str:
 @app.post("/slow/{number}")
 async def slow(number: int) -> str:
     trail.record("slow.begin", resource=("order", number))
-    await asyncio.sleep(0.3)
+    Path(f"begun-{number}").touch()
+    while not Path("go-on").exists():
+        await asyncio.sleep(0.01)
     trail.record("slow.end", resource=("order", number))
     return "done"
 """
@@ -51,23 +55,20 @@ SLOTS = APP.replace('app, "trail"', 'app, trailseal.Trail.open("trail", workers=
 @contextmanager
 def uvicorn(folder: Path, *arguments: str, app: str = APP) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     (folder / "served.py").write_text(app)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "uvicorn", "served:app", "--port", str(port), "--no-access-log", *arguments]
-    with (folder / "log").open("ab") as log:
+    command = [sys.executable, "-m", "uvicorn", "served:app", "--port", "0", "--no-access-log", *arguments]
+    with (folder / "log").open("wb") as log:
         environment = {**os.environ, "PYTHONPATH": "."}
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment, start_new_session=True)
-    url = f"http://127.0.0.1:{port}"
+
+    def address() -> str | None:
+        found = re.search(r"running on (http://127\.0\.0\.1:\d+)", logged(folder))
+        return found and found[1]
+
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                assert httpx.get(f"{url}/ready").json() == "yes"
-                break
-            except httpx.TransportError:
-                assert server.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.05)
+        until("the server's address", lambda: address() is not None or server.poll() is not None)
+        url = address()
+        assert url is not None, logged(folder)
+        answers(server, folder, url, "yes")
         yield server, url
     finally:
         # With its workers.
@@ -76,13 +77,28 @@ def uvicorn(folder: Path, *arguments: str, app: str = APP) -> Iterator[tuple[sub
         server.wait()
 
 
+def logged(folder: Path) -> str:
+    return (folder / "log").read_text()
+
+
+def answers(server: subprocess.Popen[bytes], folder: Path, url: str, wanted: str) -> None:
+    """Waits until the application is ready and says this."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/ready", timeout=PATIENCE).json() == wanted:
+                return
+        assert server.poll() is None and time.monotonic() < deadline, logged(folder)
+        time.sleep(0.05)
+
+
 async def load(url: str, server: subprocess.Popen[bytes], end: signal.Signals, after: int) -> list[int]:
     """Orders until the server is gone; the numbers of those that were answered."""
     answered: list[int] = []
     numbers = iter(range(1_000_000))
 
     async def client() -> None:
-        async with httpx.AsyncClient(base_url=url, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
             for number in numbers:
                 try:
                     answer = await http.post(f"/orders/{number}")
@@ -106,7 +122,7 @@ def orders(trail: Trail, action: str) -> list[int]:
 def test_sigterm_closes_the_trail_and_nothing_answered_is_missing(tmp_path: Path, loop: str) -> None:
     with uvicorn(tmp_path, "--loop", loop) as (server, url):
         answered = asyncio.run(load(url, server, signal.SIGTERM, 300))
-        assert server.wait(60) in (0, -signal.SIGTERM)
+        assert server.wait(PATIENCE) in (0, -signal.SIGTERM)
     trail = Trail.open(tmp_path / "trail")
     own = [event["action"] for event in trail.query(system=True, action="trail.*", order_by="recorded", order="asc")]
     # Closed by the server's shutdown, and opened again by this test.
@@ -120,16 +136,21 @@ def test_sigterm_closes_the_trail_and_nothing_answered_is_missing(tmp_path: Path
 
 
 def test_requests_that_run_at_sigterm_are_recorded_to_their_end(tmp_path: Path) -> None:
+    def end(server: subprocess.Popen[bytes]) -> None:
+        until("all of them to begin", lambda: len(list(tmp_path.glob("begun-*"))) == 20)
+        server.send_signal(signal.SIGTERM)
+        until("the shutdown", lambda: "Shutting down" in logged(tmp_path))
+        (tmp_path / "go-on").touch()
+
     async def slow(url: str, server: subprocess.Popen[bytes]) -> list[int]:
-        async with httpx.AsyncClient(base_url=url, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
             asked = [asyncio.create_task(http.post(f"/slow/{number}")) for number in range(20)]
-            await asyncio.sleep(0.15)
-            server.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(end, server)
             return [answer.status_code for answer in await asyncio.gather(*asked)]
 
     with uvicorn(tmp_path) as (server, url):
         assert asyncio.run(slow(url, server)) == [200] * 20
-        server.wait(60)
+        server.wait(PATIENCE)
     with Trail.open(tmp_path / "trail") as trail:
         assert orders(trail, "slow.begin") == orders(trail, "slow.end") == list(range(20))
 
@@ -141,7 +162,7 @@ def test_nothing_answered_is_lost_to_kill_9(tmp_path: Path) -> None:
             before = len(answered)
             got = asyncio.run(load(url, server, signal.SIGKILL, 150))
             answered += got
-            assert server.wait(60) == -signal.SIGKILL and len(answered) > before
+            assert server.wait(PATIENCE) == -signal.SIGKILL and len(answered) > before
     with Trail.open(tmp_path / "trail") as trail:
         placed = orders(trail, "order.place")
         for number in set(answered):
@@ -150,9 +171,11 @@ def test_nothing_answered_is_lost_to_kill_9(tmp_path: Path) -> None:
 
 
 def test_several_workers_record_in_slots(tmp_path: Path) -> None:
-    with uvicorn(tmp_path, "--workers", "3", app=SLOTS) as (server, url):
+    # A worker that says nothing for so long is killed, and could close nothing.
+    patience = ["--timeout-worker-healthcheck", str(int(PATIENCE))]
+    with uvicorn(tmp_path, "--workers", "3", *patience, app=SLOTS) as (server, url):
         answered = asyncio.run(load(url, server, signal.SIGTERM, 200))
-        server.wait(60)
+        server.wait(PATIENCE)
     with Trail.open(tmp_path / "trail", workers="slots", handoff_size="4MiB", environment=False) as trail:
         placed = orders(trail, "order.place")
         assert len(answered) >= 200 and set(answered) <= set(placed) and len(placed) == len(set(placed))
@@ -163,22 +186,28 @@ def test_several_workers_record_in_slots(tmp_path: Path) -> None:
 
 
 def test_reload_closes_the_trail_and_opens_it_again(tmp_path: Path) -> None:
-    with uvicorn(tmp_path, "--reload", "--reload-dir", str(tmp_path), "--reload-include", "served.py") as (server, url):
-        assert httpx.post(f"{url}/orders/1").status_code == 200
-        again = APP.replace('return "yes"', 'return "again"')
-        deadline = time.monotonic() + 60
-        (tmp_path / "served.py").write_text(again)
-        while True:
-            with suppress(httpx.TransportError):
-                if httpx.get(f"{url}/ready").json() == "again":
-                    break
-            assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.05)
-        assert httpx.post(f"{url}/orders/2").status_code == 200
+    served = tmp_path / "served.py"
+    with uvicorn(tmp_path, "--reload", "--reload-dir", str(tmp_path)) as (server, url):
+        assert httpx.post(f"{url}/orders/1", timeout=PATIENCE).status_code == 200
+        served.write_text(APP.replace('return "yes"', 'return "again"'))
+
+        def is_seen() -> bool:
+            """A file that has changed before uvicorn first looked at it is as it was for uvicorn."""
+            if "detected changes" in logged(tmp_path):
+                return True
+            later = served.stat().st_mtime + 10
+            os.utime(served, (later, later))
+            time.sleep(2)
+            return False
+
+        until("the change to be seen", is_seen)
+        answers(server, tmp_path, url, "again")
+        assert httpx.post(f"{url}/orders/2", timeout=PATIENCE).status_code == 200
         server.send_signal(signal.SIGTERM)
-        server.wait(60)
+        server.wait(PATIENCE)
     with Trail.open(tmp_path / "trail", environment=False) as trail:
         assert orders(trail, "order.place") == [1, 2]
-        own = [event["action"] for event in trail.query(system=True, action=["trail.opened", "trail.closed"], order="asc")]
+        turns = trail.query(system=True, action=["trail.opened", "trail.closed"], order_by="recorded", order="asc")
+        own = [event["action"] for event in turns]
         assert own[:4] == ["trail.opened", "trail.closed", "trail.opened", "trail.closed"], own
         assert trail.verify()["ok"]

@@ -12,21 +12,30 @@ from typing import Any
 
 import pytest
 import structlog
+from conftest import PATIENCE, PATIENT
 
 from migrate.world import World
 from trailseal import Trail
-from trailseal.migrate import bud, cloud_pms, fastapi_starter, resync
+from trailseal.migrate import _proof, bud, cloud_pms, fastapi_starter, resync
 from trailseal.migrate.resync import encrypted, log, queue
 
 PRESETS = {"000": "000", "003": "003"}
 
 
 @pytest.fixture
-def world(tmp_path: Path, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
+def world(
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
     """A trail that all four modules record into."""
     caplog.set_level(logging.DEBUG, logger="trailseal")
+    monkeypatch.setattr(_proof.verify_record, "__defaults__", (PATIENCE,))
     preset = PRESETS.get(getattr(request, "param", None) or str(getattr(request.module, "DOCUMENT", "")))
-    trail = Trail.open(tmp_path / "trail", environment=False, mode="async", handoff_size="4MiB", mask_preset=preset)
+    trail = Trail.open(
+        tmp_path / "trail", environment=False, mode="async", handoff_size="4MiB", mask_preset=preset, **PATIENT
+    )
     modules = (resync, cloud_pms, fastapi_starter, bud)
     for module in modules:
         module.configure(trail=trail)

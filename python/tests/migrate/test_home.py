@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PATIENCE
 
 from trailseal import ClosedError, Trail
 from trailseal.migrate._home import Home
@@ -23,11 +24,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(opened)
 
 
-def test_what_finds_the_trail_closed_under_its_hands_is_done_again(home: Home) -> None:
+@pytest.mark.parametrize("closings", [1, 3])
+def test_what_finds_the_trail_closed_under_its_hands_is_done_again(home: Home, closings: int) -> None:
     def act(trail: Trail) -> Any:
         tries.append(trail)
-        if len(tries) == 1:
-            home.leave(10.0)
+        if len(tries) <= closings:
+            home.leave(PATIENCE)
         return trail.record("a")
 
     async def act_async(trail: Trail) -> Any:
@@ -38,9 +40,9 @@ def test_what_finds_the_trail_closed_under_its_hands_is_done_again(home: Home) -
         tries.clear()
         receipt = asyncio.run(home.using_async(act_async)) if is_async else home.using(act)
         assert receipt.index is not None
-        assert len(tries) == 2 and tries[0].is_closed
+        assert len(tries) == closings + 1 and all(trail.is_closed for trail in tries[:-1])
     assert home.trail().count(action="a") == 2
-    home.leave(10.0)
+    home.leave(PATIENCE)
 
 
 def test_a_trail_that_its_owner_closed_is_not_opened_again(home: Home, tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_it_is_opened_once(home: Home) -> None:
     own = home.trail()
     home.use(Trail.temporary())
     assert own.is_closed
-    assert home.leave(10.0) == 0
+    assert home.leave(PATIENCE) == 0
     assert not home.trail().is_closed
 
 

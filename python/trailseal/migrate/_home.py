@@ -59,26 +59,28 @@ class Home:
         return await asyncio.to_thread(self.trail) if trail is None else trail
 
     def using(self, act: Callable[[Trail], T]) -> T:
-        """Does something with the trail; once more if `leave` closed it under the caller's hands."""
+        """Does something with the trail; again as often as `leave` closed it under the caller's hands."""
         trail = self.trail()
-        try:
-            return act(trail)
-        except ClosedError:
-            again = self.trail()
-            if again is trail:
-                raise
-            return act(again)
+        while True:
+            try:
+                return act(trail)
+            except ClosedError:
+                again = self.trail()
+                if again is trail:
+                    raise
+                trail = again
 
     async def using_async(self, act: Callable[[Trail], Awaitable[T]]) -> T:
         """The same for what is awaited."""
         trail = await self.trail_async()
-        try:
-            return await act(trail)
-        except ClosedError:
-            again = await asyncio.to_thread(self.trail)
-            if again is trail:
-                raise
-            return await act(again)
+        while True:
+            try:
+                return await act(trail)
+            except ClosedError:
+                again = await asyncio.to_thread(self.trail)
+                if again is trail:
+                    raise
+                trail = again
 
     def leave(self, timeout: float) -> int:
         """Waits until all is on disk, at most so long, and closes the trail if it is its own. How many events

@@ -133,7 +133,8 @@ step("a viewer token shows its tenant alone, and believes no key by itself", asy
 step("a weaker policy is shown to a second person, who puts it in force", async () => {
   const ask = (path, method, body, as = token) =>
     fetch(`${server.url}v1/${path}`, { method, headers: { Authorization: `Bearer ${as}` }, body });
-  assert.equal((await ask("policy", "PUT", 'mode = "off"\n')).status, 202);
+  const timeout = `timeout_ms = ${process.env.TRAILSEAL_TIMEOUT_MS}\n`;
+  assert.equal((await ask("policy", "PUT", `mode = "off"\n${timeout}`)).status, 202);
   const scopes = ["read", "review", "admin"];
   const desk = await (await ask("tokens", "POST", JSON.stringify({ name: "desk", scopes }))).json();
   const card = "[data-testid=review][data-kind=policy]";
@@ -152,5 +153,5 @@ step("a weaker policy is shown to a second person, who puts it in force", async 
   assert.equal(await page.textContent("[data-testid=review-change] ins"), '+ mode = "off"');
   await page.click("[data-testid=review-approve]");
   await page.waitForSelector(card, { state: "detached" });
-  assert.equal(await (await ask("policy", "GET")).text(), 'mode = "off"\n');
+  assert.equal(await (await ask("policy", "GET")).text(), `mode = "off"\n${timeout}`);
 });

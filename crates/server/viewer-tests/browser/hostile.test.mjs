@@ -61,6 +61,7 @@ step("markup in events is text", async () => {
   await page.click("#event-flag");
   await page.fill("#flag-reason", BAIT);
   await page.click("#flag-send");
+  await page.waitForSelector("#flag-form", { state: "detached" });
   await page.click("#event-resource");
   await page.waitForSelector("[data-testid=history-event], .list-status span");
   await clean();

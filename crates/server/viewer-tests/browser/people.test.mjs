@@ -111,7 +111,7 @@ step("an unknown field is told with the nearest, which is one click away", async
   assert.match(await page.textContent("#search-hint"), /There is no field acton.*Did you mean action:pay\?/);
   await page.click("#search-hint-use");
   await address("action", ["invoice.pay"]);
-  assert.equal(await page.isVisible("#search-hint"), false);
+  await page.waitForSelector("#search-hint", { state: "hidden" });
 });
 
 step("fields and values are suggested as one types", async () => {
@@ -158,7 +158,14 @@ step("times mean the zone that is shown", async () => {
   await page.selectOption("#span-select", "yesterday..today");
   await address("since", ["yesterday"]);
   await address("until", ["today"]);
-  await until(() => document.querySelector("#empty"));
+  // Or what was recorded before midnight, if that has just passed.
+  await until(() => {
+    const midnight = new Date();
+    midnight.setHours(0, 0, 0, 0);
+    const yesterday = new Date(midnight - 1).toLocaleDateString("sv-SE");
+    const days = [...document.querySelectorAll("[data-testid=day]")];
+    return document.querySelector("#empty") || (days.length > 0 && days.every((day) => day.dataset.day === yesterday));
+  });
 });
 
 step("a range is picked in the zone shown", async () => {
@@ -173,12 +180,15 @@ step("a range is picked in the zone shown", async () => {
 });
 
 step("the chart ends now and begins with the first event", async () => {
+  const today = () => page.evaluate(() => new Date().toLocaleDateString("sv-SE"));
+  const days = [await today()];
   await open();
   await page.waitForSelector("[data-testid=bar]");
   const text = await page.getAttribute("#histogram", "aria-valuetext");
   const [, from, to] = /from (\S+) to (\S+),/.exec(text);
-  const today = await page.evaluate(() => new Date().toLocaleDateString("sv-SE"));
-  assert.equal(to, today, text);
+  days.push(await today());
+  // Midnight may be between them.
+  assert.ok(days.includes(to), text);
   assert.ok(from <= "2026-03-01" && from > "2025-12-31", text);
 });
 
@@ -190,22 +200,23 @@ step("a list that follows live says how many it has", async () => {
     await record({ action: "follow.count" });
     await until((count) => document.querySelectorAll("[data-testid=row]").length === count, at);
   }
-  assert.match(await page.textContent("#list-status"), /3 events/);
+  await until(() => document.querySelector("#list-status").textContent.includes("3 events"));
   await page.click("#live-button");
 });
 
 step("days stand above their rows, and rows can be denser", async () => {
   await open();
   const days = await page.$$eval("[data-testid=day]", (all) => all.map((each) => each.dataset.day));
-  assert.deepEqual(days.slice(1), ["2026-04-01", "2026-03-01"]);
-  assert.equal(days.length, 3);
-  const tall = () => page.$eval(row, (element) => element.getBoundingClientRect().height);
-  const before = await tall();
+  // Today's, which are two if midnight has just passed, and the others.
+  assert.deepEqual(days.slice(-2), ["2026-04-01", "2026-03-01"]);
+  assert.ok(days.length > 2 && new Set(days).size === days.length, days.join());
+  const before = await page.$eval(row, (element) => element.getBoundingClientRect().height);
+  const isDenser = () => until((tall) => document.querySelector("[data-testid=row]")?.getBoundingClientRect().height < tall - 8, before);
   await page.click("#density-toggle");
-  assert.ok((await tall()) < before - 8);
+  await isDenser();
   await page.reload();
-  await page.waitForSelector(row);
-  assert.ok((await tall()) < before - 8, "it is kept");
+  // It is kept.
+  await isDenser();
   await page.click("#density-toggle");
 });
 
@@ -226,8 +237,10 @@ step("on a phone, Apply is within reach", async () => {
   await page.setViewportSize({ width: 390, height: 760 });
   await open();
   await page.click("#filters-button");
-  const box = await page.locator("#filter-apply").boundingBox();
-  assert.ok(box.y + box.height <= 760 - 56 && box.y > 300, JSON.stringify(box));
+  await until(() => {
+    const box = document.querySelector("#filter-apply").getBoundingClientRect();
+    return box.bottom <= 760 - 56 && box.top > 300;
+  });
   await page.fill("#filter-action", "live");
   await page.click("#filter-apply");
   await address("action", ["live.one"]);
@@ -240,7 +253,8 @@ step("a suggestion finds what it names, whatever is in it", async () => {
   await open();
   await page.click("#search-input");
   await page.keyboard.type("Actor:boss");
-  await page.waitForSelector("[data-testid=suggestion]");
+  // Those of what was typed before may still be there.
+  await page.waitForSelector("[data-testid=suggestion]:has-text('O’Neil')");
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
   await page.keyboard.press("Enter");
@@ -283,7 +297,7 @@ step("a facet claims no number that it does not know", async () => {
   assert.equal(await page.textContent(`${chosen} .facet-count`), "");
   assert.doesNotMatch(await page.getAttribute(chosen, "title"), /\d/);
   await open("?outcome=denied&outcome=partial");
-  assert.equal(await page.textContent("[data-testid=facet][data-value=partial] .facet-count"), "0");
+  await until(() => document.querySelector("[data-testid=facet][data-value=partial] .facet-count")?.textContent === "0");
 });
 
 step("what was typed stays when another filter changes, and what is left out is told", async () => {

@@ -40,10 +40,11 @@ step("the older reviews come as the reader scrolls", async () => {
   const { page, problems } = await newPage(browser);
   await page.goto(`${server.url}?view=reviews`);
   await page.waitForSelector(card);
-  const count = () => page.locator(card).count();
-  assert.equal(await count(), 1000);
+  const counted = (count) =>
+    page.waitForFunction(([card, count]) => document.querySelectorAll(card).length === count, [card, count]);
+  await counted(1000);
   await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
-  await page.waitForFunction(([card, all]) => document.querySelectorAll(card).length === all, [card, REVIEWS]);
+  await counted(REVIEWS);
   await page.waitForSelector(`#review-status:has-text("1,030 reviews")`);
   const ids = await page.locator(card).evaluateAll((cards) => cards.map((each) => each.dataset.id));
   assert.equal(new Set(ids).size, REVIEWS);
@@ -52,9 +53,9 @@ step("the older reviews come as the reader scrolls", async () => {
   await last.scrollIntoViewIfNeeded();
   await last.locator("[data-testid=review-reject]").click();
   await page.waitForSelector(`#review-status:has-text("1,029 reviews")`);
-  assert.equal(await count(), REVIEWS - 1);
+  await counted(REVIEWS - 1);
   await page.click("[data-testid=review-tab][data-state=rejected]");
   await page.waitForSelector(`#review-status:has-text("the only review")`);
-  assert.equal(await count(), 1);
+  await counted(1);
   assert.deepEqual(problems, []);
 });

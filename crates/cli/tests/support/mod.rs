@@ -1,7 +1,14 @@
 //! The real binary in a fresh folder: what goes in, what comes out on each stream, and the exit code.
 
 // Every test file is a crate of its own and uses its part of this one.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 pub mod aged;
 pub mod server;

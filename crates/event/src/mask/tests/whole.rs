@@ -155,6 +155,26 @@ fn secrets_of_public_reports_go_whole() {
     assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
 
+/// A text between tags goes whole, however long it is and whatever the tag says.
+#[test]
+fn long_texts_between_tags_go_whole() {
+    let masker = masker();
+    for len in [1, 200, 256, 300, 5_000] {
+        let secret = "aB1+".repeat(len);
+        for tags in [
+            "<wsse:BinarySecurityToken ValueType=\"x509\">§</wsse:BinarySecurityToken>",
+            "<api_key\n  id='1'>§</api_key>",
+            "<Password a=\"b\">\n<![CDATA[§]]></Password>",
+            "<password>§</password>",
+        ] {
+            let text = format!("<a>fine</a>{tags}<b>fine</b>").replace('§', &secret);
+            let left = left(&masker, &text);
+            assert!(!left.contains("aB1+") && left.contains("***"), "{len}: {left:.300}");
+            assert!(left.starts_with("<a>fine</a><") && left.ends_with("><b>fine</b>"), "{len}: {left:.300}");
+        }
+    }
+}
+
 /// One member names what another holds, wherever the object is, and in whatever order its members are.
 #[test]
 fn what_another_member_names_goes() {

@@ -266,8 +266,30 @@ fn closing_start(look: &Look<'_>, key_start: usize) -> Option<usize> {
     key_start.checked_sub(space + 2).filter(|close| look.text[*close..].starts_with(b"</"))
 }
 
-/// What stands before a closing tag, if the last tag before it has the same name, and attributes.
+/// What stands before a closing tag, if the tag before it has the same name, and attributes.
 fn between(look: &Look<'_>, close: usize, name: &str) -> Option<Range<usize>> {
+    // Between two tags is scanned once, so long texts cost no more than their length.
+    let tag_before = |place: usize| {
+        let open = memchr::memrchr(b'<', &look.text[..place]);
+        look.walked(place - open.unwrap_or(0));
+        open
+    };
+    let last = tag_before(close)?;
+    let is_cdata = look.text[last..].starts_with(b"<![CDATA[");
+    let open = if is_cdata { tag_before(last)? } else { last };
+    let tag = &look.text[open + 1..close];
+    let prefix = tag.iter().take(32).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let own = if tag.get(prefix) == Some(&b':') { &tag[prefix + 1..] } else { tag };
+    let behind = own.strip_prefix(name.as_bytes());
+    if !behind.is_some_and(|behind| behind.first().is_some_and(u8::is_ascii_whitespace)) {
+        return near(look, close, name);
+    }
+    let end = open + memchr::memchr(b'>', &look.text[open..close])? + 1;
+    (end < close).then_some(end..close)
+}
+
+/// The same for a value with a `<` in it, where tag and value are short.
+fn near(look: &Look<'_>, close: usize, name: &str) -> Option<Range<usize>> {
     let from = close.saturating_sub(ASKED_MAX);
     let before = &look.text[from..close];
     look.walked(before.len());

@@ -417,6 +417,43 @@ fn what_somebody_made_large_is_not_read() {
 }
 
 #[test]
+fn what_has_another_type_is_told_by_doctor() {
+    let world = World::new();
+    let worker = world.worker();
+    world.place.feed("record --ack store", events(0..3)).ok();
+    drop(worker);
+    world.move_all().ok();
+    world.place.run("doctor").ok();
+    for key in [LINES, CHECKPOINTS, STORED] {
+        world.redis.ask(&["DEL", key]);
+        world.redis.ask(&["SET", key, "x"]);
+        world.redis.ask(&["SADD", "trailseal:origins", ORIGIN]);
+        world.move_all().no();
+        let doctor = world.place.run("doctor").no();
+        assert!(doctor.out.contains("WRONGTYPE"), "{key}: {}", doctor.out);
+        world.redis.ask(&["DEL", key]);
+        world.move_all().ok();
+        world.place.run("doctor").ok();
+    }
+}
+
+#[test]
+fn what_could_not_be_stored_and_is_gone_is_not_said_to_be_stored() {
+    let world = World::new();
+    world.redis.ask(&["SET", STORED, "x"]);
+    world.redis.ask(&["SADD", "trailseal:origins", ORIGIN]);
+    let arguments = world.worker_arguments();
+    let mut command = world.place.command(&arguments.each_ref().map(String::as_str));
+    let mut worker = Running(command.stderr(std::process::Stdio::piped()).spawn().unwrap());
+    let said = Said::of(worker.0.stderr.take().unwrap());
+    said.wait("cannot be stored");
+    world.redis.ask(&["FLUSHALL"]);
+    said.wait("waits in Redis any more");
+    drop(worker);
+    assert!(!said.all().contains("stored again"));
+}
+
+#[test]
 fn a_lease_that_nobody_holds_any_more_ends() {
     let world = World::new();
     world.move_all().ok();

@@ -74,6 +74,12 @@ pub enum WorkerNotice {
         /// The origin.
         origin: String,
     },
+    /// Whether it was stored or lost from there, Redis has nothing more of an origin that could not be stored.
+    #[error("nothing of {origin} waits in Redis any more")]
+    NothingWaits {
+        /// The origin.
+        origin: String,
+    },
     /// It works again.
     #[error("events of {origin} are stored again")]
     Recovered {
@@ -216,7 +222,7 @@ impl Run {
         // Several workers begin at different ones.
         let first = usize::from(random()) % origins.len().max(1);
         origins.rotate_left(first);
-        self.note_recovered(&origins);
+        self.note_gone(&origins);
         let mut passed = Passed { moved: false, left: !origins.is_empty(), has_all: true };
         for origin in origins {
             let waits = self.in_trouble(|trouble| {
@@ -241,11 +247,11 @@ impl Run {
         catch_unwind(AssertUnwindSafe(|| turn.run())).unwrap_or_else(panicked)
     }
 
-    /// Those that have nothing left to do were stored, by whichever worker.
-    fn note_recovered(&self, origins: &[String]) {
+    /// Those that have nothing left to do were stored by another worker, or somebody has emptied the server.
+    fn note_gone(&self, origins: &[String]) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         for (origin, _) in trouble.extract_if(|origin, _| !origins.contains(origin)) {
-            self.say(&WorkerNotice::Recovered { origin });
+            self.say(&WorkerNotice::NothingWaits { origin });
         }
     }
 

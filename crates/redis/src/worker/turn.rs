@@ -97,7 +97,12 @@ impl<'a> Turn<'a> {
             Ok(true) => Turned::Moved,
             Ok(false) => Turned::Nothing,
             // Somebody has put something else there; other origins can be used.
-            Err(Ended::Redis(error)) if error.is_of_a_key() => Turned::Failed(with_causes(&error)),
+            Err(Ended::Redis(error)) if error.is_of_a_key() => {
+                let reason = with_causes(&error);
+                // It may be the report itself that cannot be used; then whoever reads it sees that.
+                let _ = self.report_trouble(&lease, &[(FAILING, reason.clone())]);
+                Turned::Failed(reason)
+            }
             Err(Ended::Redis(error)) => return Err(error),
             Err(Ended::LeaseLost) => return Ok(Turned::Others),
             Err(Ended::Foreign) => {

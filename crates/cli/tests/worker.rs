@@ -17,6 +17,7 @@ use support::{Answer, Place, Running, Said, wait_until};
 const ORIGIN: &str = "example.com/streams";
 const LINES: &str = "trailseal:{example.com/streams}:lines";
 const CHECKPOINTS: &str = "trailseal:{example.com/streams}:checkpoints";
+const LEASE: &str = "trailseal:{example.com/streams}:lease";
 const STORED: &str = "trailseal:{example.com/streams}:stored";
 
 /// A Redis, a PostgreSQL, and a trail that is delivered through the first to the second.
@@ -381,6 +382,118 @@ fn what_somebody_puts_under_the_keys_of_one_origin_stalls_no_other() {
     world.move_all().ok();
     world.all_there(&world.place, ORIGIN);
     world.verified();
+}
+
+/// Redis makes it, of this many MiB.
+fn large(mebibytes: u64) -> String {
+    format!("string.rep('x', {mebibytes} * 1048576)")
+}
+
+#[test]
+fn what_somebody_made_large_is_not_read() {
+    let world = World::new();
+    let worker = world.worker();
+    world.place.feed("record --ack store", events(0..3)).ok();
+    let (text, other) = (large(100), large(1));
+    for command in [
+        format!("'HSET', '{STORED}', 'other', {text}"),
+        format!("'HSET', '{STORED}', 'failing', {text}"),
+        format!("'HSET', '{CHECKPOINTS}', {text}, 'x'"),
+        format!("'HSET', '{CHECKPOINTS}', '1', {text}"),
+        format!("'XADD', '{LINES}', '9000000-1', 'line', {text}"),
+        format!("'SADD', 'trailseal:origins', {text}, {other}"),
+    ] {
+        world.redis.ask(&["EVAL", &format!("redis.call({command})"), "0"]);
+        // The trail that begins with this may have to wait for a worker that has thrown it away.
+        world.place.feed("record", events(3..4)).ok();
+    }
+    world.place.feed("record --ack store", events(4..5)).ok();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.0.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim();
+    let peak: u64 = peak.strip_suffix(" kB").unwrap().parse().unwrap();
+    assert!(peak < 60_000, "{peak} kB");
+    drop(worker);
+    world.move_all().ok();
+    world.all_there(&world.place, ORIGIN);
+    world.verified();
+}
+
+#[test]
+fn what_has_another_type_is_told_by_doctor() {
+    let world = World::new();
+    let worker = world.worker();
+    world.place.feed("record --ack store", events(0..3)).ok();
+    drop(worker);
+    world.move_all().ok();
+    world.place.run("doctor").ok();
+    for key in [LINES, CHECKPOINTS, STORED] {
+        world.redis.ask(&["DEL", key]);
+        world.redis.ask(&["SET", key, "x"]);
+        world.redis.ask(&["SADD", "trailseal:origins", ORIGIN]);
+        world.move_all().no();
+        let doctor = world.place.run("doctor").no();
+        assert!(doctor.out.contains("WRONGTYPE"), "{key}: {}", doctor.out);
+        world.redis.ask(&["DEL", key]);
+        world.move_all().ok();
+        world.place.run("doctor").ok();
+    }
+}
+
+#[test]
+fn what_could_not_be_stored_and_is_gone_is_not_said_to_be_stored() {
+    let world = World::new();
+    world.redis.ask(&["SET", STORED, "x"]);
+    world.redis.ask(&["SADD", "trailseal:origins", ORIGIN]);
+    let arguments = world.worker_arguments();
+    let mut command = world.place.command(&arguments.each_ref().map(String::as_str));
+    let mut worker = Running(command.stderr(std::process::Stdio::piped()).spawn().unwrap());
+    let said = Said::of(worker.0.stderr.take().unwrap());
+    said.wait("cannot be stored");
+    world.redis.ask(&["FLUSHALL"]);
+    said.wait("waits in Redis any more");
+    drop(worker);
+    assert!(!said.all().contains("stored again"));
+}
+
+#[test]
+fn a_lease_that_nobody_holds_any_more_ends() {
+    let world = World::new();
+    world.move_all().ok();
+    for lease in [&["SET", LEASE, "x"][..], &["LPUSH", LEASE, "x"], &["SET", LEASE, "x", "PX", "90000000"]] {
+        world.redis.ask(&["DEL", LEASE]);
+        world.redis.ask(lease);
+        let worker = world.worker();
+        world.place.feed("record --ack store", events(0..3)).ok();
+        drop(worker);
+    }
+    world.move_all().ok();
+    world.all_there(&world.place, ORIGIN);
+}
+
+#[test]
+fn what_is_wrong_with_redis_is_said_once_and_also_when_it_is_over() {
+    let world = World::new();
+    let arguments = world.worker_arguments();
+    let mut command = world.place.command(&arguments.each_ref().map(String::as_str));
+    let mut worker = Running(command.stderr(std::process::Stdio::piped()).spawn().unwrap());
+    let said = Said::of(worker.0.stderr.take().unwrap());
+    said.wait("moving events");
+    world.redis.ask(&["SET", "trailseal:origins", "x"]);
+    said.wait("`trailseal:origins`");
+    world.redis.ask(&["CONFIG", "SET", "requirepass", "hunter2"]);
+    world.redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let own = |words: &[&str]| world.redis.ask(&[&["-a", "hunter2", "--no-auth-warning"], words].concat());
+    own(&["CLIENT", "KILL", "TYPE", "normal"]);
+    said.wait("NOAUTH");
+    own(&["DEL", "trailseal:origins"]);
+    own(&["CONFIG", "SET", "requirepass", ""]);
+    said.wait("Redis can be used again");
+    drop(worker);
+    let all = said.all();
+    for once in ["WRONGTYPE", "NOAUTH", "Redis can be used again"] {
+        assert_eq!(all.matches(once).count(), 1, "{once}: {all}");
+    }
+    assert!(!all.contains("Pipeline") && !all.contains("@user_script"), "{all}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use redis::{Client, Connection, FromRedisValue, Pipeline};
+use redis::{Client, Connection, ErrorKind, FromRedisValue, Pipeline};
 
 use crate::url::RedisUrl;
 
@@ -19,18 +19,57 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 pub struct RedisError {
     doing: &'static str,
     server: String,
+    is_of_a_key: bool,
     #[source]
-    source: redis::RedisError,
+    reason: Reason,
 }
 
+/// Why, in words that say what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Reason(String);
+
 impl RedisError {
+    fn new(doing: &'static str, url: &RedisUrl, error: redis::RedisError) -> RedisError {
+        let is_of_a_type = error.code() == Some("WRONGTYPE") || error.to_string().contains("WRONGTYPE");
+        let is_unreadable = matches!(error.kind(), ErrorKind::Parse | ErrorKind::UnexpectedReturnType);
+        let reason = Reason(match is_of_a_type {
+            true => OF_ANOTHER_PROGRAM.to_owned(),
+            false => reason_of(error),
+        });
+        RedisError { doing, server: url.to_string(), is_of_a_key: is_of_a_type || is_unreadable, reason }
+    }
+
     /// Whether the server answered that a key does not hold what it must, so that other keys can be used.
     pub(crate) fn is_of_a_key(&self) -> bool {
-        let kind = self.source.kind();
-        let is_of_a_type =
-            self.source.code() == Some("WRONGTYPE") || self.source.to_string().contains("WRONGTYPE");
-        is_of_a_type || matches!(kind, redis::ErrorKind::Parse | redis::ErrorKind::UnexpectedReturnType)
+        self.is_of_a_key
     }
+
+    /// Why.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason.0
+    }
+}
+
+const OF_ANOTHER_PROGRAM: &str = "WRONGTYPE: one of the keys `trailseal:origins` and `trailseal:{ORIGIN}:…` has another type: another \
+    program uses it; remove it, and let only trails and workers use `trailseal:*`";
+
+fn reason_of(error: redis::RedisError) -> String {
+    if error.is_timeout() {
+        return "it does not answer in time".to_owned();
+    }
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return "it refuses the user or the password".to_owned();
+    }
+    let text = error.to_string();
+    // The first is the reason of the others.
+    let Some((_, answer)) = error.into_server_errors().and_then(|errors| errors.first().cloned()) else {
+        return text;
+    };
+    let details = answer.details().unwrap_or_default();
+    // Where in a script it happened helps nobody.
+    let details = details.split_once(" script: ").map_or(details, |(details, _)| details);
+    format!("{}: {details}", answer.code())
 }
 
 /// A connection that is made when it is needed, and given up after a failure.
@@ -61,7 +100,7 @@ impl Redis {
                 self.connection = Some(connection);
                 Ok(answer)
             }
-            Err(source) => Err(RedisError { doing, server: self.url.to_string(), source }),
+            Err(error) => Err(RedisError::new(doing, &self.url, error)),
         }
     }
 
@@ -78,7 +117,6 @@ impl Redis {
             connection.set_write_timeout(Some(ANSWER_WITHIN))?;
             Ok(connection)
         };
-        let failed = |source| RedisError { doing: "connect to", server: self.url.to_string(), source };
-        connect().map_err(failed)
+        connect().map_err(|error| RedisError::new("connect to", &self.url, error))
     }
 }

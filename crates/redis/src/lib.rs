@@ -16,6 +16,7 @@
 //! | `trailseal:{ORIGIN}:since` | when something came into the stream, or was last stored of it |
 //! | `trailseal:{ORIGIN}:lease` | which worker stores this origin at the moment |
 
+mod bounded;
 mod connection;
 mod entry;
 mod keys;

@@ -6,13 +6,14 @@ use trailseal_core::deliver::Position;
 use trailseal_event::Index;
 use trailseal_tlog::Hash;
 
+use crate::bounded;
 use crate::connection::{Redis, RedisError};
 use crate::keys::Keys;
 use crate::url::RedisUrl;
 
-pub(crate) const NEXT: &str = "next";
-pub(crate) const LEAF: &str = "leaf";
-pub(crate) const CHECKPOINT: &str = "checkpoint";
+const NEXT: &str = "next";
+const LEAF: &str = "leaf";
+const CHECKPOINT: &str = "checkpoint";
 pub(crate) const FAILING: &str = "failing";
 pub(crate) const STOPPED_AT: &str = "stopped_at";
 pub(crate) const STOPPED: &str = "stopped";
@@ -44,20 +45,26 @@ impl Report {
     pub fn look(url: &RedisUrl, origin: &str) -> Result<Report, RedisError> {
         let mut asked = redis::pipe();
         Report::ask(&mut asked, &Keys::of(origin));
-        let (since, now, fields) = Redis::new(url.clone()).ask("ask how far the store is at", &asked)?;
-        Ok(Report::of(&fields, since, now))
+        let (since, now, fields): (Vec<u8>, (u64, u64), Fields) =
+            Redis::new(url.clone()).ask("ask how far the store is at", &asked)?;
+        Ok(Report::of(&fields, &since, now))
     }
 
     /// Asks for what [`of`](Report::of) takes.
     pub(crate) fn ask(asked: &mut Pipeline, keys: &Keys) {
-        asked.cmd("GET").arg(&keys.since);
+        asked.cmd("GETRANGE").arg(&keys.since).arg(0).arg(19);
         asked.cmd("TIME");
-        asked.cmd("HGETALL").arg(&keys.stored);
+        Report::ask_fields(asked, keys);
     }
 
-    /// What the fields of the hash say. `since` is when something was first in the stream of which nothing has been stored yet,
+    /// Asks for the fields of the hash only.
+    pub(crate) fn ask_fields(asked: &mut Pipeline, keys: &Keys) {
+        bounded::fields(asked, &keys.stored, &[NEXT, LEAF, CHECKPOINT, FAILING, STOPPED_AT, STOPPED]);
+    }
+
+    /// What the fields of the hash say. `since` says when something was first in the stream of which nothing has been stored yet,
     /// `now` the server's time.
-    pub(crate) fn of(fields: &Fields, since: Option<u64>, now: (u64, u64)) -> Report {
+    pub(crate) fn of(fields: &Fields, since: &[u8], now: (u64, u64)) -> Report {
         let value = |name: &str| {
             let field = fields.iter().find(|(field, _)| field == name.as_bytes());
             field.map(|(_, value)| value.as_slice())
@@ -70,6 +77,7 @@ impl Report {
             Some((u64::from_be_bytes(*size), hash(root)?))
         });
         let stopped_at = text(STOPPED_AT).and_then(|at| at.parse().ok());
+        let since = std::str::from_utf8(since).ok().and_then(|since| since.parse::<u64>().ok());
         Report {
             position: next.map(|next| Position { cursor: Index::new(next), last_leaf }),
             newest_checkpoint,
@@ -113,7 +121,7 @@ mod tests {
 
     fn read(fields: &[Vec<u8>]) -> Report {
         let pairs = fields.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone()));
-        Report::of(&pairs.collect(), None, (0, 0))
+        Report::of(&pairs.collect(), b"", (0, 0))
     }
 
     #[test]
@@ -133,7 +141,7 @@ mod tests {
 
     #[test]
     fn nothing_waits_before_it_came() {
-        let waits = |since, now| Report::of(&Vec::new(), since, (now, 0)).waits_seconds;
-        assert_eq!((waits(None, 9), waits(Some(4), 9), waits(Some(9), 4)), (0, 5, 0));
+        let waits = |since: &[u8], now| Report::of(&Vec::new(), since, (now, 0)).waits_seconds;
+        assert_eq!((waits(b"", 9), waits(b"4", 9), waits(b"9", 4), waits(b"x", 9)), (0, 5, 0, 0));
     }
 }

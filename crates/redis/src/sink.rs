@@ -13,6 +13,7 @@ use trailseal_core::deliver::{
 use trailseal_event::Index;
 use trailseal_tlog::{Hash, leaf_hash};
 
+use crate::bounded;
 use crate::connection::{Redis, RedisError};
 use crate::entry::{self, Read};
 use crate::keys::{Keys, ORIGINS};
@@ -140,13 +141,13 @@ impl RedisSink {
     /// The stream is asked for first: what it then lacks because it is stored, the report has.
     fn look(&mut self) -> Result<Seen, RedisError> {
         let mut asked = redis::pipe();
-        asked.cmd("XRANGE").arg(&self.keys.lines).arg("-").arg("+").arg("COUNT").arg(1);
-        asked.cmd("XREVRANGE").arg(&self.keys.lines).arg("+").arg("-").arg("COUNT").arg(1);
+        bounded::entries(&mut asked, "XRANGE", &self.keys.lines, ["-", "+"], 1);
+        bounded::entries(&mut asked, "XREVRANGE", &self.keys.lines, ["+", "-"], 1);
         Report::ask(&mut asked, &self.keys);
-        type Answer = (Vec<Read>, Vec<Read>, Option<u64>, (u64, u64), Fields);
+        type Answer = (Vec<Read>, Vec<Read>, Vec<u8>, (u64, u64), Fields);
         let (mut first, mut last, since, now, fields): Answer =
             self.redis.ask("ask how far the store is at", &asked)?;
-        Ok(Seen { first: first.pop(), last: last.pop(), report: Report::of(&fields, since, now) })
+        Ok(Seen { first: first.pop(), last: last.pop(), report: Report::of(&fields, &since, now) })
     }
 
     /// Lets a worker look at this origin.
@@ -211,12 +212,13 @@ impl RedisSink {
         let Some(last) = count.checked_sub(1).and_then(|last| lines.get(last)) else { return Ok(0) };
         let mut asked: Pipeline = redis::pipe();
         let id = entry::id(last.index.get());
-        asked.cmd("XRANGE").arg(&self.keys.lines).arg(&id).arg(&id);
+        bounded::entries(&mut asked, "XRANGE", &self.keys.lines, [&id, &id], 1);
         let (found,): (Vec<Read>,) = self.redis.ask("look into the stream at", &asked)?;
         let mut asked = redis::pipe();
-        asked.cmd("HGET").arg(&self.keys.stored).arg(crate::report::NEXT);
-        let (next,): (Option<u64>,) = self.redis.ask("ask how far the store is at", &asked)?;
-        let is_stored = next.is_some_and(|next| next > last.index.get());
+        Report::ask_fields(&mut asked, &self.keys);
+        let (fields,): (Fields,) = self.redis.ask("ask how far the store is at", &asked)?;
+        let position = Report::of(&fields, b"", (0, 0)).position;
+        let is_stored = position.is_some_and(|position| position.cursor > last.index);
         match found.first() {
             Some(Read(Some(found))) if found.line == last.bytes => Ok(count),
             // A worker was faster; its report is compared with what was sent.
@@ -351,12 +353,12 @@ impl Sink for RedisSink {
 
     fn checkpoints(&mut self) -> Result<Option<KeptCheckpoints>, SinkError> {
         let mut asked = redis::pipe();
-        asked.cmd("HKEYS").arg(&self.keys.checkpoints);
+        bounded::checkpoint_sizes(&mut asked, &self.keys.checkpoints);
         Report::ask(&mut asked, &self.keys);
-        let (waiting, since, now, fields): (Vec<Vec<u8>>, Option<u64>, (u64, u64), Fields) =
+        let (waiting, since, now, fields): (Vec<Vec<u8>>, Vec<u8>, (u64, u64), Fields) =
             self.redis.ask("ask for the checkpoints at", &asked)?;
         let size = |size: &Vec<u8>| std::str::from_utf8(size).ok()?.parse().ok();
-        let newest = Report::of(&fields, since, now).newest_checkpoint;
+        let newest = Report::of(&fields, &since, now).newest_checkpoint;
         let mut sizes: Vec<u64> = waiting.iter().filter_map(size).collect();
         sizes.extend(newest.map(|(size, _)| size));
         self.kept_below = sizes.iter().copied().max().unwrap_or(0);

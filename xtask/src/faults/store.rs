@@ -74,6 +74,16 @@ pub(super) const FAULTS: &[Fault] = &[
         tests: &["-p", "trailseal-cli", "--test", "worker", "whatever"],
     },
     Fault {
+        name: "stream_value_of_any_size_read",
+        what: "a trail or a worker reads whatever another program has put into Redis, however large",
+        tests: &["-p", "trailseal-cli", "--test", "worker", "large"],
+    },
+    Fault {
+        name: "lease_without_end_held",
+        what: "a lease that nobody holds any more holds the events of a trail up for ever",
+        tests: &["-p", "trailseal-cli", "--test", "worker", "lease"],
+    },
+    Fault {
         name: "store_cursor_not_compared",
         what: "a batch is added to the shared store wherever its cursor is",
         tests: &["-p", "trailseal-postgres", "--test", "delivery"],

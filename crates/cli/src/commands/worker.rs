@@ -59,7 +59,7 @@ pub(super) fn run(settings: &Settings, arguments: &Arguments, as_json: bool) -> 
     }
     match worker.end() {
         false if arguments.until_empty && !must_stop.load(Ordering::Acquire) => {
-            Err(Failure::no("events are left in the streams: see above why".to_owned()))
+            Err(Failure::no("not everything in the streams could be moved: see above why".to_owned()))
         }
         _ if arguments.until_empty || must_stop.load(Ordering::Acquire) => Ok(()),
         _ => Err(Failure::could_not("the worker ended by itself: see above why".to_owned())),

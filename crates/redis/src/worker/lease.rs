@@ -11,8 +11,15 @@ const HELD_FOR: Duration = Duration::from_secs(20);
 /// A script that a server which is out of memory runs, too: workers are what makes room.
 const ALSO_WITHOUT_MEMORY: &str = "#!lua flags=allow-oom\n";
 
-/// Takes the lease if nobody has it.
-const TAKE: &str = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])";
+/// Takes the lease if nobody has it. One that would not end in time, no worker has made: it would hold the origin up for ever.
+const TAKE: &str = match cfg!(trailseal_fault = "lease_without_end_held") {
+    true => "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])",
+    false => {
+        "local left = redis.call('PTTL', KEYS[1]) \
+        if left == -1 or left > tonumber(ARGV[2]) then redis.call('DEL', KEYS[1]) end \
+        return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])"
+    }
+};
 
 /// Does something only if the lease is still held: the first key is the lease, the first argument who holds it.
 const IF_HELD: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end ";

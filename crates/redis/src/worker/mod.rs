@@ -6,7 +6,7 @@
 mod lease;
 mod turn;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use trailseal_core::deliver::{MustEnd, Sink};
 use trailseal_core::with_causes;
+use trailseal_tlog::Origin;
 
+use crate::bounded;
 use crate::connection::{Redis, RedisError};
-use crate::keys::ORIGINS;
 use crate::url::RedisUrl;
 use turn::{Turn, Turned};
 
@@ -24,6 +25,8 @@ const IDLE: Duration = Duration::from_millis(20);
 const IDLE_MAX: Duration = Duration::from_millis(200);
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// So many reasons are said while a server cannot be used.
+const REASONS_MAX: usize = 16;
 
 /// A store that takes the events of one origin after the other.
 pub trait Store: Send {
@@ -44,6 +47,9 @@ pub enum WorkerNotice {
         /// Why.
         reason: String,
     },
+    /// Redis works again.
+    #[error("Redis can be used again")]
+    RedisRecovered,
     /// Nothing of an origin can be stored at the moment.
     #[error("events of {origin} cannot be stored; it is tried again: {reason}")]
     StoreFailed {
@@ -68,6 +74,12 @@ pub enum WorkerNotice {
         /// The origin.
         origin: String,
     },
+    /// Whether it was stored or lost from there, Redis has nothing more of an origin that could not be stored.
+    #[error("nothing of {origin} waits in Redis any more")]
+    NothingWaits {
+        /// The origin.
+        origin: String,
+    },
     /// It works again.
     #[error("events of {origin} are stored again")]
     Recovered {
@@ -85,6 +97,9 @@ pub struct Worker {
 /// The origins whose events cannot be stored at the moment.
 type InTrouble = Arc<Mutex<HashMap<String, Failed>>>;
 
+/// What has been said of the server since it could last be used.
+type SaidOfRedis = Arc<Mutex<BTreeSet<String>>>;
+
 type OnNotice = Arc<dyn Fn(&WorkerNotice) + Send + Sync>;
 
 impl Worker {
@@ -99,6 +114,7 @@ impl Worker {
         on_notice: OnNotice,
     ) -> std::io::Result<Worker> {
         let (must_end, trouble) = (MustEnd::default(), InTrouble::default());
+        let said_of_redis = SaidOfRedis::default();
         let mut threads = Vec::new();
         for (number, mut store) in stores.into_iter().enumerate() {
             store.sink().begin(&must_end);
@@ -109,6 +125,7 @@ impl Worker {
                 must_end: must_end.clone(),
                 on_notice: on_notice.clone(),
                 trouble: trouble.clone(),
+                said_of_redis: said_of_redis.clone(),
             };
             let name = format!("trailseal-move-{number}");
             threads.push(std::thread::Builder::new().name(name).spawn(move || run.run())?);
@@ -149,16 +166,20 @@ struct Run {
     on_notice: OnNotice,
     /// All threads share it, so that one of them says it.
     trouble: InTrouble,
+    said_of_redis: SaidOfRedis,
 }
 
 impl Run {
     /// Returns whether it could do what there was to do.
     fn run(mut self) -> bool {
-        let (mut idle, mut backoff, mut is_down) = (IDLE, BACKOFF_MIN, false);
+        let (mut idle, mut backoff) = (IDLE, BACKOFF_MIN);
         while !self.must_end.is_set() {
             match self.pass() {
-                Ok(Passed { moved, left }) => {
-                    (backoff, is_down) = (BACKOFF_MIN, false);
+                Ok(Passed { moved, left, has_all }) => {
+                    backoff = BACKOFF_MIN;
+                    if has_all {
+                        self.say_redis_recovered();
+                    }
                     let is_in_trouble = !self.in_trouble(HashMap::is_empty);
                     if self.ends && (!left || (!moved && is_in_trouble)) {
                         return !is_in_trouble;
@@ -172,12 +193,9 @@ impl Run {
                 }
                 Err(error) => {
                     self.redis.disconnect();
+                    self.say_redis_failed(&error);
                     if self.ends {
-                        self.say(&WorkerNotice::RedisFailed { reason: with_causes(&error) });
                         return false;
-                    }
-                    if !std::mem::replace(&mut is_down, true) {
-                        self.say(&WorkerNotice::RedisFailed { reason: with_causes(&error) });
                     }
                     std::thread::park_timeout(backoff);
                     backoff = (backoff * 2).min(BACKOFF_MAX);
@@ -194,16 +212,18 @@ impl Run {
     /// A turn of each origin that has something to do.
     fn pass(&mut self) -> Result<Passed, RedisError> {
         let mut asked = redis::pipe();
-        asked.cmd("SMEMBERS").arg(ORIGINS);
+        bounded::origins(&mut asked);
         let (origins,): (Vec<Vec<u8>>,) = self.redis.ask("ask for the origins at", &asked)?;
+        // What is no origin, no trail has put there.
         let mut origins: Vec<String> =
             origins.into_iter().filter_map(|origin| String::from_utf8(origin).ok()).collect();
+        origins.retain(|origin| Origin::new(origin).is_ok());
         origins.sort_unstable();
         // Several workers begin at different ones.
         let first = usize::from(random()) % origins.len().max(1);
         origins.rotate_left(first);
-        self.note_recovered(&origins);
-        let mut passed = Passed { moved: false, left: !origins.is_empty() };
+        self.note_gone(&origins);
+        let mut passed = Passed { moved: false, left: !origins.is_empty(), has_all: true };
         for origin in origins {
             let waits = self.in_trouble(|trouble| {
                 trouble.get(&origin).is_some_and(|failed| Instant::now() < failed.not_before)
@@ -213,6 +233,7 @@ impl Run {
             }
             let turned = self.turn(&origin)?;
             passed.moved |= turned == Turned::Moved;
+            passed.has_all &= turned != Turned::Others;
             self.note(origin, turned);
         }
         Ok(passed)
@@ -226,11 +247,11 @@ impl Run {
         catch_unwind(AssertUnwindSafe(|| turn.run())).unwrap_or_else(panicked)
     }
 
-    /// Those that have nothing left to do were stored, by whichever worker.
-    fn note_recovered(&self, origins: &[String]) {
+    /// Those that have nothing left to do were stored by another worker, or somebody has emptied the server.
+    fn note_gone(&self, origins: &[String]) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         for (origin, _) in trouble.extract_if(|origin, _| !origins.contains(origin)) {
-            self.say(&WorkerNotice::Recovered { origin });
+            self.say(&WorkerNotice::NothingWaits { origin });
         }
     }
 
@@ -261,6 +282,21 @@ impl Run {
         trouble.insert(origin, Failed { reason, backoff, not_before: Instant::now() + backoff });
     }
 
+    /// Each reason once: other threads have it, too, and a new one tells what is to be done now.
+    fn say_redis_failed(&self, error: &RedisError) {
+        let mut said = self.said_of_redis.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() < REASONS_MAX && said.insert(error.reason().to_owned()) {
+            self.say(&WorkerNotice::RedisFailed { reason: with_causes(error) });
+        }
+    }
+
+    fn say_redis_recovered(&self) {
+        let mut said = self.said_of_redis.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::take(&mut *said).is_empty() {
+            self.say(&WorkerNotice::RedisRecovered);
+        }
+    }
+
     fn say(&self, notice: &WorkerNotice) {
         (self.on_notice)(notice);
     }
@@ -271,6 +307,8 @@ struct Passed {
     moved: bool,
     /// Whether there is something to do, also for other workers.
     left: bool,
+    /// Whether no other worker had any of it: only what was tried shows that the server can be used.
+    has_all: bool,
 }
 
 fn random() -> u16 {

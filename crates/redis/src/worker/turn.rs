@@ -5,12 +5,13 @@ use trailseal_core::with_causes;
 use trailseal_tlog::{Checkpoint, Hash, SignedNote, leaf_hash};
 
 use super::lease::Lease;
+use crate::bounded;
 use crate::connection::{Redis, RedisError};
 use crate::entry::{self, Entry, Read};
 use crate::keys::{Keys, ORIGINS};
 use crate::report::{FAILING, Fields, Report, STOPPED, STOPPED_AT};
 
-/// A batch has so many events at most. A line has 64 KiB at most, so this bounds the memory as well.
+/// A batch has so many events at most. What is longer than a line is not read, so this bounds the memory as well.
 const BATCH_EVENTS_MAX: usize = 500;
 /// After so many batches other origins have their turn.
 const BATCHES_MAX: usize = 32;
@@ -96,7 +97,12 @@ impl<'a> Turn<'a> {
             Ok(true) => Turned::Moved,
             Ok(false) => Turned::Nothing,
             // Somebody has put something else there; other origins can be used.
-            Err(Ended::Redis(error)) if error.is_of_a_key() => Turned::Failed(with_causes(&error)),
+            Err(Ended::Redis(error)) if error.is_of_a_key() => {
+                let reason = with_causes(&error);
+                // It may be the report itself that cannot be used; then whoever reads it sees that.
+                let _ = self.report_trouble(&lease, &[(FAILING, reason.clone())]);
+                Turned::Failed(reason)
+            }
             Err(Ended::Redis(error)) => return Err(error),
             Err(Ended::LeaseLost) => return Ok(Turned::Others),
             Err(Ended::Foreign) => {
@@ -160,16 +166,16 @@ impl<'a> Turn<'a> {
 
     fn reported_before(&mut self) -> Result<Report, RedisError> {
         let mut asked = redis::pipe();
-        asked.cmd("HGETALL").arg(&self.keys.stored);
+        Report::ask_fields(&mut asked, &self.keys);
         let (fields,): (Fields,) = self.redis.ask("read the report at", &asked)?;
-        Ok(Report::of(&fields, None, (0, 0)))
+        Ok(Report::of(&fields, b"", (0, 0)))
     }
 
     /// The entries from here on, as far as they follow each other without a gap. `leaf` is that of the line before.
     fn read(&mut self, cursor: u64, leaf: Option<Hash>) -> Result<Vec<Entry>, Ended> {
         let mut asked = redis::pipe();
         let from = entry::id(cursor);
-        asked.cmd("XRANGE").arg(&self.keys.lines).arg(from).arg("+").arg("COUNT").arg(BATCH_EVENTS_MAX);
+        bounded::entries(&mut asked, "XRANGE", &self.keys.lines, [&from, "+"], BATCH_EVENTS_MAX);
         let (read,): (Vec<Read>,) = self.redis.ask("read events at", &asked)?;
         let (mut entries, mut next, mut leaf) = (Vec::new(), cursor, leaf);
         for read in read {
@@ -216,7 +222,7 @@ impl<'a> Turn<'a> {
         has_moved: bool,
     ) -> Result<bool, Ended> {
         let mut asked = redis::pipe();
-        asked.cmd("HGETALL").arg(&self.keys.checkpoints);
+        bounded::checkpoints(&mut asked, &self.keys.checkpoints, CHECKPOINTS_MAX);
         let (waiting,): (Fields,) = self.redis.ask("read checkpoints at", &asked)?;
         let (mut due, mut dropped, mut is_early) = (Vec::new(), Vec::new(), false);
         for (field, note) in waiting {
@@ -228,7 +234,6 @@ impl<'a> Turn<'a> {
             }
         }
         due.sort_unstable_by_key(|((size, ..), _)| *size);
-        due.truncate(CHECKPOINTS_MAX);
         let has_any = !due.is_empty();
         for ((size, root, note), field) in due {
             self.store.keep_checkpoint(&SealedCheckpoint { size, root, note: &note })?;

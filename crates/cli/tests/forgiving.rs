@@ -52,18 +52,18 @@ fn a_command_that_finds_nothing_names_the_values_that_may_be_meant() {
     for (query, wanted) in [
         (
             "query --actor CHEN",
-            "--actor takes whole values; \"CHEN\" is a part of u-17 (Chen Wei), Nameless Chen, marchen, …",
+            "--actor matches whole values only: \"CHEN\" is part of u-17 (Chen Wei), Nameless Chen, marchen, …",
         ),
         (
             "query --actor chen --action invoice.pay",
-            "--actor takes whole values; \"chen\" is a part of u-18 (chen li)",
+            "--actor matches whole values only: \"chen\" is part of u-18 (chen li)",
         ),
         (
             "query --action invoice.up",
-            "--action takes whole values; \"invoice.up\" is a part of invoice.update",
+            "--action matches whole values only: \"invoice.up\" is part of invoice.update",
         ),
-        ("query --tenant ac --actor u-17", "--tenant takes whole values; \"ac\" is a part of acme"),
-        ("query --ip db8", "--ip takes whole values; \"db8\" is a part of 2001:db8::1"),
+        ("query --tenant ac --actor u-17", "--tenant matches whole values only: \"ac\" is part of acme"),
+        ("query --ip db8", "--ip matches whole values only: \"db8\" is part of 2001:db8::1"),
     ] {
         let answer = place.run(query).ok();
         assert_eq!(answer.err, format!("no event matches\n{wanted}\n"), "{query}");

@@ -39,7 +39,7 @@ pub(super) fn tell_near(source: &mut dyn Source, filter: &Filter) -> Outcome {
         });
         let named = named.collect::<Vec<_>>().join(", ");
         let more = if found.len() > NAMED_MAX { ", …" } else { "" };
-        tell(&printable(&format!("--{flag} takes whole values; {value:?} is a part of {named}{more}")));
+        tell(&printable(&format!("--{flag} matches whole values only: {value:?} is part of {named}{more}")));
     }
     Ok(())
 }
